@@ -1,0 +1,196 @@
+"""The JSON documents of a run: what is published by CID, and what goes into and comes out of job folders.
+
+All of them may come from somebody else's hands, so each is checked strictly on reading: no unknown keys, no
+other types, numbers within bounds.
+"""
+
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from foedus.core.canonical import Json
+from foedus.core.errors import FoedusError, ObjectDamaged
+from foedus.core.ids import Cid
+from foedus.core.protocols import ModelStore
+from foedus.rounds.spec import AlgorithmSection, Argument, Name, RunSpec, TrainingSection
+from foedus.store import get_json, put_json
+
+Text = Annotated[str, Field(max_length=200)]
+CidText = Annotated[str, Field(pattern=r"^baf[a-z2-7]{56}$")]
+Score = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Loss = Annotated[float, Field(allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=0, le=2**53)]
+
+
+class Document(BaseModel):
+    """Base of all documents; `kind` tells them apart."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    def to_json(self) -> dict[str, Json]:
+        """Return plain JSON values."""
+        return self.model_dump(mode="json")
+
+    @classmethod
+    def from_json(cls, value: object, where: str) -> Self:
+        """Check plain JSON values. Raises `FoedusError` naming `where` and the first fault."""
+        try:
+            return cls.model_validate(value)
+        except ValidationError as error:
+            fault = error.errors()[0]
+            key = ".".join(str(part) for part in fault["loc"])
+            raise FoedusError(f"{where} is not a usable {cls.__name__}: {key}: {fault['msg']}") from error
+
+
+DocumentT = TypeVar("DocumentT", bound=Document)
+
+
+def publish(store: ModelStore, document: Document) -> Cid:
+    """Put a document into the store."""
+    return put_json(store, document.to_json())
+
+
+def fetch(store: ModelStore, cid: Cid, kind: type[DocumentT]) -> DocumentT:
+    """Get a document from the store. Raises `ObjectMissing` or `ObjectDamaged`."""
+    try:
+        return kind.from_json(get_json(store, cid), f"object {cid}")
+    except ObjectDamaged:
+        raise
+    except FoedusError as error:
+        raise ObjectDamaged(error.message, error.hint) from error
+
+
+# --- published by CID ---
+
+
+class ModelSpec(Document):
+    """Which model a project trains: a registered name, its arguments, and the schema of its weights."""
+
+    kind: Literal["model-spec"] = "model-spec"
+    name: Text
+    args: dict[str, Argument]
+    tensors: dict[str, tuple[Text, list[Count]]] = Field(strict=False)  # name -> (dtype, shape)
+
+
+class Terms(Document):
+    """What the members of a run agreed on, beyond the numbers that the contract enforces."""
+
+    kind: Literal["terms"] = "terms"
+    name: Name
+    model: CidText  # ModelSpec
+    shared: CidText  # evaluation set of the project
+    test: CidText  # test set of the project
+    labels: int = Field(ge=1, le=100_000)
+    data: Text  # which data, in words
+    algorithm: AlgorithmSection
+    training: TrainingSection
+    buffers: Literal["average", "pooled"]
+    kappa: float = Field(ge=0, allow_inf_nan=False)
+    cap_ratio: float = Field(gt=0, allow_inf_nan=False)
+    floor_ratio: Score
+    seed: Count
+
+
+# --- job folders: orders in spec.json ---
+
+
+class PrepareOrder(Document):
+    """Load the data, deal it out, and make the initial model."""
+
+    kind: Literal["prepare"] = "prepare"
+    spec: dict[str, Any]  # a RunSpec, checked again by whoever reads it
+    clients: list[Name]
+    data_cache: str
+
+    @property
+    def run_spec(self) -> RunSpec:
+        """The spec as a record."""
+        return RunSpec.model_validate(self.spec)
+
+
+class TrainOrder(Document):
+    """One client's local training (Algorithm 1)."""
+
+    kind: Literal["train"] = "train"
+    store: str
+    terms: CidText
+    base: CidText  # manifest
+    client: Name
+    round: Count
+    step: Count
+    dataset: str  # the client's own examples
+
+
+class UpdateEntry(Document):
+    """One registered update, as the chain has it."""
+
+    client: Name
+    cid: CidText
+    num_examples: int
+    reward: Count
+
+
+class MergeOrder(Document):
+    """Merge the registered updates and score the result (Algorithms 4 and 5)."""
+
+    kind: Literal["aggregate", "verify"]
+    store: str
+    terms: CidText
+    base: CidText
+    version: Count  # of the candidate
+    client: Name
+    dataset: str
+    updates: list[UpdateEntry]
+
+
+# --- job folders: results in result.json ---
+
+
+class Scores(Document):
+    """A model's figures on one set of examples."""
+
+    loss: Loss
+    f1: Score
+    accuracy: Score
+    examples: Count
+
+
+class PrepareResult(Document):
+    """What was prepared: the data in words, and how many examples of each label every client holds."""
+
+    kind: Literal["prepare"] = "prepare"
+    data: Text
+    labels: int
+    histograms: dict[str, list[Count]]
+
+
+class TrainResult(Document):
+    """What local training gave. Scores are on the client's own validation split unless said."""
+
+    kind: Literal["train"] = "train"
+    update: CidText  # of update.safetensors
+    num_examples: Count
+    steps: Count
+    train_loss: list[Loss]  # mean data loss of each epoch
+    penalty: Loss  # mean proximal penalty of the last epoch
+    local: Scores
+    base: Scores
+    shared_local: Scores
+    shared_base: Scores
+    is_above_floor: bool  # score on the shared set >= floor_ratio * the base's
+    update_norm: float = Field(ge=0, allow_inf_nan=False)
+    seconds: float = Field(ge=0)
+
+
+class MergeResult(Document):
+    """What merging gave: the candidate's manifest and its scores."""
+
+    kind: Literal["aggregate", "verify"]
+    candidate: CidText
+    manifest: dict[str, Any]
+    refused: dict[str, Text]
+    is_empty: bool
+    local: Scores
+    base: Scores
+    test: Scores | None  # of the candidate; from the aggregate task only
+    seconds: float = Field(ge=0)

@@ -1,0 +1,234 @@
+"""Carries out what the round machine decides, for the clients of this process, until the run ends.
+
+One sweep: read new events from the chain, ask `advance` for each client, do what it says, wait for a task
+to end. Nothing is remembered between sweeps that a new process could not find again on the chain, in the
+store or in the job folders; so the process may be killed at any point and `resume` goes on.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from foedus.core.errors import FoedusError, Reverted
+from foedus.core.ids import Cid, ClientId
+from foedus.core.protocols import Launcher, Ledger, ModelStore
+from foedus.core.records import Event, Phase, Receipt, Resources, RoundView, TaskKind
+from foedus.launch import JobFolder
+from foedus.rounds import machine
+from foedus.rounds.documents import MergeResult, TrainResult
+from foedus.rounds.effects import Effect, Member, effect_of, order_for
+from foedus.rounds.jobs import TaskBook
+from foedus.rounds.machine import Action, LocalFacts, advance
+from foedus.rounds.narrate import chain_progress, task_progress
+from foedus.rounds.outbox import Outbox
+from foedus.rounds.progress import Observer, Progress, ignore
+from foedus.rounds.view import RunView
+from foedus.store import put_json
+
+_SWEEP_S = 0.25  # how often progress is shown and deadlines are looked at while tasks run
+_REFUSALS = 3  # the same transaction refused so often will never pass
+_TRAINING = (TaskKind.TRAIN,)
+_MERGES = (TaskKind.AGGREGATE, TaskKind.VERIFY)
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What a driver works with: the three backends, and where tasks in other processes find the store."""
+
+    store: ModelStore
+    store_root: Path
+    ledger: Ledger
+    launcher: Launcher
+
+
+class Driver:
+    """Drives one run for some of its clients (all of them on a laptop, one at a site).
+
+    `view` knows which run and project it is about; it is brought up to date from the chain. `folder` is the
+    run's.
+    """
+
+    def __init__(
+        self,
+        world: World,
+        view: RunView,
+        members: Sequence[Member],
+        folder: Path,
+        resources: Resources,
+        observer: Observer = ignore,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._world = world
+        self._run = view
+        self._members = sorted(members, key=lambda member: member.client)
+        self._observer = observer
+        self._clock = clock
+        self._outbox = Outbox(folder / "outbox.sqlite")
+        self._tasks = TaskBook(folder / "jobs", world.launcher, resources)
+        self._staged: dict[ClientId, Cid] = {}
+        self._refusals: Counter[str] = Counter()
+        self._next_block = 0
+
+    def drive(self) -> RunView:
+        """Work until the run has ended; return its view. Raises `FoedusError` when it cannot go on."""
+        try:
+            self._read_chain(ignore)
+            for effect in self._outbox.pending():  # the chain tells what became of them; `advance` asks it
+                self._outbox.settle(effect.key, "found")
+            while self._run.ended is None:
+                self._sweep()
+            return self._run
+        finally:
+            self._outbox.close()
+
+    def _sweep(self) -> None:
+        self._stage_updates()
+        effects = self._act()
+        if effects:
+            self._send(effects)
+            self._read_chain(self._observer)
+        elif self._tasks.running():
+            self._watch_tasks()
+        else:
+            time.sleep(_SWEEP_S)  # members elsewhere are at work, or a deadline is near
+            self._read_chain(self._observer)
+
+    def _read_chain(self, observer: Observer) -> None:
+        """Bring the view up to date, and turn to the step that is under way."""
+        for event in self._world.ledger.events(self._next_block):
+            self._run.apply(event)
+            self._tell(event, observer)
+            self._next_block = event.block + 1
+        view = self._run.round
+        if view is not None and self._tasks.enter(view.number, view.step):
+            self._staged.clear()
+            self._refusals.clear()
+
+    def _tell(self, event: Event, observer: Observer) -> None:
+        for progress in chain_progress(event, self._run):
+            observer(progress)
+
+    # --- deciding ---
+
+    def _act(self) -> list[Effect]:
+        """Ask what is due for each client, do what is local, return the transactions in client order."""
+        effects: dict[str, Effect] = {}
+        for member in self._members:
+            for action in self._due(member):
+                if self._do_locally(member, action):
+                    continue
+                job_key = self._tasks.key(member.client, TaskKind.TRAIN)
+                effect = effect_of(self._run, member, action, self._staged, job_key)
+                effects.setdefault(effect.key, effect)
+        return list(effects.values())
+
+    def _due(self, member: Member) -> list[Action]:
+        view, rules = self._run.round, self._run.rules
+        assert view is not None
+        assert rules is not None
+        facts = LocalFacts(self._tasks.facts(member.client), self._are_peers_busy(view, member.client))
+        return advance(view, rules, self._run.beta_ppb, member.client, facts, int(self._clock()))
+
+    def _are_peers_busy(self, view: RoundView, me: ClientId) -> bool:
+        """Whether sending now would split into two blocks what can go into one (see `LocalFacts`)."""
+        assert self._run.rules is not None
+        is_open = view.phase is Phase.OPEN
+        if is_open:
+            kinds, answered = _TRAINING, {r.client for r in view.registrations} | set(view.declined)
+        else:
+            kinds, answered = _MERGES, {b.client for b in view.ballots}
+        peers = [m.client for m in self._members if m.client in view.electorate]
+        busy = [c for c in peers if c not in answered and not self._has_ended(c, kinds)]
+        if is_open and len(peers) - len(busy) >= self._run.rules.threshold:
+            return False  # enough for this round: stragglers are not waited for
+        return any(client != me for client in busy)
+
+    def _has_ended(self, client: ClientId, kinds: Sequence[TaskKind]) -> bool:
+        facts = self._tasks.facts(client)
+        return any(kind in facts and facts[kind].state.is_final for kind in kinds)
+
+    # --- doing ---
+
+    def _do_locally(self, member: Member, action: Action) -> bool:
+        """Do what needs no transaction, or comes before one. Tells whether the action is done with that."""
+        match action:
+            case machine.Launch(kind):
+                order = order_for(kind, self._run, member, self._world.store_root)
+                self._tasks.launch(member.client, kind, order)
+                self._observer(Progress("task", self._number, member.client, {"kind": kind}))
+                return True
+            case machine.Cancel(kind):
+                self._tasks.cancel(member.client, kind)
+                return True
+            case machine.Propose(candidate):
+                self._put_candidate(member, candidate)
+        return False
+
+    @property
+    def _number(self) -> int:
+        return self._run.round.number if self._run.round else 0
+
+    def _stage_updates(self) -> None:
+        """Put finished updates into the store while other clients still train."""
+        for member in self._members:
+            client = member.client
+            result = self._tasks.result(client, TaskKind.TRAIN)
+            if client in self._staged or not isinstance(result, TrainResult):
+                continue
+            folder = self._tasks.folder(client, TaskKind.TRAIN)
+            if self._store_output(folder, Cid(result.update)):
+                self._staged[client] = Cid(result.update)
+            else:
+                self._tasks.fail(client, TaskKind.TRAIN, "its update is not in the job folder any more")
+
+    def _store_output(self, folder: JobFolder, cid: Cid) -> bool:
+        """Move a task's output into the store. Tells whether the store has what the task said it wrote."""
+        file = folder.open_update()
+        if file is not None:
+            with file:
+                if self._world.store.put(iter(lambda: file.read(1 << 20), b"")) != cid:
+                    return False
+            folder.remove_update()
+        return self._world.store.has(cid)
+
+    def _put_candidate(self, member: Member, candidate: Cid) -> None:
+        """Store the merged weights and the manifest; they must have the CID that the task computed."""
+        result = self._tasks.result(member.client, TaskKind.AGGREGATE)
+        assert isinstance(result, MergeResult)
+        folder = self._tasks.folder(member.client, TaskKind.AGGREGATE)
+        has_weights = self._store_output(folder, Cid(str(result.manifest.get("weights"))))
+        if not has_weights or put_json(self._world.store, result.manifest) != candidate:
+            raise FoedusError(
+                f"the aggregate task of round {self._number} computed {candidate}, but left other files",
+                "Its job folder was changed from outside. Remove the folder and resume the run.",
+            )
+
+    def _send(self, effects: Sequence[Effect]) -> None:
+        self._outbox.plan(effect.key for effect in effects)
+        receipts = self._world.ledger.send([effect.call for effect in effects])
+        for effect, receipt in zip(effects, receipts, strict=True):
+            self._settle(effect, receipt)
+
+    def _settle(self, effect: Effect, receipt: Receipt) -> None:
+        if receipt.error is None:
+            self._outbox.settle(effect.key, "done", receipt.tx)
+            return
+        self._outbox.settle(effect.key, "refused", receipt.error)
+        self._refusals[effect.key] += 1
+        self._observer(Progress("refused", self._number, effect.client, {"reason": receipt.error}))
+        if isinstance(effect.action, machine.Register):
+            self._tasks.fail(effect.client, TaskKind.TRAIN, receipt.error)
+        elif self._refusals[effect.key] >= _REFUSALS:
+            raise Reverted(receipt.error, f"It was {effect.call.function} by {effect.client}.")
+
+    def _watch_tasks(self) -> None:
+        ended = self._tasks.poll(_SWEEP_S)
+        for client, kind in [*self._tasks.running(), *ended]:
+            for values in self._tasks.new_events(client, kind):
+                self._observer(Progress("step", self._number, client, {"kind": kind, **values}))
+        for client, kind in ended:
+            fact = self._tasks.facts(client)[kind]
+            result = self._tasks.result(client, kind)
+            self._observer(task_progress(self._number, client, kind, fact, result))

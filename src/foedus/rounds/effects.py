@@ -1,0 +1,109 @@
+"""From what a client should do to what is sent: transactions for the contract, orders for job folders."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from foedus.core.ids import Cid, ClientId
+from foedus.core.records import Call, RoundView, TaskKind, Value
+from foedus.rounds import machine
+from foedus.rounds.documents import MergeOrder, TrainOrder, UpdateEntry
+from foedus.rounds.machine import Action
+from foedus.rounds.view import RunView
+
+TEXT_BYTES = 64  # what the contract's short texts hold
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One client of this process: its name, the account that signs for it, and its private examples."""
+
+    client: ClientId
+    account: str
+    dataset: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """One transaction that is due, with the key it has in the outbox."""
+
+    key: str
+    call: Call
+    client: ClientId
+    action: Action
+
+
+def effect_of(
+    run: RunView, member: Member, action: Action, staged: Mapping[ClientId, Cid], job_key: str
+) -> Effect:
+    """Turn an action that needs the chain into its transaction.
+
+    `staged` holds the CIDs of updates that are in the store already. Close and Finalize are the same effect
+    whoever sends them, so they share a key and are sent once.
+    """
+    view = run.round
+    assert view is not None
+    function, args = _call(run.run, view, member, action, staged, job_key)
+    who = "anybody" if isinstance(action, machine.Close | machine.Finalize) else member.client
+    key = f"{run.run}/{view.number}/{view.step}/{who}/{function}"
+    return Effect(key, Call(member.account, function, args), member.client, action)
+
+
+def _call(
+    run: int,
+    view: RoundView,
+    member: Member,
+    action: Action,
+    staged: Mapping[ClientId, Cid],
+    job_key: str,
+) -> tuple[str, tuple[Value, ...]]:
+    where = (run, view.number, view.step)
+    match action:
+        case machine.Register(trained):
+            scores = (trained.num_examples, trained.score_ppb, trained.base_score_ppb)
+            return "register", (*where, view.base, staged[member.client], *scores, short_text(job_key))
+        case machine.Decline(reason):
+            return "decline", (*where, short_text(reason))
+        case machine.Close():
+            return "close", where
+        case machine.Propose(candidate):
+            return "propose", (*where, candidate)
+        case machine.Vote(choice, score, base):
+            return "vote", (run, view.number, int(choice), score, base)
+        case machine.Finalize():
+            return "finalize", (run, view.number)
+    raise AssertionError(f"{action} is no transaction")
+
+
+def order_for(kind: TaskKind, run: RunView, member: Member, store_root: Path) -> TrainOrder | MergeOrder:
+    """Write the order of a task of the step that is under way."""
+    view = run.round
+    assert view is not None
+    if kind is TaskKind.TRAIN:
+        return TrainOrder(
+            store=str(store_root),
+            terms=run.terms,
+            base=view.base,
+            client=member.client,
+            round=view.number,
+            step=view.step,
+            dataset=str(member.dataset),
+        )
+    return MergeOrder(
+        kind="aggregate" if kind is TaskKind.AGGREGATE else "verify",
+        store=str(store_root),
+        terms=run.terms,
+        base=view.base,
+        version=run.version + 1,
+        client=member.client,
+        dataset=str(member.dataset),
+        updates=[
+            UpdateEntry(client=r.client, cid=r.cid, num_examples=r.num_examples, reward=r.reward_wad)
+            for r in view.registrations
+        ],
+    )
+
+
+def short_text(text: str) -> str:
+    """Cut a text to what the contract holds; anything but plain ASCII becomes `?`."""
+    return text.encode("ascii", "replace").decode()[:TEXT_BYTES]

@@ -1,0 +1,175 @@
+"""The spec of a run: a TOML file, checked by Pydantic. Here what people write becomes what we use."""
+
+import difflib
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from foedus.core.errors import InvalidSpec
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")]
+Argument = bool | int | float | str | list[int] | list[list[int]]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ModelSection(_Section):
+    """Which model: a registered name and its arguments."""
+
+    name: str = "cnn"
+    args: dict[str, Argument] = {}
+    init: Literal["default", "zeros"] = "default"
+
+
+class DataSection(_Section):
+    """Which examples, and how many of them the project publishes for everybody."""
+
+    name: Literal["mnist"] = "mnist"
+    source: Literal["auto", "folder", "full", "small"] = "auto"
+    folder: str | None = None
+    images: int | None = Field(
+        None, ge=30, description="use this many examples (stratified); all when absent"
+    )
+    test: int = Field(500, ge=10, description="examples of the project's test set (taken first)")
+    shared: int = Field(250, ge=10, description="examples of the project's shared evaluation set")
+
+
+class PartitionSection(_Section):
+    """How the remaining examples fall to clients. `args` as in `foedus.learn.partitions`."""
+
+    kind: str = "noniid-2"
+    clients: int = Field(3, ge=1, le=1024)
+    args: dict[str, Argument] = {}
+    shared_fraction: float = Field(
+        0.0, ge=0.0, lt=1.0, description="share of the examples that every client gets"
+    )
+
+
+class AlgorithmSection(_Section):
+    """Which algorithm, and its parameters. See the reference of algorithms."""
+
+    name: str = "fedprox"
+    params: dict[str, Argument] = {}
+
+
+class TrainingSection(_Section):
+    """Local training (Algorithm 1)."""
+
+    epochs: int = Field(1, ge=1, le=1000)
+    batch_size: int = Field(64, ge=1)
+    learning_rate: float = Field(0.01, gt=0, le=100)
+    momentum: float = Field(0.0, ge=0, lt=1)
+    weight_decay: float = Field(0.0, ge=0)
+
+
+class PolicySection(_Section):
+    """What the members agreed on: gate, rewards, ballots and deadlines. Fixed when the run starts."""
+
+    threshold: int | None = Field(
+        None, ge=1, description="updates that close a round at once; all by default"
+    )
+    deadline_s: int = Field(86_400, ge=1, description="seconds a round waits for updates")
+    vote_s: int = Field(3_600, ge=1, description="seconds for a turn to aggregate, and for a ballot")
+    gate: Literal["margin", "ratio"] = "margin"
+    beta: float = Field(0.01, ge=-1, le=2, description="gate threshold")
+    floor_ratio: float = Field(0.1, ge=0, le=1, description="on the shared set, of the base's score")
+    epsilon: float = Field(
+        0.02, ge=0, le=1, description="a candidate may score this much worse and still get a yes"
+    )
+    kappa: float = Field(1.0, ge=0, le=100, description="how much rewards weigh; 0 is plain FedAvg weighting")
+    cap_ratio: float = Field(
+        3.0, gt=0, description="claimed examples count up to this many times their median"
+    )
+    buffers: Literal["average", "pooled"] = "average"
+
+
+class JobsSection(_Section):
+    """How tasks run on this machine."""
+
+    workers: int | None = Field(
+        None, ge=1, le=256, description="warm worker processes; one per client by default"
+    )
+    threads: int = Field(
+        1, ge=1, le=256, description="threads of each worker; changes the last digits of results"
+    )
+    walltime_s: float = Field(86_400, gt=0, description="a task that runs longer is stopped")
+
+
+class RunSpec(_Section):
+    """Everything that a run needs. Sections and keys are those of the TOML file; all have defaults."""
+
+    name: Name = "mnist"
+    rounds: int = Field(10, ge=1, le=100_000)
+    seed: int = Field(1, ge=0, lt=2**63)
+    model: ModelSection = ModelSection()
+    data: DataSection = DataSection()
+    partition: PartitionSection = PartitionSection()
+    algorithm: AlgorithmSection = AlgorithmSection()
+    training: TrainingSection = TrainingSection()
+    policy: PolicySection = PolicySection()
+    jobs: JobsSection = JobsSection()
+
+    @model_validator(mode="after")
+    def _threshold_within_clients(self) -> "RunSpec":
+        threshold, clients = self.policy.threshold, self.partition.clients
+        if threshold is not None and threshold > clients:
+            raise ValueError(
+                f"policy.threshold {threshold} exceeds the {clients} clients of partition.clients"
+            )
+        return self
+
+    @property
+    def threshold(self) -> int:
+        """Registrations that close a round at once."""
+        return self.policy.threshold or self.partition.clients
+
+
+def load_spec(path: Path) -> RunSpec:
+    """Read and check a spec file. Raises `InvalidSpec` naming key, fault and the nearest valid name."""
+    try:
+        with path.open("rb") as file:
+            return parse_spec(tomllib.load(file))
+    except FileNotFoundError as error:
+        raise InvalidSpec(f"there is no file {path}", "Give the path of a run spec (TOML).") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidSpec(f"cannot read {path}: {error}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise InvalidSpec(f"{path} is not TOML: {error}") from error
+
+
+def parse_spec(values: dict[str, Any]) -> RunSpec:
+    """Check the values of a spec. Raises `InvalidSpec` with one line per fault."""
+    try:
+        return RunSpec.model_validate(values)
+    except ValidationError as error:
+        faults = "\n".join(_describe(dict(fault)) for fault in error.errors())
+        hint = "`foedus config check SPEC.toml` checks a spec; the reference lists all keys."
+        raise InvalidSpec(faults, hint) from error
+
+
+def _describe(fault: dict[str, Any]) -> str:
+    location = ".".join(str(part) for part in fault["loc"])
+    if fault["type"] == "extra_forbidden":
+        return f"unknown key {location!r}{_nearest(fault['loc'])}"
+    message = str(fault["msg"]).removeprefix("Value error, ")
+    return f"{location}: {message} (got {fault['input']!r})" if location else message
+
+
+def _nearest(location: tuple[str | int, ...]) -> str:
+    section: type[BaseModel] = RunSpec
+    for part in location[:-1]:
+        section = _section_type(section, str(part))
+    close = difflib.get_close_matches(str(location[-1]), section.model_fields, n=1, cutoff=0.5)
+    if close:
+        return f"; did you mean {close[0]!r}?"
+    return f"; valid here: {', '.join(section.model_fields)}"
+
+
+def _section_type(section: type[BaseModel], name: str) -> type[BaseModel]:
+    annotation = section.model_fields[name].annotation
+    candidates = (annotation, *get_args(annotation))
+    return next((c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)), section)
