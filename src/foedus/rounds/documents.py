@@ -12,6 +12,7 @@ from foedus.core.canonical import Json
 from foedus.core.errors import FoedusError, ObjectDamaged
 from foedus.core.ids import Cid
 from foedus.core.protocols import ModelStore
+from foedus.core.records import WAD
 from foedus.rounds.spec import AlgorithmSection, Argument, Name, RunSpec, TrainingSection
 from foedus.store import get_json, put_json
 
@@ -63,13 +64,20 @@ def fetch(store: ModelStore, cid: Cid, kind: type[DocumentT]) -> DocumentT:
 # --- published by CID ---
 
 
+class TensorEntry(Document):
+    """Type and shape of one tensor of a model."""
+
+    dtype: Text
+    shape: list[Count]
+
+
 class ModelSpec(Document):
     """Which model a project trains: a registered name, its arguments, and the schema of its weights."""
 
     kind: Literal["model-spec"] = "model-spec"
     name: Text
     args: dict[str, Argument]
-    tensors: dict[str, tuple[Text, list[Count]]] = Field(strict=False)  # name -> (dtype, shape)
+    tensors: dict[str, TensorEntry]
 
 
 class Terms(Document):
@@ -100,7 +108,8 @@ class PrepareOrder(Document):
     kind: Literal["prepare"] = "prepare"
     spec: dict[str, Any]  # a RunSpec, checked again by whoever reads it
     clients: list[Name]
-    data_cache: str
+    data_cache: str  # folder of fetched datasets
+    data_folder: str  # where the clients' own datasets go
 
     @property
     def run_spec(self) -> RunSpec:
@@ -127,7 +136,7 @@ class UpdateEntry(Document):
     client: Name
     cid: CidText
     num_examples: int
-    reward: Count
+    reward: Annotated[int, Field(ge=0, le=WAD)]
 
 
 class MergeOrder(Document):
@@ -162,6 +171,7 @@ class PrepareResult(Document):
     data: Text
     labels: int
     histograms: dict[str, list[Count]]
+    model: ModelSpec
 
 
 class TrainResult(Document):

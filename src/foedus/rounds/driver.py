@@ -29,8 +29,8 @@ from foedus.store import put_json
 
 _SWEEP_S = 0.25  # how often progress is shown and deadlines are looked at while tasks run
 _REFUSALS = 3  # the same transaction refused so often will never pass
-_TRAINING = (TaskKind.TRAIN,)
-_MERGES = (TaskKind.AGGREGATE, TaskKind.VERIFY)
+_TRAINING: tuple[TaskKind, ...] = (TaskKind.TRAIN,)
+_MERGES: tuple[TaskKind, ...] = (TaskKind.AGGREGATE, TaskKind.VERIFY)
 
 
 @dataclass(frozen=True, slots=True)

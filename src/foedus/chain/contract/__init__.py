@@ -1,0 +1,1 @@
+"""The contract (`*.vy`) and its compiled form (`Foedus.json`)."""

@@ -1,0 +1,67 @@
+"""Which job goes to which worker."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from foedus.core.ids import NativeId
+from foedus.core.records import JobSpec, JobState, JobStatus
+from foedus.launch._pool import Worker
+from foedus.launch.folder import JobFolder
+
+
+@dataclass(eq=False, slots=True)
+class Job:
+    """What the launcher knows of a job. `stopping` is what it becomes once its worker was made to die."""
+
+    key: str
+    spec: JobSpec
+    folder: JobFolder
+    retries: int  # how often it may still be run again
+    status: JobStatus
+    stopping: JobStatus | None = None
+    began_at: float | None = None  # monotonic clock
+    worker: Worker | None = None
+
+    def becomes(self, state: JobState, cause: str = "") -> None:
+        """Change the state."""
+        self.status = JobStatus(NativeId(self.key), state, cause)
+
+    @property
+    def ends_at(self) -> float:
+        """When its time is up (monotonic clock); never while it waits or is being stopped."""
+        if self.began_at is None or self.stopping:
+            return float("inf")
+        return self.began_at + self.spec.resources.walltime_s
+
+
+@dataclass(eq=False, slots=True)
+class Desk:
+    """What a worker is at: its job, whose work it did last, and when that was (a count)."""
+
+    worker: Worker
+    job: Job | None = None
+    affinity: str = ""
+    used: int = 0
+    is_leaving: bool = False
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it can be given a job."""
+        return self.job is None and not self.is_leaving
+
+
+def match(queue: Sequence[Job], idle: Sequence[Desk]) -> tuple[Job, Desk]:
+    """Pick the next job and its worker: the first job whose client an idle worker knows.
+
+    Without one, the first job gets the worker that nobody is used to, else the one idle for longest. So a job
+    waits for the worker that knows it only while no other is idle.
+    """
+    knowing = {desk.affinity: desk for desk in idle if desk.affinity}
+    for job in queue:
+        if job.spec.affinity in knowing:
+            return job, knowing[job.spec.affinity]
+    return queue[0], min(idle, key=_strangeness)
+
+
+def _strangeness(desk: Desk) -> tuple[bool, bool, int]:
+    return bool(desk.affinity), not desk.worker.is_ready, desk.used

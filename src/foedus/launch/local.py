@@ -1,0 +1,275 @@
+"""The launcher for one machine: warm worker processes, so that a small job costs no import of torch."""
+
+import os
+import time
+from collections import deque
+from collections.abc import Collection, Mapping, Sequence
+from types import TracebackType
+from typing import Self
+
+from foedus.core.errors import InvalidSpec, TaskFailed
+from foedus.core.ids import NativeId
+from foedus.core.records import JobSpec, JobState, JobStatus
+from foedus.launch._causes import death
+from foedus.launch._code import WorkerCode
+from foedus.launch._pool import Done, Ended, News, Pool, Ready, Worker
+from foedus.launch._schedule import Desk, Job, match
+from foedus.launch.folder import JobFolder
+
+_GRACE_S = 2.0  # between asking a cancelled job to end and killing it
+_CLOSED = "the launcher was closed"
+
+
+class LocalLauncher:
+    """Runs `entry(folder: Path)` in warm workers for every job; implements `core.protocols.Launcher`.
+
+    `entry` and `setup` are "package.module:function"; `setup()` runs once in every new worker. `preload`
+    names modules to import before workers are forked. The constructor starts everything in the background and
+    returns in milliseconds; jobs submitted meanwhile begin as soon as their worker is ready. `workers`
+    defaults to the CPUs we may use; a run gives one per client. `JobSpec.application` is for launchers that
+    start a new program and is not used here; nor are `cpus`, `memory_mb` and `gpus`. Workers see only a
+    harmless part of our environment variables.
+
+    An id is the job's key. A job whose worker dies is run again `retries` times; one that raises is not, for
+    it would raise again. Jobs die with this process. What survives are the folders: submitting the same key
+    with the same folder finds a result that is already there; `find` knows this process's jobs only.
+
+    Use it from one thread. Jobs leave the queue and time limits are kept inside `submit`, `states`, `cancel`.
+    """
+
+    def __init__(
+        self,
+        entry: str,
+        workers: int | None = None,
+        threads: int = 1,
+        preload: Sequence[str] = (),
+        retries: int = 1,
+        setup: str = "",
+    ) -> None:
+        self._limit = _usable_cpus() if workers is None else workers
+        if self._limit < 1:
+            raise InvalidSpec(f"a launcher needs at least one worker, got {workers}")
+        self._retries = retries
+        self._jobs: dict[str, Job] = {}
+        self._queue: deque[Job] = deque()
+        self._desks: dict[Worker, Desk] = {}
+        self._reported: dict[str, JobStatus] = {}
+        self._uses = 0
+        self._is_closed = False
+        self._pool = Pool(WorkerCode(entry, setup, tuple(preload), threads))
+        for _ in range(self._limit):
+            self._hire()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def submit(self, spec: JobSpec, key: str) -> NativeId:
+        """Queue the job and begin it if a worker is idle. See the class on keys and results already there.
+
+        Raises `InvalidSpec` when the folder is not usable or holds no `spec.json`.
+        """
+        if self._is_closed:
+            raise RuntimeError(_CLOSED)
+        if key not in self._jobs:
+            self._jobs[key] = self._admitted(spec, key)
+        self._turn(0.0)
+        return NativeId(key)
+
+    def find(self, key: str) -> NativeId | None:
+        """Return the id of the job with this key, if this launcher was given it."""
+        return NativeId(key) if key in self._jobs else None
+
+    def states(self, ids: Collection[NativeId], wait_s: float = 0.0) -> Mapping[NativeId, JobStatus]:
+        """Return the states; an id of another process is `LOST`.
+
+        With `wait_s`, block until a state differs from what this method last returned for the job, at most
+        that many seconds, and not at all once every one is final.
+        """
+        deadline = time.monotonic() + wait_s
+        self._turn(0.0)
+        while not self._is_news(ids) and (left := deadline - time.monotonic()) > 0:
+            self._turn(left)
+        current = {native_id: self._status(native_id) for native_id in ids}
+        self._reported.update({key: status for key, status in current.items() if key in self._jobs})
+        return current
+
+    def cancel(self, native_id: NativeId) -> None:
+        """Stop the job. Queued: at once. Running: its processes are asked to end and killed 2 s later.
+
+        Returns without waiting; the job is `CANCELLED` once its last process is dead.
+        """
+        job = self._jobs.get(native_id)
+        if job is None or job.status.state.is_final:
+            return
+        if job.worker is None:
+            self._queue.remove(job)
+            job.becomes(JobState.CANCELLED, "cancelled before it began")
+        else:
+            self._stop(job, JobState.CANCELLED, "cancelled while it ran", _GRACE_S)
+        self._turn(0.0)
+
+    def logs(self, native_id: NativeId) -> str:
+        """Return the last 64 KiB of the job's output; empty for an unknown job."""
+        job = self._jobs.get(native_id)
+        return job.folder.read_log() if job else ""
+
+    def close(self) -> None:
+        """Kill what runs and leave no process behind. States can still be asked for. Idempotent."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        self._pool.close()
+        self._queue.clear()
+        for job in self._jobs.values():
+            if not job.status.state.is_final:
+                self._settle(job, JobState.CANCELLED, _CLOSED)
+
+    # --- jobs ---
+
+    def _admitted(self, spec: JobSpec, key: str) -> Job:
+        """Make the job's record: completed if its result is there, else queued in a cleared folder."""
+        if not key or not spec.resources.walltime_s > 0:
+            raise InvalidSpec("a job needs a key and a time limit above 0 s")
+        folder = JobFolder(spec.folder)
+        if not folder.has_spec():
+            raise InvalidSpec(
+                f"{spec.folder!r} is no job folder", "It must be a folder that holds spec.json."
+            )
+        job = Job(key, spec, folder, self._retries, JobStatus(NativeId(key), JobState.QUEUED))
+        if folder.has_result_of(key):
+            job.becomes(JobState.COMPLETED)
+            return job
+        try:
+            folder.begin(key)
+        except (OSError, ValueError) as error:
+            raise InvalidSpec(f"the job folder {spec.folder!r} cannot be written to: {error}") from error
+        self._queue.append(job)
+        return job
+
+    def _settle(self, job: Job, otherwise: JobState, cause: str) -> None:
+        """End the job: completed if it left a usable result, whatever happened after that."""
+        job.worker = None
+        try:
+            has_result = job.folder.read_result() is not None
+        except TaskFailed as damaged:
+            job.becomes(JobState.FAILED, str(damaged))
+            return
+        job.becomes(*((JobState.COMPLETED,) if has_result else (otherwise, cause)))
+
+    def _stop(self, job: Job, state: JobState, cause: str, grace_s: float) -> None:
+        """Have the job's worker die and note what the job is then to become; the first reason counts."""
+        if job.stopping is None and job.worker is not None:
+            job.stopping = JobStatus(NativeId(job.key), state, cause)
+            self._desks[job.worker].is_leaving = True
+            self._pool.stop(job.worker, grace_s)
+
+    def _status(self, native_id: NativeId) -> JobStatus:
+        job = self._jobs.get(native_id)
+        return job.status if job else JobStatus(native_id, JobState.LOST, "not a job of this process")
+
+    def _is_news(self, ids: Collection[NativeId]) -> bool:
+        current = {native_id: self._status(native_id) for native_id in ids}
+        return all(status.state.is_final for status in current.values()) or any(
+            status != self._reported.get(native_id) for native_id, status in current.items()
+        )
+
+    # --- workers ---
+
+    def _turn(self, timeout_s: float) -> None:
+        """Wait for something to happen, at most so long, and act on it."""
+        if self._is_closed:
+            return
+        self._assign()
+        first_end = min((desk.job.ends_at for desk in self._desks.values() if desk.job), default=float("inf"))
+        for news in self._pool.poll(max(0.0, min(timeout_s, first_end - time.monotonic()))):
+            self._hear(news)
+        self._keep_time()
+        self._assign()
+
+    def _hear(self, news: News) -> None:
+        desk = self._desks[news.worker]
+        match news:
+            case Ready():
+                if desk.job:
+                    self._begin(desk.job)
+            case Done(error=error):
+                job, desk.job = desk.job, None
+                if job:
+                    self._finished(job, error)
+            case Ended(worker=worker, code=code):
+                del self._desks[worker]
+                if (
+                    worker.is_ready
+                ):  # one that dies while starting is replaced when a job needs it: no endless loop
+                    self._hire()
+                if desk.job:
+                    self._died(desk.job, code)
+
+    def _begin(self, job: Job) -> None:
+        job.began_at = time.monotonic()
+        job.becomes(JobState.RUNNING, job.status.cause)  # a second attempt goes on to say so
+
+    def _finished(self, job: Job, error: str) -> None:
+        if job.stopping:  # it ended by itself in the very moment
+            self._settle(job, job.stopping.state, job.stopping.cause)
+        else:
+            self._settle(job, JobState.FAILED, error or "the task ended without a result")
+
+    def _died(self, job: Job, code: int) -> None:
+        """The job's worker is dead and so is all it started: nobody can write into the folder any more."""
+        cause = death(code, job.folder.read_log())
+        reason = job.stopping or JobStatus(NativeId(job.key), JobState.FAILED, cause)
+        self._settle(job, reason.state, reason.cause)
+        if job.status.state is JobState.FAILED and not job.stopping and job.retries > 0:
+            job.retries -= 1
+            self._again(job)
+
+    def _again(self, job: Job) -> None:
+        try:
+            job.folder.begin(job.key)
+        except (OSError, ValueError) as error:
+            job.becomes(JobState.FAILED, f"the job folder cannot be written to: {error}")
+            return
+        job.began_at = None
+        job.becomes(JobState.QUEUED, f"second attempt: {job.status.cause}")
+        self._queue.appendleft(job)
+
+    def _keep_time(self) -> None:
+        now = time.monotonic()
+        for job in [desk.job for desk in self._desks.values() if desk.job]:
+            if job.ends_at <= now:
+                limit = f"{job.spec.resources.walltime_s:g}"
+                self._stop(job, JobState.FAILED, f"time limit of {limit} s reached", 0.0)
+
+    def _hire(self) -> None:
+        worker = self._pool.start()
+        self._desks[worker] = Desk(worker)
+
+    def _assign(self) -> None:
+        """Give queued jobs to idle workers, replacing missing ones."""
+        while self._queue:
+            if len(self._desks) < self._limit:
+                self._hire()
+            idle = [desk for desk in self._desks.values() if desk.is_idle]
+            if not idle:
+                return
+            self._give(*match(self._queue, idle))
+
+    def _give(self, job: Job, desk: Desk) -> None:
+        self._queue.remove(job)
+        self._uses += 1
+        job.worker, desk.job, desk.affinity, desk.used = desk.worker, job, job.spec.affinity, self._uses
+        if desk.worker.is_ready:
+            self._begin(job)
+        self._pool.give(desk.worker, str(job.folder.path))
+
+
+def _usable_cpus() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))  # a batch job's allocation, not the whole node
+    return os.cpu_count() or 1

@@ -1,0 +1,172 @@
+"""Local training: Algorithm 1 of the paper without its I/O.
+
+    w ← θ_t;  for E epochs, for each batch b:  w ← w − η (∇F_b(w) + ∇penalty(w) + wd · w),  or with momentum
+
+The optimiser is fresh in every round. The last, smaller batch is kept; a batch of one example is skipped only
+when the model has batch normalisation, which cannot train on it.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol, TypeAlias
+
+import torch
+from torch import nn
+
+from foedus.core.errors import InvalidData, TaskFailed
+from foedus.learn.examples import Examples
+from foedus.learn.state import device_of, trainable_parameters, weights_of
+from foedus.learn.weights import Weights
+
+Loss: TypeAlias = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+"""Mean loss of a batch from (outputs, targets)."""
+
+OnStep: TypeAlias = Callable[[int, int, torch.Tensor], None]
+"""Called after each step with: steps done, steps in all, data loss of the batch (a tensor: no wait)."""
+
+
+class Penalty(Protocol):
+    """A term added to the objective but never to the reported data loss."""
+
+    def add_gradient(self) -> None:
+        """Add the penalty's gradient to the `grad` of the parameters it was made for."""
+
+    def value(self) -> float:
+        """Return the penalty at the parameters' present values."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainSettings:
+    """How a client trains in one round: plain SGD unless momentum or weight decay is given."""
+
+    epochs: int = 1  # 0 returns the base
+    batch_size: int = 64
+    learning_rate: float = 0.01
+    momentum: float = 0.0
+    weight_decay: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class LocalResult:
+    """What one client hands back after local training."""
+
+    weights: Weights
+    num_examples: int
+    steps: int
+    data_losses: tuple[float, ...]  # mean over the examples of each epoch, while training; without penalty
+    penalty: float = 0.0  # at the final weights
+    client_state: Weights = field(default_factory=dict)  # what the client keeps for itself until next time
+
+
+def local_sgd(
+    model: nn.Module,
+    data: Examples,
+    settings: TrainSettings,
+    seed: int,
+    *,
+    penalty: Penalty | None = None,
+    loss: Loss = nn.functional.cross_entropy,
+    on_step: OnStep | None = None,
+) -> LocalResult:
+    """Train the model, which holds the base's weights, in place. Same seed and threads: same bytes.
+
+    Raises `InvalidData` for an empty set and `TaskFailed` when the loss or the weights stop being finite.
+    """
+    if not len(data):
+        raise InvalidData("there is no training example")
+    device = device_of(model)
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)  # for dropout and the like
+        run = _Run(model, data.to(device), settings, penalty, loss, on_step)
+        losses = run.train(torch.Generator().manual_seed(seed))
+    _require_finite_weights(model, settings)
+    final_penalty = penalty.value() if penalty else 0.0
+    return LocalResult(weights_of(model), len(data), run.steps_done, losses, final_penalty)
+
+
+class _Run:
+    """The loop of one `local_sgd`."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        data: Examples,
+        settings: TrainSettings,
+        penalty: Penalty | None,
+        loss: Loss,
+        on_step: OnStep | None,
+    ) -> None:
+        self.model, self.data, self.settings = model, data, settings
+        self.penalty, self.loss, self.on_step = penalty, loss, on_step
+        self.smallest_batch = 2 if _has_batch_norm(model) else 1
+        self.steps_done = 0
+        self.optimizer = torch.optim.SGD(
+            trainable_parameters(model),
+            lr=settings.learning_rate,
+            momentum=settings.momentum,
+            weight_decay=settings.weight_decay,
+            foreach=True,
+        )
+
+    def train(self, generator: torch.Generator) -> tuple[float, ...]:
+        """Return the mean data loss of each epoch."""
+        _set_memory_order(self.model, self.data.channels_last)
+        self.model.train()
+        losses = []
+        for epoch in range(self.settings.epochs):
+            losses.append(self._epoch(generator))
+            if not math.isfinite(losses[-1]):
+                raise _diverged(f"the loss became {losses[-1]} in epoch {epoch + 1}", self.settings)
+        return tuple(losses)
+
+    def _epoch(self, generator: torch.Generator) -> float:
+        order = torch.randperm(len(self.data), generator=generator).to(self.data.targets.device)
+        total = torch.zeros((), dtype=torch.float64, device=order.device)
+        used = 0
+        for inputs, targets in self.data.batches(order, self.settings.batch_size):
+            if len(targets) < self.smallest_batch:
+                continue
+            # Summed on the device and read once per epoch: reading each step's loss would stall a GPU.
+            total.add_(self._step(inputs, targets), alpha=len(targets))
+            used += len(targets)
+        return float(total) / used if used else 0.0
+
+    def _step(self, inputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        self.optimizer.zero_grad(set_to_none=True)
+        loss = self.loss(self.model(inputs), targets)
+        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it unannotated
+        if self.penalty is not None:
+            self.penalty.add_gradient()
+        self.optimizer.step()
+        self.steps_done += 1
+        if self.on_step is not None:
+            self.on_step(self.steps_done, self._steps_planned(), loss.detach())
+        return loss.detach()
+
+    def _steps_planned(self) -> int:
+        full, rest = divmod(len(self.data), self.settings.batch_size)
+        return self.settings.epochs * (full + (rest >= self.smallest_batch))
+
+
+def _set_memory_order(model: nn.Module, channels_last: bool) -> None:
+    order = torch.channels_last if channels_last else torch.contiguous_format
+    model.to(memory_format=order)  # type: ignore[call-overload]  # torch's stubs lack this form
+
+
+def _has_batch_norm(model: nn.Module) -> bool:
+    kinds: Sequence[type[nn.Module]] = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
+    return any(isinstance(module, tuple(kinds)) for module in model.modules())
+
+
+def _require_finite_weights(model: nn.Module, settings: TrainSettings) -> None:
+    for name, tensor in model.state_dict().items():
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise _diverged(f"the weights {name!r} became infinite or NaN", settings)
+
+
+def _diverged(what: str, settings: TrainSettings) -> TaskFailed:
+    return TaskFailed(
+        f"training diverged: {what}",
+        f"Lower the learning rate ({settings.learning_rate:g}), and look for damaged examples.",
+    )

@@ -1,0 +1,79 @@
+"""Model weights as NumPy arrays, where they come from, and which part of a model each tensor belongs to."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from foedus.core.errors import UnsupportedModel
+
+Array: TypeAlias = npt.NDArray[np.generic]
+
+Weights: TypeAlias = Mapping[str, Array]
+"""Tensors of a model by name; the names and shapes are those of the PyTorch state dict."""
+
+_DTYPES = {
+    "F64": np.float64,
+    "F32": np.float32,
+    "F16": np.float16,
+    "I64": np.int64,
+    "I32": np.int32,
+    "I16": np.int16,
+    "I8": np.int8,
+    "U8": np.uint8,
+    "BOOL": np.bool_,
+}
+_NAMES: dict[object, str] = {np.dtype(kind): name for name, kind in _DTYPES.items()}
+
+
+class TensorSource(Protocol):
+    """Where one model's tensors are read from, one at a time, so that no model must fit in memory."""
+
+    def names(self) -> Sequence[str]:
+        """Return the names of all tensors."""
+
+    def spec(self, name: str) -> tuple[str, tuple[int, ...]]:
+        """Return data type (as safetensors spells it: `F32`, `I64`, `BOOL` …) and shape, without reading."""
+
+    def read(self, name: str) -> Array:
+        """Return one tensor. Callers never write to it."""
+
+
+@dataclass(frozen=True, slots=True)
+class MemorySource:
+    """A `TensorSource` over weights that are in memory already."""
+
+    weights: Weights
+
+    def names(self) -> Sequence[str]:
+        """Return the names of all tensors."""
+        return list(self.weights)
+
+    def spec(self, name: str) -> tuple[str, tuple[int, ...]]:
+        """Return data type and shape. Raises `UnsupportedModel` for a type that files cannot carry."""
+        array = self.weights[name]
+        return dtype_name(array.dtype), array.shape
+
+    def read(self, name: str) -> Array:
+        """Return the tensor itself, not a copy."""
+        return self.weights[name]
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The names of a model's tensors by the rule that applies to them (ALGORITHMS §0)."""
+
+    trainable: tuple[str, ...]  # P: float parameters; what the algorithm works on
+    frozen: tuple[str, ...] = ()  # Z: parameters without gradient; equal to the server's on every client
+    float_buffers: tuple[str, ...] = ()  # FB: running statistics; averaged
+    other_buffers: tuple[str, ...] = ()  # IB: counters (maximum) and masks (the server's)
+
+
+def dtype_name(dtype: np.dtype[np.generic]) -> str:
+    """Return how safetensors spells a data type. Raises `UnsupportedModel` when it is none of ours."""
+    try:
+        return _NAMES[dtype]
+    except KeyError:
+        raise UnsupportedModel(f"tensors of type {dtype} are not supported", "Use float32.") from None

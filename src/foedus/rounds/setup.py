@@ -1,0 +1,162 @@
+"""From a spec to a run on the chain. Each step looks first for what an earlier, interrupted attempt did."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from foedus.core.errors import FoedusError, Reverted, TaskFailed
+from foedus.core.ids import Cid, ClientId
+from foedus.core.protocols import Launcher, Ledger, ModelStore
+from foedus.core.records import SCORE_SCALE, Call, Event, GateMode, JobSpec, Receipt, Resources, Role
+from foedus.launch import JobFolder
+from foedus.rounds.documents import PrepareOrder, PrepareResult, Terms, publish
+from foedus.rounds.effects import Member
+from foedus.rounds.spec import RunSpec
+from foedus.store import AlgorithmRef, ModelManifest, put_manifest
+
+_WAIT_S = 1.0
+
+
+def client_names(count: int) -> list[ClientId]:
+    """Name the clients of a simulation: `client-1` …, padded so that they sort by number."""
+    width = len(str(count))
+    return [ClientId(f"client-{number:0{width}}") for number in range(1, count + 1)]
+
+
+def members_of(spec: RunSpec, folder: Path) -> list[Member]:
+    """Return the clients of a run on this machine, with their datasets below the run's folder."""
+    names = client_names(spec.partition.clients)
+    return [Member(name, name, folder / "data" / f"{name}.safetensors") for name in names]
+
+
+def prepare(spec: RunSpec, folder: Path, launcher: Launcher, data_cache: Path) -> PrepareResult:
+    """Have a worker load and deal out the data and make the initial model. Raises `TaskFailed`."""
+    job = JobFolder(folder / "jobs" / "prepare")
+    job.path.mkdir(parents=True, exist_ok=True)
+    order = PrepareOrder(
+        spec=spec.model_dump(mode="json"),
+        clients=[str(name) for name in client_names(spec.partition.clients)],
+        data_cache=str(data_cache),
+        data_folder=str(folder / "data"),
+    )
+    job.write_spec(order.to_json())
+    resources = Resources(walltime_s=spec.jobs.walltime_s)
+    native_id = launcher.submit(
+        JobSpec("FL_PREPARE", str(job.path), resources, "client-1"), f"{folder.name}/prepare"
+    )
+    while not launcher.states([native_id])[native_id].state.is_final:
+        launcher.states([native_id], _WAIT_S)
+    result = job.read_result()
+    if result is None:
+        failure = job.read_failure()
+        cause = launcher.states([native_id])[native_id].cause
+        raise TaskFailed(failure.message if failure else cause, failure.hint if failure else "")
+    return PrepareResult.from_json(result, "the result of the prepare task")
+
+
+def publish_project(
+    store: ModelStore, spec: RunSpec, prepared: PrepareResult, folder: Path
+) -> tuple[Cid, Cid]:
+    """Put sets, model spec, terms and version 0 into the store. Returns the CIDs of the last two."""
+    job = folder / "jobs" / "prepare"
+    files = {name: _put_file(store, job / f"{name}.safetensors") for name in ("shared", "test", "initial")}
+    model = publish(store, prepared.model)
+    terms = Terms(
+        name=spec.name,
+        model=model,
+        shared=files["shared"],
+        test=files["test"],
+        labels=prepared.labels,
+        data=prepared.data,
+        algorithm=spec.algorithm,
+        training=spec.training,
+        buffers=spec.policy.buffers,
+        kappa=spec.policy.kappa,
+        cap_ratio=spec.policy.cap_ratio,
+        floor_ratio=spec.policy.floor_ratio,
+        seed=spec.seed,
+    )
+    algorithm = AlgorithmRef(spec.algorithm.name, spec.algorithm.params)
+    version0 = ModelManifest(0, model, files["initial"], None, algorithm)
+    return publish(store, terms), put_manifest(store, version0)
+
+
+def _put_file(store: ModelStore, path: Path) -> Cid:
+    with path.open("rb") as file:
+        return store.put(iter(lambda: file.read(1 << 20), b""))
+
+
+def start_on_chain(
+    ledger: Ledger, name: str, spec: RunSpec, members: Sequence[Member], terms: Cid, version0: Cid
+) -> tuple[int, int]:
+    """Create the project, enrol the members and start the run. Returns (project, run). Raises `Reverted`."""
+    lead = members[0].account
+    events = list(ledger.events())
+    created = _find(events, "ProjectCreated", lambda event: event.args["name"] == name)
+    if created is None:
+        created = _event(_send(ledger, [Call(lead, "create_project", (name, terms))])[0], "ProjectCreated")
+    project = int(created.args["project"])
+    _enrol(ledger, events, project, members)
+    started = _find(events, "RunStarted", lambda event: event.args["project"] == project)
+    if started is None:
+        call = Call(lead, "start_run", (project, terms, version0, *_numbers(spec)))
+        started = _event(_send(ledger, [call])[0], "RunStarted")
+    return project, int(started.args["run"])
+
+
+def _enrol(ledger: Ledger, events: Sequence[Event], project: int, members: Sequence[Member]) -> None:
+    """Enrol who is not enrolled yet, in one block and in client order, which decides whose turn it is."""
+    enrolled = {
+        str(event.args["name"])
+        for event in events
+        if event.name == "MemberSet" and event.args["project"] == project
+    }
+    calls = [
+        Call(
+            members[0].account,
+            "set_member",
+            (
+                project,
+                ledger.address_of(member.account),
+                member.client,
+                int(Role.LEAD if member is members[0] else Role.MEMBER),
+            ),
+        )
+        for member in members
+        if member.client not in enrolled
+    ]
+    if calls:
+        _send(ledger, calls)
+
+
+def _numbers(spec: RunSpec) -> tuple[int, ...]:
+    policy = spec.policy
+    gate = GateMode.MARGIN if policy.gate == "margin" else GateMode.RATIO
+    return (
+        spec.rounds,
+        1,  # exchanges per round
+        spec.threshold,
+        policy.deadline_s,
+        policy.vote_s,
+        int(gate),
+        round(policy.beta * SCORE_SCALE),
+        round(policy.epsilon * SCORE_SCALE),
+    )
+
+
+def _send(ledger: Ledger, calls: Sequence[Call]) -> list[Receipt]:
+    receipts = ledger.send(calls)
+    for receipt, call in zip(receipts, calls, strict=True):
+        if receipt.error is not None:
+            raise Reverted(receipt.error, f"The transaction was {call.function}.")
+    return receipts
+
+
+def _find(events: Sequence[Event], name: str, matches: Callable[[Event], bool]) -> Event | None:
+    return next((event for event in events if event.name == name and matches(event)), None)
+
+
+def _event(receipt: Receipt, name: str) -> Event:
+    found = _find(receipt.events, name, lambda event: True)
+    if found is None:
+        raise FoedusError(f"the contract gave no {name} event", "It is not the Foedus contract.")
+    return found

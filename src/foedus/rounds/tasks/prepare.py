@@ -1,0 +1,116 @@
+"""The prepare task: load the data, deal it out to simulated clients, make the initial model.
+
+At real sites the data lie there already; what remains of this task is the initial model and the published sets.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from foedus.core.canonical import Json, derive_seed
+from foedus.core.errors import InvalidData
+from foedus.launch import JobFolder
+from foedus.learn.algorithms import get_strategy
+from foedus.learn.datasets import ImageSet, mnist
+from foedus.learn.models import initial_weights
+from foedus.learn.partitions import partition, split, stratified_sample
+from foedus.rounds.documents import ModelSpec, PrepareOrder, PrepareResult, TensorEntry
+from foedus.rounds.spec import DataSection, RunSpec
+from foedus.store import Schema, encode
+
+Indices = npt.NDArray[np.int64]
+
+
+def run_prepare(folder: JobFolder, values: Mapping[str, Json]) -> None:
+    """Write `initial`, `shared`, `test` (.safetensors) beside the result, and each client's own dataset."""
+    order = PrepareOrder.from_json(values, "the order")
+    spec = order.run_spec
+    get_strategy(spec.algorithm.name, spec.algorithm.params)
+    weights = initial_weights(
+        spec.model.name, spec.model.args, derive_seed("initial", spec.seed), spec.model.init
+    )
+    images = _load(spec.data, spec.seed, Path(order.data_cache))
+    test, shared, rest = _set_aside(images, spec)
+    for name, rows in (("shared", shared), ("test", test)):
+        _write(folder.path / f"{name}.safetensors", _tensors(images, {"": rows}))
+    _write(folder.path / "initial.safetensors", weights)
+    histograms = _deal(images, rest, spec, order.clients, Path(order.data_folder))
+    schema = Schema.of(weights)
+    folder.finish(
+        PrepareResult(
+            data=images.source,
+            labels=images.label_count,
+            histograms=histograms,
+            model=ModelSpec(
+                name=spec.model.name,
+                args=spec.model.args,
+                tensors={
+                    name: TensorEntry(dtype=found.dtype, shape=list(found.shape))
+                    for name, found in schema.items()
+                },
+            ),
+        ).to_json()
+    )
+
+
+def _load(data: DataSection, seed: int, cache: Path) -> ImageSet:
+    folder = Path(data.folder).expanduser() if data.folder else None
+    images = mnist(data.source, folder, cache)
+    if data.images is None or data.images == len(images):
+        return images
+    return images.take(data.images, derive_seed("images", seed))
+
+
+def _set_aside(images: ImageSet, spec: RunSpec) -> tuple[Indices, Indices, Indices]:
+    """Return the rows of the test set, of the shared evaluation set, and those left for the clients.
+
+    The test set is drawn from the dataset's own test part where it has one that is large enough.
+    """
+    wanted = spec.data.test + spec.data.shared
+    if wanted >= len(images) // 2:
+        raise InvalidData(
+            f"data.test + data.shared = {wanted} of {len(images)} images leave too few to train on",
+            "Lower data.test or data.shared, or use more images.",
+        )
+    random = np.random.default_rng(derive_seed("test", spec.seed))
+    everything = np.arange(len(images))
+    own_part = everything[images.train_count :]
+    pool = own_part if len(own_part) >= spec.data.test else everything
+    test = pool[stratified_sample(images.labels[pool], spec.data.test, random)]
+    rest = np.setdiff1d(everything[: images.train_count] if pool is own_part else everything, test)
+    shared = rest[stratified_sample(images.labels[rest], spec.data.shared, random)]
+    return test, shared, np.setdiff1d(rest, shared)
+
+
+def _deal(
+    images: ImageSet, rest: Indices, spec: RunSpec, clients: Sequence[str], target: Path
+) -> dict[str, list[int]]:
+    """Write every client's dataset; return how many examples of each label it holds."""
+    labels = images.labels[rest]
+    seed = derive_seed("partition", spec.seed)
+    kind = spec.partition
+    dealt = partition(kind.kind, labels, clients, seed, kind.args, kind.shared_fraction)
+    histograms = {}
+    for client, positions in dealt.items():
+        parts = split(positions, labels, derive_seed("split", spec.seed, client))
+        rows = {"train_": rest[parts.train], "val_": rest[parts.val], "test_": rest[parts.test]}
+        _write(target / f"{client}.safetensors", _tensors(images, rows))
+        counts = np.bincount(labels[positions], minlength=images.label_count)
+        histograms[client] = [int(count) for count in counts]
+    return histograms
+
+
+def _tensors(images: ImageSet, parts: Mapping[str, Indices]) -> dict[str, npt.NDArray[np.generic]]:
+    named: dict[str, npt.NDArray[np.generic]] = {}
+    for prefix, rows in parts.items():
+        named[f"{prefix}images"] = images.images[rows]
+        named[f"{prefix}labels"] = images.labels[rows]
+    return named
+
+
+def _write(path: Path, tensors: Mapping[str, npt.NDArray[np.generic]]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("wb") as file:
+        file.writelines(encode(tensors))

@@ -1,0 +1,141 @@
+"""What every task needs of its project: terms, model, sets of examples, and scores that are known already.
+
+A warm worker serves many tasks, so what is addressed by CID is kept between them: it cannot go stale.
+"""
+
+import math
+from collections import OrderedDict
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+from typing import Generic, TypeVar
+
+import numpy as np
+
+from foedus.core.errors import InvalidData, ObjectDamaged, UpdateRefused
+from foedus.core.ids import Cid
+from foedus.learn.algorithms import get_strategy
+from foedus.learn.evaluation import evaluate
+from foedus.learn.examples import Examples, prepare_images
+from foedus.learn.models import build_model, model_info
+from foedus.learn.state import load_weights, parts_of
+from foedus.learn.weights import Weights
+from foedus.rounds.documents import ModelSpec, Scores, Terms, fetch
+from foedus.store import DirectoryStore, ModelManifest, Schema, TensorFile, TensorSpec, get_manifest
+
+_LOSS_LIMIT = 1e30  # an infinite loss is reported as this: JSON has no infinity
+
+KeyT = TypeVar("KeyT")
+ValueT = TypeVar("ValueT")
+
+
+class _Recent(Generic[KeyT, ValueT]):
+    """The few values that were asked for last."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._values: OrderedDict[KeyT, ValueT] = OrderedDict()
+
+    def get(self, key: KeyT, make: Callable[[], ValueT]) -> ValueT:
+        if key not in self._values:
+            self._values[key] = make()
+            if len(self._values) > self._size:
+                self._values.popitem(last=False)
+        self._values.move_to_end(key)
+        return self._values[key]
+
+
+class Project:
+    """One project, opened by a task. Use `open_project`, which keeps it for the next task."""
+
+    def __init__(self, store_root: str, terms_cid: Cid) -> None:
+        self.store = DirectoryStore(store_root)
+        self.terms = fetch(self.store, terms_cid, Terms)
+        self.terms_cid = terms_cid
+        spec = fetch(self.store, Cid(self.terms.model), ModelSpec)
+        self.model = build_model(spec.name, spec.args)
+        self.info = model_info(spec.name)
+        self.parts = parts_of(self.model)
+        self.schema = Schema(
+            {name: TensorSpec(entry.dtype, tuple(entry.shape)) for name, entry in spec.tensors.items()}
+        )
+        self.strategy = get_strategy(self.terms.algorithm.name, self.terms.algorithm.params)
+        self._weights: _Recent[Cid, Weights] = _Recent(2)
+        self._scores: _Recent[tuple[Cid, str], Scores] = _Recent(64)
+
+    def manifest(self, cid: Cid) -> ModelManifest:
+        """Return the manifest of a version."""
+        return get_manifest(self.store, cid)
+
+    def weights(self, cid: Cid) -> Weights:
+        """Return a version's weights. Raises `ObjectDamaged` when they do not fit the model."""
+        return self._weights.get(cid, lambda: self._read_version(cid))
+
+    def remember_weights(self, cid: Cid, weights: Weights) -> None:
+        """Keep weights that were just computed: the next task most likely starts from them."""
+        self._weights.get(cid, lambda: weights)
+
+    def _read_version(self, cid: Cid) -> Weights:
+        try:
+            with self.store.open(cid) as file:
+                return TensorFile(file, self.schema).read_all()
+        except UpdateRefused as error:
+            raise ObjectDamaged(f"the weights {cid} do not fit the model: {error.message}") from error
+
+    def load(self, weights: Weights) -> None:
+        """Put weights into the project's one model object."""
+        load_weights(self.model, weights)
+
+    def score(self, weights_cid: Cid, weights: Weights, set_name: str, examples: Examples) -> Scores:
+        """Score weights on a named set; asked again for the same, the answer is known."""
+
+        def compute() -> Scores:
+            self.load(weights)
+            return self._evaluate(examples)
+
+        return self._scores.get((weights_cid, set_name), compute)
+
+    def score_loaded(self, weights_cid: Cid, set_name: str, examples: Examples) -> Scores:
+        """Score what the model object holds, which is `weights_cid`."""
+        return self._scores.get((weights_cid, set_name), lambda: self._evaluate(examples))
+
+    def _evaluate(self, examples: Examples) -> Scores:
+        found = evaluate(self.model, examples, self.terms.labels)
+        loss = found.loss if math.isfinite(found.loss) else _LOSS_LIMIT
+        return Scores(
+            loss=min(loss, _LOSS_LIMIT), f1=found.f1, accuracy=found.accuracy, examples=found.examples
+        )
+
+    # --- sets of examples ---
+
+    @lru_cache(maxsize=4)  # noqa: B019 - a worker holds a handful of projects, and the sets with them
+    def published(self, cid: Cid) -> Examples:
+        """Return the shared evaluation set or the test set."""
+        with self.store.open(cid) as file:
+            return self._examples(TensorFile(file), "", f"the set {cid}")
+
+    @lru_cache(maxsize=8)  # noqa: B019 - as above
+    def private(self, path: str, part: str) -> Examples:
+        """Return one part (`train`, `val`, `test`) of a client's own examples."""
+        try:
+            with Path(path).open("rb") as file:
+                return self._examples(TensorFile(file), f"{part}_", path)
+        except OSError as error:
+            raise InvalidData(f"cannot read the dataset {path}: {error.strerror}") from error
+
+    def _examples(self, tensors: TensorFile, prefix: str, where: str) -> Examples:
+        try:
+            images, labels = tensors.read(f"{prefix}images"), tensors.read(f"{prefix}labels")
+        except (KeyError, UpdateRefused) as error:
+            raise InvalidData(f"{where} is not a dataset of Foedus: {error}") from error
+        if labels.dtype != np.int64 or labels.ndim != 1 or not len(labels):
+            raise InvalidData(f"{where} has no usable labels")
+        if labels.min() < 0 or labels.max() >= self.terms.labels:
+            raise InvalidData(f"{where} has labels outside the project's 0..{self.terms.labels - 1}")
+        return prepare_images(images, labels, self.info.input_shape, self.info.channels_last)
+
+
+@lru_cache(maxsize=2)
+def open_project(store_root: str, terms_cid: Cid) -> Project:
+    """Open a project, or return the one that an earlier task of this worker opened."""
+    return Project(store_root, terms_cid)

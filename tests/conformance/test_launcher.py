@@ -1,0 +1,135 @@
+"""The contract of `core.protocols.Launcher`, for every backend. A backend is a maker of launchers."""
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import pytest
+
+from foedus.core.errors import InvalidSpec
+from foedus.core.ids import NativeId
+from foedus.core.protocols import Launcher
+from foedus.core.records import JobSpec, JobState, JobStatus, Resources
+from foedus.launch import JobFolder, LocalLauncher
+
+APPLICATION = "test_launcher:application"
+LIMIT_S = 60.0
+MAKERS: dict[str, Callable[[], AbstractContextManager[Launcher]]] = {
+    "local": lambda: LocalLauncher(APPLICATION, workers=2),
+}
+
+
+def application(path: Path) -> None:
+    """Do what the spec says. Backends that start a new program run just this function."""
+    folder = JobFolder(path)
+    do = folder.read_spec()["do"]
+    print(f"doing {do}")
+    if do == "finish":
+        folder.emit({"progress": 1})
+        folder.write_update([b"weights"])
+        folder.finish({"done": True})
+    elif do == "raise":
+        raise ValueError("the reason")
+    elif do == "die":
+        os._exit(3)
+    elif do == "wait":
+        signal.pause()
+
+
+@pytest.fixture(scope="module", params=MAKERS)
+def launcher(request: pytest.FixtureRequest) -> Iterator[Launcher]:
+    with MAKERS[request.param]() as made:
+        yield made
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> JobFolder:
+    return JobFolder(tmp_path / "it's a job")
+
+
+def submit(launcher: Launcher, folder: JobFolder, do: str, walltime_s: float = 120) -> NativeId:
+    folder.path.mkdir()
+    folder.write_spec({"do": do})
+    spec = JobSpec(APPLICATION, str(folder.path), Resources(walltime_s=walltime_s), affinity="client")
+    return launcher.submit(spec, ascii(folder.path))
+
+
+def final(launcher: Launcher, native_id: NativeId) -> JobStatus:
+    status = launcher.states([native_id])[native_id]
+    while not status.state.is_final:
+        before, status = status, launcher.states([native_id], LIMIT_S)[native_id]
+        assert status != before, "nothing happened for a long time"
+    return status
+
+
+def test_a_result_means_completed(launcher: Launcher, folder: JobFolder) -> None:
+    native_id = submit(launcher, folder, "finish")
+    assert final(launcher, native_id) == JobStatus(native_id, JobState.COMPLETED)
+    assert folder.read_result() == {"done": True}
+    assert folder.read_events()[0] == [{"progress": 1}]
+    assert (folder.path / "update.safetensors").read_bytes() == b"weights"
+
+
+@pytest.mark.parametrize(
+    ("do", "cause"), [("raise", "the reason"), ("die", "code 3"), ("nothing", "without a result")]
+)
+def test_anything_else_means_failed_and_says_why(
+    launcher: Launcher, folder: JobFolder, do: str, cause: str
+) -> None:
+    status = final(launcher, submit(launcher, folder, do))
+    assert status.state is JobState.FAILED
+    assert cause in status.cause
+
+
+def test_the_output_can_be_read(launcher: Launcher, folder: JobFolder) -> None:
+    native_id = submit(launcher, folder, "finish")
+    final(launcher, native_id)
+    assert launcher.logs(native_id) == "doing finish\n"
+
+
+def test_a_key_is_submitted_once(launcher: Launcher, folder: JobFolder) -> None:
+    native_id = submit(launcher, folder, "finish")
+    key = ascii(folder.path)
+    assert launcher.find(key) == native_id
+    final(launcher, native_id)
+    assert launcher.submit(JobSpec(APPLICATION, str(folder.path)), key) == native_id
+    assert launcher.logs(native_id) == "doing finish\n"
+
+
+def test_an_unknown_job_is_never_taken_for_finished(launcher: Launcher) -> None:
+    unknown = NativeId("unknown")
+    assert launcher.find("unknown") is None
+    assert launcher.states([unknown])[unknown].state in (JobState.UNKNOWN, JobState.LOST)
+    assert launcher.logs(unknown) == ""
+    launcher.cancel(unknown)
+
+
+def test_a_folder_without_spec_is_refused(launcher: Launcher, tmp_path: Path) -> None:
+    with pytest.raises(InvalidSpec):
+        launcher.submit(JobSpec(APPLICATION, str(tmp_path)), "no spec")
+    assert launcher.find("no spec") is None
+
+
+def test_a_cancelled_job_stops(launcher: Launcher, folder: JobFolder) -> None:
+    native_id = submit(launcher, folder, "wait")
+    while launcher.states([native_id], LIMIT_S)[native_id].state is not JobState.RUNNING:
+        pass
+    launcher.cancel(native_id)
+    assert final(launcher, native_id).state is JobState.CANCELLED
+    launcher.cancel(native_id)
+    assert final(launcher, native_id).state is JobState.CANCELLED
+
+
+def test_the_time_limit_stops_a_job_and_is_named(launcher: Launcher, folder: JobFolder) -> None:
+    status = final(launcher, submit(launcher, folder, "wait", walltime_s=0.1))
+    assert status.state is JobState.FAILED
+    assert "time limit" in status.cause
+
+
+def test_a_finished_job_stays_as_it_is(launcher: Launcher, folder: JobFolder) -> None:
+    native_id = submit(launcher, folder, "finish")
+    status = final(launcher, native_id)
+    launcher.cancel(native_id)
+    assert launcher.states([native_id], LIMIT_S) == {native_id: status}

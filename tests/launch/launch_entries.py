@@ -1,0 +1,142 @@
+"""What the workers of these tests run. `run` does what the job's spec says."""
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from foedus.core.errors import InvalidData
+from foedus.launch import JobFolder
+
+SETUPS: list[int] = []
+
+
+def set_up() -> None:
+    SETUPS.append(os.getpid())
+
+
+def broken_set_up() -> None:
+    raise RuntimeError("no such device")
+
+
+def run(path: Path) -> None:
+    folder = JobFolder(path)
+    spec = folder.read_spec()
+    {name: action for name, action in globals().items() if name.startswith("do_")}[f"do_{spec['do']}"](folder)
+
+
+def do_finish(folder: JobFolder) -> None:
+    folder.finish({"pid": os.getpid(), "setups": SETUPS, "environment": dict(os.environ)})
+
+
+def do_nothing(folder: JobFolder) -> None:
+    pass
+
+
+def do_raise(folder: JobFolder) -> None:
+    raise ValueError("no \x1b[31mgood\ud800")
+
+
+def do_refuse(folder: JobFolder) -> None:
+    raise InvalidData("the partition is empty", "Give it some rows.")
+
+
+def do_leave(folder: JobFolder) -> None:
+    sys.exit("enough")
+
+
+def do_finish_then_raise(folder: JobFolder) -> None:
+    folder.finish({"good": True})
+    raise ValueError("too late to matter")
+
+
+def do_exit(folder: JobFolder) -> None:
+    print("about to go")
+    os._exit(3)
+
+
+def do_die(folder: JobFolder) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def do_segfault(folder: JobFolder) -> None:
+    ctypes.string_at(0)
+
+
+def do_die_once(folder: JobFolder) -> None:
+    """Leave outputs behind in the first attempt, and none in the second."""
+    mark = folder.path.parent / "died"
+    if not mark.exists():
+        mark.touch()
+        folder.emit({"attempt": 1})
+        (folder.path / "update.safetensors").write_bytes(b"torn")
+        do_exit(folder)
+    folder.finish({"left": sorted(os.listdir(folder.path))})
+
+
+def do_finish_then_die(folder: JobFolder) -> None:
+    folder.finish({"good": True})
+    do_die(folder)
+
+
+def do_damage(folder: JobFolder) -> None:
+    (folder.path / "result.json").write_text("{not json")
+
+
+def do_print(folder: JobFolder) -> None:
+    print("from Python, ünïcode")
+    print("to stderr", file=sys.stderr)
+    os.write(1, b"from the descriptor \xff\n")
+    ctypes.CDLL(None).puts(b"from C")
+    subprocess.run([sys.executable, "-c", "print('from a child')"], check=True)
+    folder.finish({})
+
+
+def do_hang(folder: JobFolder) -> None:
+    _say(folder, os.getpid())
+
+
+def do_hang_with_child(folder: JobFolder) -> None:
+    _say(folder, os.getpid(), _sleeper().pid)
+
+
+def do_hang_with_daemon(folder: JobFolder) -> None:
+    """The child leaves the process group, as daemons do."""
+    _say(folder, os.getpid(), _sleeper(start_new_session=True).pid)
+
+
+def do_exit_with_daemon(folder: JobFolder) -> None:
+    with open(folder.path / "ready", "w") as pipe:
+        pipe.write(f"{os.getpid()} {_sleeper(start_new_session=True).pid}")
+    os._exit(3)
+
+
+def do_hang_stubbornly(folder: JobFolder) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    _say(folder, os.getpid())
+
+
+def do_spin(folder: JobFolder) -> None:
+    with open(folder.path / "ready", "w") as pipe:
+        pipe.write(str(os.getpid()))
+    while True:
+        pass
+
+
+def _sleeper(start_new_session: bool = False) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(["/bin/sleep", "1000"], start_new_session=start_new_session)
+
+
+def _say(folder: JobFolder, *processes: int) -> None:
+    """Tell the test, which waits at a FIFO, that we are here, and wait for our end."""
+    with open(folder.path / "ready", "w") as pipe:
+        pipe.write(" ".join(map(str, processes)))
+    while True:
+        signal.pause()
+
+
+def do_pause(folder: JobFolder) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.pause()
