@@ -62,3 +62,13 @@ def at(situations: dict[str, Path], all_keys: KeyRing, tmp_path: Path) -> Iterat
     yield open_at
     for chain in opened:
         chain.close()
+
+
+@pytest.fixture(scope="session")
+def shared_chain(
+    situations: dict[str, Path], all_keys: KeyRing, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Chain]:
+    """A blank chain for views, which change nothing."""
+    chain = Chain(copy_of(situations["blank"], tmp_path_factory.mktemp("views")), all_keys)
+    yield chain
+    chain.close()

@@ -21,6 +21,10 @@ def broken_set_up() -> None:
     raise RuntimeError("no such device")
 
 
+def deadly_set_up() -> None:
+    os._exit(4)
+
+
 def run(path: Path) -> None:
     folder = JobFolder(path)
     spec = folder.read_spec()

@@ -41,6 +41,13 @@ def test_an_empty_folder_has_no_results(folder: JobFolder) -> None:
         folder.read_spec()
 
 
+def test_removing_the_update_twice_is_harmless(folder: JobFolder) -> None:
+    folder.write_update([b"ab"])
+    folder.remove_update()
+    folder.remove_update()
+    assert folder.open_update() is None
+
+
 def test_a_missing_folder_reads_as_empty(tmp_path: Path) -> None:
     assert JobFolder(tmp_path / "none").read_result() is None
 

@@ -34,6 +34,21 @@ def test_a_second_crash_fails_the_job_with_its_cause(jobs: Jobs, do: str, cause:
     assert jobs.run("finish", "next")[0].state is JobState.COMPLETED
 
 
+def test_retries_can_be_turned_off(tmp_path: Path) -> None:
+    with LocalLauncher(ENTRY, workers=1, retries=0) as launcher:
+        status, folder = Jobs(launcher, tmp_path).run("die_once")
+    assert status.state is JobState.FAILED
+    assert "next attempt" not in folder.read_log()
+
+
+def test_workers_that_die_while_starting_fail_the_job_in_the_end(tmp_path: Path) -> None:
+    with LocalLauncher(ENTRY, workers=2, setup="launch_entries:deadly_set_up") as launcher:
+        jobs = Jobs(launcher, tmp_path)
+        for name in "ab":
+            status, _ = jobs.run("finish", name)
+            assert (status.state, status.cause) == (JobState.FAILED, "exited with code 4")
+
+
 def test_a_segfault_shows_where(jobs: Jobs) -> None:
     _, folder = jobs.run("segfault")
     assert "do_segfault" in folder.read_log()
@@ -100,6 +115,12 @@ def test_closing_leaves_no_process(tmp_path: Path) -> None:
     assert watch.alive_after(0) == []
 
 
+def test_closing_does_not_wait_for_imports() -> None:
+    """What the nursery is importing here never ends."""
+    launcher = LocalLauncher(ENTRY, workers=1, preload=["launch_endless"])
+    launcher.close()
+
+
 def test_a_killed_nursery_is_replaced(jobs: Jobs) -> None:
     folder = jobs.folder("a", "hang_with_child")
     native_id = jobs.submit(folder)
@@ -108,13 +129,14 @@ def test_a_killed_nursery_is_replaced(jobs: Jobs) -> None:
     os.kill(_parent_of(worker), signal.SIGKILL)
     jobs.wait_for_second_attempt(native_id)
     second = processes_at(folder)
-    assert watch.alive_after(1) == []
+    assert watch.alive_after(5) == []
     assert second[0] != worker
     jobs.launcher.cancel(native_id)
     assert jobs.wait(native_id)[native_id].state is JobState.CANCELLED
     assert jobs.run("finish", "next")[0].state is JobState.COMPLETED
 
 
+# without a main guard, on purpose: users write scripts like this
 _DRIVER = """
 import sys
 from foedus.core.records import JobSpec
@@ -130,18 +152,42 @@ sys.stdin.read()
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-def test_workers_die_with_their_driver(jobs: Jobs, number: signal.Signals) -> None:
-    """Also busy ones and what they started. The driver is a script without a main guard, on purpose."""
+def test_workers_die_with_their_driver(jobs: Jobs, tmp_path: Path, number: signal.Signals) -> None:
+    """Also busy ones and what they started."""
+    script = tmp_path / "driver.py"
+    script.write_text(_DRIVER)
     folders = [jobs.folder(do, do) for do in ("spin", "hang_with_daemon")]
     paths = [str(folder.path) for folder in folders]
-    command = [sys.executable, "-c", _DRIVER, str(Path(__file__).parent), *paths]
+    command = [sys.executable, str(script), str(Path(__file__).parent), *paths]
     with subprocess.Popen(command, stdin=-1, stdout=-1, stderr=subprocess.DEVNULL) as driver:
         processes = [process for folder in folders for process in processes_at(folder)]
         nursery = _parent_of(processes[0])
         watch = Watch(nursery, *processes, *_children_of(nursery))
         driver.send_signal(number)
-        assert watch.alive_after(1) == []
+        assert watch.alive_after(5) == []
         driver.kill()
+
+
+_IMPORTING_DRIVER = """
+import sys
+from foedus.launch import LocalLauncher
+sys.path.insert(0, sys.argv[1])
+launcher = LocalLauncher("launch_entries:run", workers=1, preload=["launch_endless"])
+print("started", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.slow
+def test_imports_end_with_the_driver() -> None:
+    command = [sys.executable, "-c", _IMPORTING_DRIVER, str(Path(__file__).parent)]
+    with subprocess.Popen(command, stdin=-1, stdout=-1, stderr=subprocess.DEVNULL) as driver:
+        assert driver.stdout is not None
+        driver.stdout.readline()
+        watch = Watch(*_children_of(driver.pid))
+        driver.kill()
+        assert len(watch.descriptors) == 1
+        assert watch.alive_after(5) == []
 
 
 def test_workers_leave_ctrl_c_to_the_driver(jobs: Jobs) -> None:

@@ -187,7 +187,7 @@ def test_zero_epochs_return_the_base() -> None:
 
 def test_diverging_training_says_what_to_do() -> None:
     with pytest.raises(TaskFailed, match="Lower the learning rate"):
-        run("fedavg", TrainSettings(30, 5, 1e30), blobs(20))
+        local_sgd(Point(1.0), quadratic_data(4.0, 2.0), TrainSettings(9, 1, 1e200), 0, loss=quadratic)
 
 
 def test_weights_that_overflow_in_the_last_step_are_noticed() -> None:

@@ -82,3 +82,17 @@ def test_an_object_collected_meanwhile_is_no_finding(
     monkeypatch.setattr(store, "verify", verify)
     assert verify_all(store) == []
     assert not store.has(cid)
+
+
+def test_an_object_unpinned_meanwhile_is_no_finding(
+    store: DirectoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.put(b"x")
+
+    def has(cid: Cid) -> bool:
+        store.unpin(cid)
+        store.gc()
+        return False
+
+    monkeypatch.setattr(store, "has", has)
+    assert verify_all(store) == []

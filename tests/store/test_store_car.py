@@ -36,6 +36,7 @@ def test_length_of_the_file_follows_from_the_size(tmp_path: Path, size: int) -> 
 
 
 @given(st.integers(0, MAX_OBJECT_BYTES))
+@pytest.mark.slow
 def test_every_size_has_its_own_length(size: int) -> None:
     shape = shape_of(size)
     assert shape_of_car(59 + shape.car_bytes) == shape
@@ -60,20 +61,22 @@ def test_the_header_is_a_carv1_header(tmp_path: Path) -> None:
     assert cid.startswith("bafkrei")
 
 
-@pytest.mark.parametrize("size", [0, 5, 70])
+@pytest.mark.parametrize("size", [0, 5, 50])
+@pytest.mark.slow
 def test_every_changed_byte_is_found(tmp_path: Path, size: int) -> None:
     path = tmp_path / "x.car"
     cid = write_tiny(path, content(size))
     for position in range(path.stat().st_size):
-        for mask in (0x01, 0x80):
-            flip(path, position, mask)
-            with pytest.raises(ObjectDamaged):
-                check_tiny(path, cid)
-            flip(path, position, mask)
+        mask = 1 << position % 8
+        flip(path, position, mask)
+        with pytest.raises(ObjectDamaged):
+            check_tiny(path, cid)
+        flip(path, position, mask)
     check_tiny(path, cid)
 
 
-@pytest.mark.parametrize("size", [0, 5, 70])
+@pytest.mark.parametrize("size", [0, 5, 50])
+@pytest.mark.slow
 def test_every_missing_or_extra_byte_is_found(tmp_path: Path, size: int) -> None:
     path = tmp_path / "x.car"
     cid = write_tiny(path, content(size))
@@ -89,6 +92,7 @@ def test_every_missing_or_extra_byte_is_found(tmp_path: Path, size: int) -> None
 
 @given(st.binary(max_size=600), st.data())
 @in_one_folder
+@pytest.mark.slow
 def test_ranges_are_those_of_the_content(tmp_path: Path, data: bytes, draw: st.DataObject) -> None:
     cid = write_tiny(tmp_path / "x.car", data)
     expected = io.BytesIO(data)
@@ -104,6 +108,7 @@ def test_ranges_are_those_of_the_content(tmp_path: Path, data: bytes, draw: st.D
 
 @given(st.binary(max_size=700), st.binary(max_size=120))
 @in_one_folder
+@pytest.mark.slow
 def test_garbage_raises_only_our_errors(tmp_path: Path, garbage: bytes, data: bytes) -> None:
     path = tmp_path / "x.car"
     cid = write_tiny(path, data)

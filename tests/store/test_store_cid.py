@@ -54,6 +54,7 @@ def test_other_spellings_are_refused(text: str) -> None:
 
 
 @given(st.text(max_size=70))
+@pytest.mark.slow
 def test_any_text_is_a_cid_or_refused(text: str) -> None:
     with pytest.raises(ObjectMissing):
         check_cid(text)

@@ -35,6 +35,7 @@ def test_a_file_by_hand() -> None:
 
 @given(models)
 @settings(deadline=None)
+@pytest.mark.slow
 def test_round_trip(tensors: dict[str, Array]) -> None:
     found = decode(packed(tensors), Schema.of(tensors))
     assert list(found) == sorted(tensors)
@@ -46,6 +47,7 @@ def test_round_trip(tensors: dict[str, Array]) -> None:
 
 @given(st.dictionaries(st.text("abc.", min_size=1, max_size=8), arrays, max_size=5))
 @settings(deadline=None)
+@pytest.mark.slow
 def test_the_safetensors_library_reads_what_we_write(tensors: dict[str, Array]) -> None:
     found = safetensors.numpy.load(packed(tensors))
     assert found.keys() == tensors.keys()
@@ -98,6 +100,7 @@ def test_a_schema_is_a_mapping_in_order_of_names() -> None:
 
 @given(models)
 @settings(deadline=None)
+@pytest.mark.slow
 def test_headers_are_canonical_json_of_a_multiple_of_eight(tensors: dict[str, Array]) -> None:
     header = Schema.of(tensors).header()
     assert len(header) % 8 == 0

@@ -12,6 +12,7 @@ import pytest
 from store_helpers import MIB, object_path
 
 from foedus.core.errors import ObjectDamaged, ObjectMissing, StorageFull
+from foedus.store.audit import verify_all
 from foedus.store.directory import DirectoryStore
 
 
@@ -50,6 +51,7 @@ def test_gc_takes_what_is_not_pinned(store: DirectoryStore) -> None:
     store.unpin(unpinned)
     assert [store.pinned(cid) for cid in (kept, unpinned, never)] == [True, False, False]
     assert store.gc() == sorted([unpinned, never])
+    (store.root / "objects" / kept[-2:] / "stranger").write_text("x")
     assert store.ls() == [kept]
     assert store.gc() == []
 
@@ -97,14 +99,21 @@ def test_a_swapped_file_is_damaged(store: DirectoryStore) -> None:
             action(two)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_readers_need_no_write_access(store: DirectoryStore) -> None:
+def test_readers_need_no_write_access(store: DirectoryStore, monkeypatch: pytest.MonkeyPatch) -> None:
     cid = store.put(b"hello world")
-    for folder in (store.root, *(path for path in store.root.rglob("*") if path.is_dir())):
-        folder.chmod(0o500)
-    assert DirectoryStore(store.root).get(cid) == b"hello world"
-    for folder in (store.root, *(path for path in store.root.rglob("*") if path.is_dir())):
-        folder.chmod(0o700)
+    (store.root / "tmp" / "abandoned.part").write_bytes(b"x")
+    real = os.open
+
+    def read_only(path: str, flags: int, *args: int, **kwargs: int) -> int:
+        if flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
+            raise OSError(errno.EROFS, "read-only file system")
+        return real(path, flags, *args, **kwargs)
+
+    monkeypatch.setattr(os, "open", read_only)
+    reader = DirectoryStore(store.root)
+    assert reader.get(cid) == b"hello world"
+    assert reader.ls() == [cid]
+    assert verify_all(reader) == []
 
 
 def test_many_writers_of_the_same_and_of_other_objects(store: DirectoryStore) -> None:

@@ -156,6 +156,7 @@ hostile = st.recursive(
 
 
 @given(st.dictionaries(st.sampled_from(sorted(FULL.to_json())), hostile))
+@pytest.mark.slow
 def test_hostile_values_raise_only_value_errors(changes: dict[str, Any]) -> None:
     try:
         manifest = ModelManifest.from_json({**FULL.to_json(), **changes})

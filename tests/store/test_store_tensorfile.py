@@ -4,6 +4,7 @@ import io
 import json
 import tracemalloc
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from foedus.core.canonical import canonical_json
-from foedus.core.errors import FoedusError, ObjectDamaged, UpdateRefused
+from foedus.core.errors import ObjectDamaged, UpdateRefused
 from foedus.store import DirectoryStore
 from foedus.store.codec import Schema, TensorSpec, encode
 from foedus.store.tensorfile import TensorFile, decode, require_finite
@@ -215,12 +216,11 @@ hostile_entries = st.fixed_dictionaries(
     st.dictionaries(st.text(max_size=6), hostile_entries | json_values, max_size=3), st.binary(max_size=64)
 )
 @settings(deadline=None)
+@pytest.mark.slow
 def test_hostile_headers_raise_only_our_errors(entries: dict[str, Any], data: bytes) -> None:
     text = json.dumps(entries, separators=(",", ":"), sort_keys=True, ensure_ascii=False)
-    try:
+    with suppress(UpdateRefused):
         decode(file_of(text.encode(errors="surrogatepass"), data))
-    except FoedusError as error:
-        assert isinstance(error, UpdateRefused)
 
 
 @given(st.binary(max_size=200))
@@ -236,7 +236,7 @@ def test_a_hostile_header_costs_little_memory() -> None:
     refusal(data)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert peak < 1 << 20 | len(data) + 100_000  # the test's own copy of the file, and next to nothing
+    assert peak < 100_000
 
 
 def test_reading_from_a_store_checks_the_blocks(tmp_path: Path) -> None:

@@ -1,8 +1,8 @@
 """Replay a chain from its first block and compare every row of its file with what the rules give.
 
 Trusts nothing in the file: transactions are executed again with their signatures checked, headers, state and
-receipts are made anew, and then each row of each table must be exactly what was made. What a file cannot show
-is that blocks at its very end are missing: whoever wants to know compares `AuditReport.head` with what a member
+receipts are made anew, and each row of each table must be exactly what was made. What a file cannot show is
+that blocks at its very end are missing: whoever wants to know compares `AuditReport.head` with what a member
 remembers.
 """
 

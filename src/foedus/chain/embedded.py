@@ -14,6 +14,7 @@ from eth._utils.address import generate_contract_address
 from eth.abc import BlockHeaderAPI, SignedTransactionAPI
 from eth.rlp.headers import BlockHeader
 from eth_typing import Address
+from rlp.exceptions import RLPException
 
 from foedus.chain.abi import ContractAbi, revert_reason
 from foedus.chain.files import OwnerLock, check_filesystem, sync_folder
@@ -62,7 +63,7 @@ class EmbeddedLedger:
             self._contract = self._find_contract()
         except BaseException as error:
             self.close()
-            if isinstance(error, sqlite3.DatabaseError | rlp.DecodingError):
+            if isinstance(error, sqlite3.DatabaseError | RLPException):
                 raise ChainDamaged("database", str(error)) from error
             raise
 
@@ -72,7 +73,7 @@ class EmbeddedLedger:
         return ChainReader.open(path)
 
     def close(self) -> None:
-        """Close the file and let another process open it."""
+        """Close the file and let another process open it. Closing twice is harmless."""
         self._db.close()
         self._owner_lock.release()
 

@@ -61,5 +61,7 @@ class OwnerLock:
             ) from error
 
     def release(self) -> None:
-        """Let another process open the chain."""
-        os.close(self._fd)
+        """Let another process open the chain. Releasing twice is harmless."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1

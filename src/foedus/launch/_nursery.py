@@ -15,7 +15,6 @@ import gc
 import importlib
 import json
 import os
-import select
 import signal
 import socket
 import sys
@@ -23,6 +22,7 @@ import time
 import traceback
 from collections import deque
 from dataclasses import dataclass, field
+from multiprocessing.connection import wait
 
 from foedus.launch import _worker
 from foedus.launch._code import WorkerCode
@@ -32,19 +32,24 @@ _TAKE_BYTES, _TAKE_DESCRIPTORS = 1 << 16, 64
 
 
 def main(argument: str) -> None:
-    """Run as the launcher started us; returns when the driver has gone and all workers are dead."""
+    """Run as the launcher started us, and exit when the driver has gone and all workers are dead."""
     options = json.loads(argument)
     sys.path[:] = options["path"]
     code = WorkerCode(options["entry"], options["setup"], tuple(options["preload"]), options["threads"])
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # the driver may have been started with it ignored
     _worker.adopt_orphans()
+    # While importing we hear nothing. Later the socket tells better: it closes with the driver's process,
+    # whereas this is about the driver's thread that started us.
+    _worker.die_with(options["driver"])
     _import(code)
+    _worker.outlive_parent()
     wake, waker = socket.socketpair()
     waker.setblocking(False)
     signal.set_wakeup_fd(waker.fileno(), warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, lambda number, frame: None)  # the wake-up descriptor is what counts
     _Nursery(socket.socket(fileno=options["control"]), wake, code).run()
+    os._exit(0)  # taking torch down in good order would keep the driver waiting for a quarter of a second
 
 
 def _import(code: WorkerCode) -> None:
@@ -82,9 +87,9 @@ class _Nursery:
             if not self._tell():
                 return self._close()
 
-    def _wait(self, until: float | None) -> list[socket.socket]:
+    def _wait(self, until: float | None) -> list[object]:
         timeout = None if until is None else max(0.0, until - time.monotonic())
-        return select.select([self.control, self.wake], [], [], timeout)[0]
+        return list(wait([self.control, self.wake], timeout))
 
     def _obey(self) -> bool:
         """Carry out what the driver says; False when it is gone."""
@@ -186,7 +191,7 @@ class _Nursery:
             _signal_group(process, signal.SIGKILL)
         self._reap()
         while (self.alive or self._strays()) and time.monotonic() < deadline:
-            if select.select([self.wake], [], [], deadline - time.monotonic())[0]:
+            if wait([self.wake], deadline - time.monotonic()):
                 self.wake.recv(4096)
             self._reap()
 

@@ -107,6 +107,9 @@ class Pool:
 
     def close(self) -> None:
         """Kill all workers and the nursery, and wait until they are gone."""
+        self.poll(0.0)
+        if not any(worker.process for worker in self.workers):
+            self._nursery.kill()  # it still imports and would not hear us for a while
         self._control.close()
         for worker in self._workers.values():
             worker.connection.close()
@@ -125,6 +128,7 @@ class Pool:
             "setup": self._code.setup,
             "preload": self._code.preload,
             "threads": self._code.threads,
+            "driver": os.getpid(),
         }
         self._control, theirs = socket.socketpair()
         self._text = b""

@@ -30,6 +30,20 @@ def adopt_orphans() -> None:
         _LIBC.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
+def die_with(parent: int) -> None:
+    """Have the kernel kill this process when its parent, which is `parent`, ends (Linux; else nothing)."""
+    if sys.platform == "linux":
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:  # it ended before the kernel was told
+        os._exit(1)
+
+
+def outlive_parent() -> None:
+    """Undo `die_with`."""
+    if sys.platform == "linux":
+        _LIBC.prctl(_PR_SET_PDEATHSIG, 0, 0, 0, 0)
+
+
 def work(descriptor: int, code: WorkerCode, parent: int) -> None:
     """Serve jobs that come over the socket `descriptor` until its other end closes.
 
@@ -54,11 +68,8 @@ def work(descriptor: int, code: WorkerCode, parent: int) -> None:
 
 def _guard(parent: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's to decide
-    if sys.platform == "linux":
-        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    die_with(parent)
     adopt_orphans()
-    if os.getppid() != parent:  # it died before the kernel was told to watch it
-        os._exit(1)
 
 
 def _use_line_buffers() -> None:
@@ -80,9 +91,9 @@ def _prepared(code: WorkerCode) -> Entry:
         for module in code.preload:
             importlib.import_module(module)
         function: Entry = _code.load(code.entry)
-        _limit_torch(code.threads)
         if code.setup:
             _code.load(code.setup)()
+        _limit_torch(code.threads)
     except BaseException as error:
         problem, place = error, error.__traceback__
 

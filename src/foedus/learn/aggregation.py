@@ -83,25 +83,22 @@ def weighted_mean(
 
 
 def _mean(name: str, pairs: _Pairs, total: float, like: Array, block: int) -> Array:
-    sums = np.empty(like.size)
+    sums = np.full(like.size, -0.0)  # the zero to which adding anything, even -0.0, gives that very thing
     product = np.empty(min(block, like.size))
-    for position, (source, weight) in enumerate(pairs):
-        values = source.read(name).reshape(-1)
-        for start in range(0, like.size, block):
-            part, target = values[start : start + block], sums[start : start + block]
-            if position == 0:  # not 0 + product: that would turn -0.0 into 0.0
-                _multiply(part, weight, target)
-                continue
-            _multiply(part, weight, product[: part.size])
-            np.add(target, product[: part.size], out=target)
-        del values, part  # before the next client's tensor comes, or the result is made
+    for source, weight in pairs:
+        _add_multiple(source.read(name).reshape(-1), weight, sums, product)
     np.divide(sums, total, out=sums)
     return sums.reshape(like.shape).astype(like.dtype)
 
 
-def _multiply(values: Array, weight: float, out: _Floats) -> None:
-    np.copyto(out, values)  # a cast first is faster than a multiplication that casts as it goes
-    np.multiply(out, weight, out=out)
+def _add_multiple(values: Array, weight: float, sums: _Floats, product: _Floats) -> None:
+    """Add weight · values to sums, block by block, so that each block is in the cache for all three steps."""
+    for start in range(0, sums.size, max(1, product.size)):
+        target = sums[start : start + product.size]
+        scratch = product[: target.size]
+        np.copyto(scratch, values[start : start + product.size])  # faster than a multiplication that casts
+        np.multiply(scratch, weight, out=scratch)
+        np.add(target, scratch, out=target)
 
 
 def _pooled_variance(name: str, pairs: _Pairs, total: float, server: Weights) -> Array:

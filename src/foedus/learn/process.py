@@ -17,7 +17,9 @@ _SETTINGS_BYTES = {
 def prepare_worker(threads: int = 1) -> None:
     """Make this process compute with `threads` threads, reproducibly and without needless page faults."""
     torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(True)
+    # The same switch as use_deterministic_algorithms(True), which would load PyTorch's compiler: seconds.
+    torch.set_deterministic_debug_mode("error")
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # a debugging aid
     tune_allocator()
 
 

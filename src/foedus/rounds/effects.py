@@ -97,11 +97,16 @@ def order_for(kind: TaskKind, run: RunView, member: Member, store_root: Path) ->
         version=run.version + 1,
         client=member.client,
         dataset=str(member.dataset),
-        updates=[
-            UpdateEntry(client=r.client, cid=r.cid, num_examples=r.num_examples, reward=r.reward_wad)
-            for r in view.registrations
-        ],
+        updates=entries_of(view),
     )
+
+
+def entries_of(view: RoundView) -> list[UpdateEntry]:
+    """List the registered updates of a step as a merge takes them."""
+    return [
+        UpdateEntry(client=r.client, cid=r.cid, num_examples=r.num_examples, reward=r.reward_wad)
+        for r in view.registrations
+    ]
 
 
 def short_text(text: str) -> str:

@@ -32,6 +32,7 @@ class Outcome:
     phase: Phase
     version: int  # after the round
     current: Cid
+    beta_ppb: int  # the gate's threshold in that round
     rewards: Mapping[ClientId, int] = field(default_factory=dict)  # WAD, only of accepted rounds
 
 
@@ -57,7 +58,8 @@ class RunView:
     round: RoundView | None = None  # the step that is open, or the last one when the run has ended
     outcome: Outcome | None = None  # of the round that ended last
     history: list[tuple[RoundView, Outcome]] = field(default_factory=list)
-    beta_ppb: int = 0
+    beta_ppb: int = 0  # the gate's threshold now; the contract eases it when nobody passes
+    round_beta_ppb: int = 0  # as it was when the round opened
     rejections_in_a_row: int = 0
     ended: str | None = None
 
@@ -143,6 +145,7 @@ def _run_started(view: RunView, event: Event) -> None:
 def _round_opened(view: RunView, event: Event) -> None:
     args = event.args
     number = int(args["round"])
+    view.round_beta_ppb = view.beta_ppb
     view.round = RoundView(
         number=number,
         step=int(args["step"]),
@@ -222,7 +225,7 @@ def _finalized(view: RunView, event: Event) -> None:
     phase = Phase(int(event.args["outcome"]))
     view.version, view.current = int(event.args["version"]), Cid(str(event.args["current"]))
     view.round = replace(view._open(), phase=phase)
-    view.outcome = Outcome(phase, view.version, view.current)
+    view.outcome = Outcome(phase, view.version, view.current, view.round_beta_ppb)
     if phase is Phase.REJECTED:
         view.rejections_in_a_row += 1
     elif phase is Phase.ACCEPTED:

@@ -9,9 +9,8 @@ checking are own code.
 import json
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -41,8 +40,7 @@ _MAX_DIMENSIONS: Final = 32
 _METADATA: Final = "__metadata__"  # the one name that safetensors keeps for itself
 
 
-@dataclass(frozen=True, slots=True)
-class TensorSpec:
+class TensorSpec(NamedTuple):
     """Type and shape of one tensor; `dtype` as safetensors calls it, e.g. `F32`."""
 
     dtype: str

@@ -41,8 +41,7 @@ class Shape:
         """Return the index and shape of the child that holds this position of the content."""
         index = position // self.child.file_bytes if self.child else 0
         child = self.child if index < self.full else self.rest
-        if not child:
-            raise IndexError(f"position {position} lies outside {self.file_bytes} bytes")
+        assert child, f"position {position} lies outside {self.file_bytes} bytes"
         return index, child
 
     def before(self, index: int) -> tuple[int, int]:

@@ -18,6 +18,9 @@ from foedus.store.cid import InvalidCid, check_cid
 from foedus.store.unixfs import PROFILE_NAME
 
 JSON_LIMIT_BYTES: Final = 1 << 20
+_FIELDS: Final = (
+    "kind", "version", "model", "weights", "base", "algorithm", "updates", "refused", "state", "profile",
+)  # fmt: skip
 _CLIENT: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 _WORD: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 
@@ -76,22 +79,7 @@ class ModelManifest:
     @classmethod
     def from_json(cls, value: Json) -> "ModelManifest":
         """Check every field of what may come from anybody. Raises ValueError naming the field."""
-        fields = _object(
-            value,
-            "manifest",
-            (
-                "kind",
-                "version",
-                "model",
-                "weights",
-                "base",
-                "algorithm",
-                "updates",
-                "refused",
-                "state",
-                "profile",
-            ),
-        )
+        fields = _object(value, "manifest", _FIELDS)
         if fields["kind"] != "model" or fields["profile"] != PROFILE_NAME:
             raise ValueError(f"kind must be 'model' and profile {PROFILE_NAME!r}")
         return cls(

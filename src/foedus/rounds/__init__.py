@@ -1,0 +1,1 @@
+"""Runs: the round machine, what carries its actions out, and verification."""

@@ -1,0 +1,208 @@
+"""Check a run from its chain and its store alone: every CID, signature, gate, reward, vote and merge.
+
+Nothing that a member says is believed. The chain is executed again from its first block, the rules are applied a
+second time by other code than the contract's, and every candidate is recomputed from the registered updates.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeAlias
+
+from foedus.chain import ChainReader, audit_chain, wrong_rewards
+from foedus.core.canonical import canonical_json
+from foedus.core.errors import (
+    ChainDamaged,
+    FoedusError,
+    ObjectDamaged,
+    ObjectMissing,
+    VerificationFailed,
+)
+from foedus.core.ids import Cid
+from foedus.core.records import Choice, Event, Phase, RoundView
+from foedus.rounds.documents import ModelSpec, Terms, fetch
+from foedus.rounds.effects import entries_of
+from foedus.rounds.home import Home, read_json
+from foedus.rounds.rules import ballot_accepts, gate_passes
+from foedus.rounds.view import Outcome, RunView, view_run
+from foedus.store import DirectoryStore, cid_of, get_manifest
+
+Watch: TypeAlias = Callable[[str, int, int], None]
+"""Told what is being checked, how much of it is done, and how much there is."""
+
+
+@dataclass(frozen=True, slots=True)
+class VerifySummary:
+    """What was checked and found right."""
+
+    run: str
+    blocks: int
+    transactions: int
+    objects: int
+    updates: int
+    votes: int
+    rounds: int
+    version: int
+    current: Cid
+
+
+def verify_run(home: Home, name: str, watch: Watch = lambda what, done, total: None) -> VerifySummary:
+    """Check everything about a run. Needs only the chain's file and the store.
+
+    Raises `VerificationFailed`, whose `place` names the first thing that is wrong.
+    """
+    number = _chain_number(home, name)
+    with _failing("the chain"):
+        audit = audit_chain(home.chain, partial(watch, "chain"))
+        reader = ChainReader.open(home.chain)
+    try:
+        events = list(reader.events())
+    finally:
+        reader.close()
+    try:
+        run = view_run(events, number)
+    except LookupError as error:
+        raise VerificationFailed("the chain", str(error)) from error
+    _check_rewards(events)
+    _check_rules(run)
+    store = DirectoryStore(home.store)
+    objects = _check_objects(run, store, watch)
+    _check_merges(run, home, watch)
+    rounds = _rounds(run)
+    return VerifySummary(
+        run=name,
+        blocks=audit.blocks,
+        transactions=audit.transactions,
+        objects=objects,
+        updates=sum(len(view.registrations) for view in rounds),
+        votes=sum(len(view.ballots) for view in rounds),
+        rounds=len(run.history),
+        version=run.version,
+        current=run.current,
+    )
+
+
+def _chain_number(home: Home, name: str) -> int:
+    path = home.run_folder(name) / "run.json"
+    if not path.exists():
+        raise VerificationFailed(f"run {name}", "it has not reached the chain yet; resume it first")
+    values = read_json(path)
+    if not isinstance(values, dict) or not isinstance(values.get("run"), int):
+        raise VerificationFailed(str(path), "is damaged: it should hold the run's number on the chain")
+    return int(str(values["run"]))
+
+
+@contextmanager
+def _failing(place: str) -> Iterator[None]:
+    """Name the place where the store or the chain turned out to be wrong."""
+    try:
+        yield
+    except VerificationFailed:
+        raise
+    except ChainDamaged as error:
+        raise VerificationFailed(f"{place}, {error.place}", error.message) from error
+    except (ObjectDamaged, ObjectMissing, FoedusError) as error:
+        raise VerificationFailed(place, error.message) from error
+
+
+def _rounds(run: RunView) -> list[RoundView]:
+    """All steps the view has kept, with the one that is under way."""
+    ended = [view for view, _ in run.history]
+    return ended if run.round is None or run.round.phase.is_final else [*ended, run.round]
+
+
+# --- rules ---
+
+
+def _check_rewards(events: list[Event]) -> None:
+    for event, right in wrong_rewards(events):
+        place = f"block {event.block}, transaction {event.tx}"
+        raise VerificationFailed(place, f"{event.name} says a reward that should be {right}")
+
+
+def _check_rules(run: RunView) -> None:
+    """Apply Algorithms 2 and 5 again, in other code than the contract's."""
+    assert run.rules is not None
+    for view, outcome in run.history:
+        for registered in view.registrations:
+            scores = (registered.score_ppb, registered.base_score_ppb)
+            if not gate_passes(*scores, outcome.beta_ppb, run.rules.gate_mode):
+                _fail(view, f"update of {registered.client}", "was registered although it fails the gate")
+        for ballot in view.ballots:
+            worse = ballot.base_score_ppb - ballot.score_ppb > run.rules.epsilon_ppb
+            if ballot.choice is Choice.YES and worse:
+                _fail(view, f"vote of {ballot.client}", "is a yes although its scores say no")
+        _check_outcome(view, outcome)
+
+
+def _check_outcome(view: RoundView, outcome: Outcome) -> None:
+    answers = [ballot.choice for ballot in view.ballots]
+    yes, no, abstain = (answers.count(choice) for choice in (Choice.YES, Choice.NO, Choice.ABSTAIN))
+    accepted = ballot_accepts(len(view.electorate), yes, no, abstain)
+    if accepted != (outcome.phase is Phase.ACCEPTED):
+        _fail(view, "ballot", f"{yes} yes, {no} no, {abstain} abstain do not make it {outcome.phase.name}")
+    if accepted and outcome.current != view.candidate:
+        _fail(view, "version", "is not the candidate that was voted for")
+
+
+def _fail(view: RoundView, what: str, message: str) -> None:
+    raise VerificationFailed(f"round {view.number}, {what}", message)
+
+
+# --- objects and merges ---
+
+
+def _check_objects(run: RunView, store: DirectoryStore, watch: Watch) -> int:
+    """Check every byte of everything the run published, registered or proposed."""
+    wanted = list(_objects(run, store))
+    for done, (place, cid) in enumerate(wanted, 1):
+        with _failing(f"{place}, object {cid}"):
+            store.verify(cid)
+        watch("store", done, len(wanted))
+    return len(wanted)
+
+
+def _objects(run: RunView, store: DirectoryStore) -> Iterator[tuple[str, Cid]]:
+    with _failing(f"terms {run.terms}"):
+        terms = fetch(store, run.terms, Terms)
+        fetch(store, Cid(terms.model), ModelSpec)
+    yield "terms", run.terms
+    yield "model spec", Cid(terms.model)
+    yield "shared evaluation set", Cid(terms.shared)
+    yield "test set", Cid(terms.test)
+    yield from _version_objects("version 0", run.version0, store)
+    for view in _rounds(run):
+        for registered in view.registrations:
+            if view.phase is Phase.ACCEPTED or store.has(registered.cid):
+                yield f"round {view.number}, update of {registered.client}", registered.cid
+        if view.candidate is not None and (view.phase is Phase.ACCEPTED or store.has(view.candidate)):
+            yield from _version_objects(f"round {view.number}, candidate", view.candidate, store)
+
+
+def _version_objects(place: str, manifest: Cid, store: DirectoryStore) -> Iterator[tuple[str, Cid]]:
+    with _failing(f"{place}, manifest {manifest}"):
+        weights = get_manifest(store, manifest).weights
+    yield f"{place}, manifest", manifest
+    yield f"{place}, weights", weights
+
+
+def _check_merges(run: RunView, home: Home, watch: Watch) -> None:
+    """Recompute every accepted candidate from the registered updates: it must get the same CID."""
+    from foedus.rounds.tasks.merge import merge  # noqa: PLC0415 - loads PyTorch, only once all else is right
+    from foedus.rounds.tasks.project import open_project  # noqa: PLC0415
+
+    with _failing("terms"):
+        project = open_project(str(home.store), run.terms)
+    version = 0
+    for done, (view, outcome) in enumerate(run.history, 1):
+        if outcome.phase is Phase.ACCEPTED:
+            with _failing(f"round {view.number}, merge"):
+                manifest, _ = merge(project, view.base, version + 1, entries_of(view))
+            candidate = cid_of([canonical_json(manifest.to_json())])
+            if candidate != view.candidate:
+                _fail(view, "merge", f"gives {candidate}, but {view.candidate} was accepted")
+            version += 1
+        if outcome.version != version:
+            _fail(view, "version", f"is {outcome.version}, but should be {version}")
+        watch("merges", done, len(run.history))

@@ -1,0 +1,73 @@
+"""The compiled contract is that of its sources, fits every network, and its ABI decodes what it encodes."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+import foedus.chain
+from foedus.chain.abi import ContractAbi, revert_reason
+from foedus.chain.contract import compile as contract_compile
+
+PUBLIC = {
+    "AuditReport",
+    "ChainReader",
+    "EmbeddedLedger",
+    "KeyRing",
+    "RewardBook",
+    "Transaction",
+    "audit_chain",
+    "optimal_rate",
+    "reward",
+    "reward_wad",
+    "wrong_rewards",
+}
+
+
+@pytest.mark.slow
+def test_the_artefact_is_what_the_sources_compile_to(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("vyper")
+    monkeypatch.setattr(contract_compile, "ARTEFACT", tmp_path / "Foedus.json")
+    contract_compile.main()
+    shipped = Path(contract_compile.FOLDER / "Foedus.json").read_bytes()
+    assert (tmp_path / "Foedus.json").read_bytes() == shipped, "run python -m foedus.chain.contract.compile"
+    assert capsys.readouterr().out == "wrote Foedus.json\n"
+
+
+def test_the_artefact_names_its_sources_and_compiler():
+    artefact = json.loads(contract_compile.ARTEFACT.read_bytes())
+    assert artefact["source_sha256"] == contract_compile.source_hash()
+    assert artefact["compiler"] == "vyper 0.4.3"
+    assert artefact["evm_version"] == "paris"
+
+
+def test_the_contract_fits_the_networks_size_limit():
+    assert len(ContractAbi.shipped().bytecode) < 24_576
+
+
+def test_every_function_is_documented():
+    for path in contract_compile.FOLDER.glob("*.vy"):
+        lines = path.read_text().splitlines()
+        for index, line in enumerate(lines):
+            if line.startswith("def "):
+                end = next(i for i in range(index, len(lines)) if lines[i].endswith(":"))
+                assert '"""' in lines[end + 1], f"{path.name}: {line}"
+
+
+def test_calls_decode_to_what_was_encoded():
+    abi = ContractAbi.shipped()
+    data = abi.encode_call("propose", (1, 2, 3, "bafy"))
+    assert abi.decode_call(data) == ("propose", {"run": 1, "round": 2, "step": 3, "cid": "bafy"})
+    assert abi.decode_call(b"\0\0\0\0rest") == ("", {})
+
+
+def test_reverts_without_a_text_have_a_word():
+    assert revert_reason(b"") == "the contract gave no reason"
+    assert revert_reason(bytes.fromhex("08c379a0") + b"junk") == "the contract gave no reason"
+
+
+def test_the_public_names_are_these():
+    assert set(foedus.chain.__all__) == PUBLIC
+    assert all(getattr(foedus.chain, name) for name in PUBLIC)
+    with pytest.raises(AttributeError, match="nonsense"):
+        foedus.chain.nonsense  # noqa: B018 — the access is the test
