@@ -2,13 +2,12 @@
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-
-from shared import case_file
 
 from foedus.chain import EmbeddedLedger, KeyRing
 from foedus.core.records import Call, Choice, GateMode, Receipt, Role, Rules, Value
+from shared import case_file
 
 CLIENTS = ("alice", "bob", "carol")
 PASS = 800_000_000
@@ -113,6 +112,10 @@ class Chain:
             self.register(client)
         self.propose(self.turn())
         return [self.vote(client) for client in CLIENTS][-1]
+
+
+At = Callable[[str], Chain]
+"""The fixture `at`: a fresh chain in the situation of this name."""
 
 
 def start_args(rules: Rules = RULES) -> tuple[str, *tuple[Value, ...]]:

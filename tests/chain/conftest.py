@@ -1,10 +1,10 @@
 """Chains in the situations that tests start from; each is built once and copied."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from chain_tools import CLIENTS, Chain, copy_of
+from chain_tools import CLIENTS, At, Chain, copy_of
 
 from foedus.chain import KeyRing
 from foedus.core.records import Choice
@@ -50,7 +50,7 @@ def all_keys(situations: dict[str, Path]) -> KeyRing:
 
 
 @pytest.fixture
-def at(situations: dict[str, Path], all_keys: KeyRing, tmp_path: Path) -> Iterator[Callable[[str], Chain]]:
+def at(situations: dict[str, Path], all_keys: KeyRing, tmp_path: Path) -> Iterator[At]:
     """`at("voting")` is a fresh chain in that situation."""
     opened: list[Chain] = []
 

@@ -6,7 +6,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from chain_tools import copy_of
+from chain_tools import At, copy_of
 
 from foedus.chain import audit_chain
 from foedus.chain.sqlite import TABLES
@@ -16,23 +16,23 @@ DATA = ("nodes", "blocks", "transactions", "events")
 
 
 @pytest.fixture
-def damaged(situations, tmp_path) -> Path:
+def damaged(situations: dict[str, Path], tmp_path: Path) -> Path:
     """A chain's file to damage."""
     return copy_of(situations["second"], tmp_path / "home") / "chain.sqlite"
 
 
-def change(path: Path, sql: str, *args) -> None:
+def change(path: Path, sql: str, *args: object) -> None:
     with closing(sqlite3.connect(path)) as db, db:
         assert db.execute(sql, args).rowcount > 0
 
 
 def rows_of(path: Path) -> list:
     with closing(sqlite3.connect(path)) as db:
-        tables = [db.execute(f"SELECT * FROM {table}").fetchall() for table in DATA]
+        tables = [db.execute(f"SELECT * FROM {table}").fetchall() for table in DATA]  # noqa: S608
         return [*tables, db.execute("SELECT name, sql FROM sqlite_master").fetchall()]
 
 
-def test_an_untouched_chain_passes_and_reports_progress(damaged):
+def test_an_untouched_chain_passes_and_reports_progress(damaged: Path) -> None:
     heard = []
     report = audit_chain(damaged, lambda done, total: heard.append((done, total)))
     assert report.blocks == heard[-1][0] == heard[-1][1]
@@ -41,7 +41,7 @@ def test_an_untouched_chain_passes_and_reports_progress(damaged):
     assert len(report.head) == 66
 
 
-def test_an_open_chain_can_be_audited(at):
+def test_an_open_chain_can_be_audited(at: At) -> None:
     chain = at("voting")
     report = audit_chain(chain.path)
     assert report.head == chain.ledger.head().hash
@@ -61,15 +61,15 @@ COLUMNS = [
 
 
 @pytest.mark.parametrize(("table", "column"), COLUMNS)
-def test_a_flipped_bit_is_found_in_every_column(damaged, table, column):
+def test_a_flipped_bit_is_found_in_every_column(damaged: Path, table: str, column: str) -> None:
     rng = random.Random(1)
     keys = {"nodes": "hash", "blocks": "number"}.get(table, "block * 1000 + position")
     with closing(sqlite3.connect(damaged)) as db:
-        rows = db.execute(f"SELECT {keys}, {column} FROM {table} ORDER BY 1").fetchall()
+        rows = db.execute(f"SELECT {keys}, {column} FROM {table} ORDER BY 1").fetchall()  # noqa: S608
     key, value = rows[len(rows) // 2]
     at = rng.randrange(len(value))
     flipped = value[:at] + bytes([value[at] ^ 1]) + value[at + 1 :]
-    change(damaged, f"UPDATE {table} SET {column} = ? WHERE {keys} = ?", flipped, key)
+    change(damaged, f"UPDATE {table} SET {column} = ? WHERE {keys} = ?", flipped, key)  # noqa: S608
     with pytest.raises(ChainDamaged) as caught:
         audit_chain(damaged)
     if table != "nodes":
@@ -106,7 +106,7 @@ def test_a_flipped_bit_is_found_in_every_column(damaged, table, column):
         "INSERT INTO transactions VALUES (900, 0, x'01', x'01', x'01', 0, NULL)",
     ],
 )
-def test_changed_missing_and_extra_rows_are_found(damaged, sql):
+def test_changed_missing_and_extra_rows_are_found(damaged: Path, sql: str) -> None:
     change(damaged, sql)
     with pytest.raises(ChainDamaged):
         audit_chain(damaged)
@@ -123,14 +123,14 @@ def test_changed_missing_and_extra_rows_are_found(damaged, sql):
         "CREATE TRIGGER t AFTER INSERT ON blocks BEGIN DELETE FROM events; END",
     ],
 )
-def test_another_form_of_the_file_is_found(damaged, sql):
+def test_another_form_of_the_file_is_found(damaged: Path, sql: str) -> None:
     with closing(sqlite3.connect(damaged)) as db, db:
         db.execute(sql)
     with pytest.raises(ChainDamaged, match="tables"):
         audit_chain(damaged)
 
 
-def test_swapped_blocks_are_found_at_the_first(damaged):
+def test_swapped_blocks_are_found_at_the_first(damaged: Path) -> None:
     for old, new in [(3, -1), (4, 3), (-1, 4)]:
         change(damaged, "UPDATE blocks SET number = ? WHERE number = ?", new, old)
     with pytest.raises(ChainDamaged) as caught:
@@ -139,13 +139,13 @@ def test_swapped_blocks_are_found_at_the_first(damaged):
 
 
 @pytest.mark.parametrize("keep", [0, 100, 4096, 40_000])
-def test_truncated_files_are_found(damaged, keep):
+def test_truncated_files_are_found(damaged: Path, keep: int) -> None:
     damaged.write_bytes(damaged.read_bytes()[:keep])
     with pytest.raises(ChainDamaged):
         audit_chain(damaged)
 
 
-def test_garbage_and_missing_files_are_found(tmp_path):
+def test_garbage_and_missing_files_are_found(tmp_path: Path) -> None:
     with pytest.raises(ChainDamaged):
         audit_chain(tmp_path / "missing")
     (tmp_path / "garbage").write_bytes(random.Random(1).randbytes(8192))
@@ -154,7 +154,7 @@ def test_garbage_and_missing_files_are_found(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_flipped_byte_anywhere_is_found_or_changes_no_row(damaged):
+def test_a_flipped_byte_anywhere_is_found_or_changes_no_row(damaged: Path) -> None:
     """Bytes of no row (free space, counters) may pass; then every row must still read the same."""
     rng = random.Random(7)
     whole = damaged.read_bytes()
@@ -172,7 +172,7 @@ def test_a_flipped_byte_anywhere_is_found_or_changes_no_row(damaged):
     assert found > 20
 
 
-def test_an_index_that_lost_an_entry_is_found(damaged):
+def test_an_index_that_lost_an_entry_is_found(damaged: Path) -> None:
     """The index answers `transaction(hash)`; its pages are no rows of a table but must agree with them."""
     with closing(sqlite3.connect(damaged)) as db, db:
         db.execute("PRAGMA writable_schema=ON")

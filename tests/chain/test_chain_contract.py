@@ -25,7 +25,9 @@ PUBLIC = {
 
 
 @pytest.mark.slow
-def test_the_artefact_is_what_the_sources_compile_to(tmp_path, monkeypatch, capsys):
+def test_the_artefact_is_what_the_sources_compile_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     pytest.importorskip("vyper")
     monkeypatch.setattr(contract_compile, "ARTEFACT", tmp_path / "Foedus.json")
     contract_compile.main()
@@ -34,18 +36,18 @@ def test_the_artefact_is_what_the_sources_compile_to(tmp_path, monkeypatch, caps
     assert capsys.readouterr().out == "wrote Foedus.json\n"
 
 
-def test_the_artefact_names_its_sources_and_compiler():
+def test_the_artefact_names_its_sources_and_compiler() -> None:
     artefact = json.loads(contract_compile.ARTEFACT.read_bytes())
     assert artefact["source_sha256"] == contract_compile.source_hash()
     assert artefact["compiler"] == "vyper 0.4.3"
     assert artefact["evm_version"] == "paris"
 
 
-def test_the_contract_fits_the_networks_size_limit():
+def test_the_contract_fits_the_networks_size_limit() -> None:
     assert len(ContractAbi.shipped().bytecode) < 24_576
 
 
-def test_every_function_is_documented():
+def test_every_function_is_documented() -> None:
     for path in contract_compile.FOLDER.glob("*.vy"):
         lines = path.read_text().splitlines()
         for index, line in enumerate(lines):
@@ -54,19 +56,19 @@ def test_every_function_is_documented():
                 assert '"""' in lines[end + 1], f"{path.name}: {line}"
 
 
-def test_calls_decode_to_what_was_encoded():
+def test_calls_decode_to_what_was_encoded() -> None:
     abi = ContractAbi.shipped()
     data = abi.encode_call("propose", (1, 2, 3, "bafy"))
     assert abi.decode_call(data) == ("propose", {"run": 1, "round": 2, "step": 3, "cid": "bafy"})
     assert abi.decode_call(b"\0\0\0\0rest") == ("", {})
 
 
-def test_reverts_without_a_text_have_a_word():
+def test_reverts_without_a_text_have_a_word() -> None:
     assert revert_reason(b"") == "the contract gave no reason"
     assert revert_reason(bytes.fromhex("08c379a0") + b"junk") == "the contract gave no reason"
 
 
-def test_the_public_names_are_these():
+def test_the_public_names_are_these() -> None:
     assert set(foedus.chain.__all__) == PUBLIC
     assert all(getattr(foedus.chain, name) for name in PUBLIC)
     with pytest.raises(AttributeError, match="nonsense"):

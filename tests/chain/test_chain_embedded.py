@@ -10,7 +10,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from chain_tools import CLIENTS, PASS, Chain, Clock, copy_of, names
+from chain_tools import CLIENTS, PASS, At, Chain, Clock, copy_of, names
 
 from foedus.chain import ChainReader, EmbeddedLedger, KeyRing, audit_chain
 from foedus.chain.files import check_filesystem, filesystem_of
@@ -18,7 +18,7 @@ from foedus.core.errors import ChainDamaged, HomeInUse, InvalidSpec, Reverted, S
 from foedus.core.records import Call
 
 
-def test_calls_of_one_send_share_a_block_and_a_refusal_stops_nobody(at):
+def test_calls_of_one_send_share_a_block_and_a_refusal_stops_nobody(at: At) -> None:
     chain = at("founded")
     before = chain.ledger.head()
     calls = [Call("lead", "create_project", (name, "t")) for name in ("a", "", "b")]
@@ -32,7 +32,7 @@ def test_calls_of_one_send_share_a_block_and_a_refusal_stops_nobody(at):
     assert [r.events[0].index for r in receipts if r.events] == [0, 1]
 
 
-def test_nothing_is_sent_when_one_call_does_not_fit(at):
+def test_nothing_is_sent_when_one_call_does_not_fit(at: At) -> None:
     chain = at("founded")
     before = chain.ledger.head()
     for bad in [("no_such", ()), ("close", (1,)), ("close", (1, 1, "x")), ("close", (1, 1, -1))]:
@@ -42,7 +42,7 @@ def test_nothing_is_sent_when_one_call_does_not_fit(at):
     assert chain.ledger.head() == before
 
 
-def test_a_long_send_is_split_into_blocks(at, monkeypatch):
+def test_a_long_send_is_split_into_blocks(at: At, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("foedus.chain.embedded.CALLS_PER_BLOCK", 2)
     chain = at("blank")
     receipts = chain.ledger.send([Call("lead", "create_project", (f"p{i}", "t")) for i in range(5)])
@@ -51,7 +51,7 @@ def test_a_long_send_is_split_into_blocks(at, monkeypatch):
     assert [r.events[0].args["project"] for r in receipts] == [1, 2, 3, 4, 5]
 
 
-def test_block_times_never_fall_and_may_stand_still(at):
+def test_block_times_never_fall_and_may_stand_still(at: At) -> None:
     chain = at("founded")
     times = []
     for step in (0, 0, 5, -100, 1):
@@ -64,7 +64,7 @@ def test_block_times_never_fall_and_may_stand_still(at):
     )
 
 
-def test_views_see_the_present_time_and_refusals_say_why(at):
+def test_views_see_the_present_time_and_refusals_say_why(at: At) -> None:
     chain = at("aggregating")
     assert chain.turn() == "alice"
     chain.clock.now += 50
@@ -75,7 +75,7 @@ def test_views_see_the_present_time_and_refusals_say_why(at):
         chain.view("reward_of", 2**255, 2**255, 2**255, 2**255, 2**255, 2**255, 2**255)
 
 
-def test_a_reopened_chain_goes_on_where_it_was(at):
+def test_a_reopened_chain_goes_on_where_it_was(at: At) -> None:
     chain = at("registered")
     head, events = chain.ledger.head(), list(chain.ledger.events())
     chain.close()
@@ -83,11 +83,11 @@ def test_a_reopened_chain_goes_on_where_it_was(at):
     assert again.ledger.head() == head
     assert list(again.ledger.events()) == events
     assert names(again.register("carol")) == ["Registered", "StepClosed"]
-    assert list(again.ledger.events(head.number + 1))[0].name == "Registered"
+    assert next(again.ledger.events(head.number + 1)).name == "Registered"
     again.close()
 
 
-def test_transactions_are_decoded_for_an_explorer(at):
+def test_transactions_are_decoded_for_an_explorer(at: At) -> None:
     chain = at("started")
     receipt = chain.register("bob")
     found = chain.ledger.transaction(receipt.tx)
@@ -102,7 +102,7 @@ def test_transactions_are_decoded_for_an_explorer(at):
     assert chain.ledger.transaction(refused.tx).receipt.error == "Foedus: the deadline has not passed"
 
 
-def test_others_read_while_the_owner_writes(at):
+def test_others_read_while_the_owner_writes(at: At) -> None:
     chain = at("started")
     with closing(EmbeddedLedger.open_readonly(chain.path)) as reader:
         before = reader.head()
@@ -111,7 +111,7 @@ def test_others_read_while_the_owner_writes(at):
         assert [e.name for e in reader.events(before.number + 1)] == ["Registered"]
 
 
-def test_only_one_process_owns_a_chain(at):
+def test_only_one_process_owns_a_chain(at: At) -> None:
     chain = at("blank")
     with pytest.raises(HomeInUse) as caught:
         Chain(chain.folder, chain.keys)
@@ -128,14 +128,14 @@ def test_only_one_process_owns_a_chain(at):
     Chain(chain.folder, chain.keys).close()
 
 
-def test_a_chain_with_another_contract_is_refused(at):
+def test_a_chain_with_another_contract_is_refused(at: At) -> None:
     chain = at("blank")
     chain.ledger._abi.bytecode += b"\0"
     with pytest.raises(InvalidSpec, match="another version"):
         chain.ledger._find_contract()
 
 
-def test_files_that_are_no_chain_are_refused(tmp_path):
+def test_files_that_are_no_chain_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "chain.sqlite"
     path.write_bytes(b"not a database, certainly" * 100)
     for open_ in (lambda: EmbeddedLedger(path, KeyRing(tmp_path / "keys")), lambda: ChainReader.open(path)):
@@ -145,7 +145,7 @@ def test_files_that_are_no_chain_are_refused(tmp_path):
         ChainReader.open(tmp_path / "missing.sqlite")
 
 
-def test_a_chain_with_a_damaged_head_is_refused(at):
+def test_a_chain_with_a_damaged_head_is_refused(at: At) -> None:
     chain = at("blank")
     chain.close()
     with closing(sqlite3.connect(chain.path)) as db, db:
@@ -154,7 +154,7 @@ def test_a_chain_with_a_damaged_head_is_refused(at):
         Chain(chain.folder, chain.keys)
 
 
-def test_a_full_disk_leaves_the_chain_as_it_was(at):
+def test_a_full_disk_leaves_the_chain_as_it_was(at: At) -> None:
     chain = at("started")
     head = chain.ledger.head()
     pages = chain.ledger._db.execute("PRAGMA page_count").fetchone()[0]
@@ -168,11 +168,11 @@ def test_a_full_disk_leaves_the_chain_as_it_was(at):
     audit_chain(chain.path)
 
 
-def test_an_error_while_sealing_leaves_the_chain_as_it_was(at, monkeypatch):
+def test_an_error_while_sealing_leaves_the_chain_as_it_was(at: At, monkeypatch: pytest.MonkeyPatch) -> None:
     chain = at("started")
     head = chain.ledger.head()
 
-    def fail(*args):
+    def fail(*args: object) -> None:
         raise RuntimeError("boom")
 
     with monkeypatch.context() as patch:
@@ -185,7 +185,7 @@ def test_an_error_while_sealing_leaves_the_chain_as_it_was(at, monkeypatch):
     audit_chain(chain.path)
 
 
-def test_a_small_cache_of_nodes_changes_nothing(at, monkeypatch):
+def test_a_small_cache_of_nodes_changes_nothing(at: At, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("foedus.chain.sqlite.KEPT_NODES", 1)
     chain = at("started")
     for client in CLIENTS:
@@ -194,7 +194,7 @@ def test_a_small_cache_of_nodes_changes_nothing(at, monkeypatch):
     audit_chain(chain.path)
 
 
-def test_an_unexpected_failure_of_the_database_is_not_hidden(at):
+def test_an_unexpected_failure_of_the_database_is_not_hidden(at: At) -> None:
     chain = at("started")
     chain.ledger._db.execute("DROP TABLE events")
     with pytest.raises(sqlite3.OperationalError, match="events"):
@@ -216,7 +216,9 @@ CRASHER = """
 
 
 @pytest.mark.slow
-def test_kill_nine_loses_no_receipt_and_leaves_no_half_block(situations, tmp_path):
+def test_kill_nine_loses_no_receipt_and_leaves_no_half_block(
+    situations: dict[str, Path], tmp_path: Path
+) -> None:
     folder = copy_of(situations["second"], tmp_path / "home")
     acknowledged = []
     for lines in (1, 2, 4, 7):
@@ -245,11 +247,11 @@ def test_kill_nine_loses_no_receipt_and_leaves_no_half_block(situations, tmp_pat
         ("", "/home", ""),
     ],
 )
-def test_the_file_system_is_that_of_the_deepest_mount(mounts, path, kind):
+def test_the_file_system_is_that_of_the_deepest_mount(mounts: str, path: str, kind: str) -> None:
     assert filesystem_of(Path(path), mounts) == kind
 
 
-def test_network_file_systems_are_refused_with_a_hint(tmp_path):
+def test_network_file_systems_are_refused_with_a_hint(tmp_path: Path) -> None:
     mounts = tmp_path / "mounts"
     mounts.write_text(f"gpfs0 {tmp_path} gpfs rw 0 0\n")
     with pytest.raises(InvalidSpec, match="gpfs") as caught:
@@ -258,7 +260,7 @@ def test_network_file_systems_are_refused_with_a_hint(tmp_path):
     check_filesystem(tmp_path / "chain.sqlite", tmp_path / "no-such-file")
 
 
-def test_the_default_clock_is_the_world_s(tmp_path):
+def test_the_default_clock_is_the_world_s(tmp_path: Path) -> None:
     with closing(EmbeddedLedger(tmp_path / "chain.sqlite", KeyRing(tmp_path / "keys"))) as ledger:
         assert ledger.head().timestamp > Clock().now
         assert ledger.call("project_count") == 0

@@ -3,6 +3,8 @@
 import json
 import stat
 import time
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -10,11 +12,11 @@ from foedus.chain import KeyRing
 from foedus.core.errors import KeyUnusable
 
 
-def mode(path) -> int:
+def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
-def test_a_key_is_made_once_and_found_again(tmp_path):
+def test_a_key_is_made_once_and_found_again(tmp_path: Path) -> None:
     folder = tmp_path / "keys"
     address = KeyRing(folder).address_of("alice")
     assert address.startswith("0x")
@@ -25,7 +27,7 @@ def test_a_key_is_made_once_and_found_again(tmp_path):
     assert mode(folder) == 0o700
 
 
-def test_the_keystore_is_the_wallets_format(tmp_path):
+def test_the_keystore_is_the_wallets_format(tmp_path: Path) -> None:
     ring = KeyRing(tmp_path)
     address = ring.address_of("alice")
     keystore = json.loads((tmp_path / "alice.json").read_text())
@@ -35,7 +37,7 @@ def test_the_keystore_is_the_wallets_format(tmp_path):
     assert ring.private_key("alice").to_hex()[2:] not in (tmp_path / "alice.json").read_text()
 
 
-def test_own_secrets_open_fast(tmp_path):
+def test_own_secrets_open_fast(tmp_path: Path) -> None:
     KeyRing(tmp_path).address_of("first")
     start = time.process_time()
     for i in range(10):
@@ -44,7 +46,7 @@ def test_own_secrets_open_fast(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_person_s_password_is_needed_and_costly(tmp_path):
+def test_a_person_s_password_is_needed_and_costly(tmp_path: Path) -> None:
     address = KeyRing(tmp_path, "correct horse").address_of("alice")
     assert not (tmp_path / "password").exists()
     assert json.loads((tmp_path / "alice.json").read_text())["crypto"]["kdfparams"]["n"] >= 2**18
@@ -68,7 +70,7 @@ def test_a_person_s_password_is_needed_and_costly(tmp_path):
         lambda text: text.replace('"n": 1024', '"n": "x"'),
     ],
 )
-def test_damaged_keystores_are_named(tmp_path, damage):
+def test_damaged_keystores_are_named(tmp_path: Path, damage: Callable[[str], str]) -> None:
     KeyRing(tmp_path).address_of("alice")
     path = tmp_path / "alice.json"
     changed = damage(path.read_text())
@@ -78,14 +80,14 @@ def test_damaged_keystores_are_named(tmp_path, damage):
         KeyRing(tmp_path).address_of("alice")
 
 
-def test_a_lost_password_is_told(tmp_path):
+def test_a_lost_password_is_told(tmp_path: Path) -> None:
     KeyRing(tmp_path).address_of("alice")
     (tmp_path / "password").write_text("something else")
     with pytest.raises(KeyUnusable):
         KeyRing(tmp_path).address_of("alice")
 
 
-def test_an_unreadable_file_is_told(tmp_path):
+def test_an_unreadable_file_is_told(tmp_path: Path) -> None:
     (tmp_path / "alice.json").mkdir()
     with pytest.raises(KeyUnusable, match="cannot be read"):
         KeyRing(tmp_path).address_of("alice")
@@ -95,21 +97,21 @@ def test_an_unreadable_file_is_told(tmp_path):
     "name",
     ["", "..", ".", "a/b", "../a", "A", "ä", "a b", "-a", "_a", "a" * 65, "a\n", "a.json", "password\0"],
 )
-def test_bad_account_names_touch_no_file(tmp_path, name):
+def test_bad_account_names_touch_no_file(tmp_path: Path, name: str) -> None:
     folder = tmp_path / "keys"
     with pytest.raises(KeyUnusable, match="not an account name"):
         KeyRing(folder).address_of(name)
     assert not folder.exists()
 
 
-def test_two_makers_end_with_one_key(tmp_path, monkeypatch):
+def test_two_makers_end_with_one_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another process writes the keystore between our look and our write: theirs stays."""
     other = KeyRing(tmp_path / "other")
     theirs = other.address_of("alice")
     ring = KeyRing(tmp_path / "other")
     real = ring._encrypt
 
-    def write_meanwhile(key):
+    def write_meanwhile(key: bytes) -> bytes:
         keystore = real(key)
         (tmp_path / "other" / "hidden").rename(tmp_path / "other" / "alice.json")
         return keystore

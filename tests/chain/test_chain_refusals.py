@@ -6,16 +6,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from chain_tools import BASE, CLIENTS, PASS, RULES, start_args
+from chain_tools import BASE, CLIENTS, PASS, RULES, At, Chain, start_args
 
 import foedus.chain.contract
-from foedus.core.records import Call, Choice, GateMode, Role
+from foedus.core.records import Call, Choice, GateMode, Role, Value
 
 ZERO = "0x" + "0" * 40
 TOO_MUCH = 10**9 + 1
 
 
-def registration(**changes):
+def registration(**changes: Value) -> tuple[Value, ...]:
     fields = {
         "run": 1,
         "round": 1,
@@ -30,7 +30,7 @@ def registration(**changes):
     return ("register", *fields.values())
 
 
-def start(**changes):
+def start(**changes: Value) -> tuple[Value, ...]:
     return start_args(replace(RULES, **changes))
 
 
@@ -155,12 +155,12 @@ VARIATIONS = {
 }
 
 
-def _wait(chain, seconds):
+def _wait(chain: Chain, seconds: int) -> None:
     chain.clock.now += seconds
 
 
 @pytest.mark.parametrize(("situation", "sender", "call", "reason"), REFUSED)
-def test_refused(at, situation, sender, call, reason):
+def test_refused(at: At, situation: str, sender: str, call: tuple[Value, ...], reason: str) -> None:
     start_at, change = VARIATIONS.get(situation, (situation, lambda chain: None))
     chain = at(start_at)
     change(chain)
@@ -170,7 +170,7 @@ def test_refused(at, situation, sender, call, reason):
     assert receipt.events == ()
 
 
-def test_every_reason_of_the_sources_is_tested():
+def test_every_reason_of_the_sources_is_tested() -> None:
     folder = Path(foedus.chain.contract.__file__).parent
     sources = "\n".join(path.read_text() for path in sorted(folder.glob("*.vy")))
     reasons = re.findall(r'"Foedus: ([^"]+)"', sources)
@@ -180,13 +180,13 @@ def test_every_reason_of_the_sources_is_tested():
     assert set(tested) == set(reasons)
 
 
-def test_a_yes_may_score_worse_by_epsilon(at):
+def test_a_yes_may_score_worse_by_epsilon(at: At) -> None:
     chain = at("voting")
     chain.do("alice", "vote", 1, 1, Choice.YES, BASE - RULES.epsilon_ppb, BASE)
 
 
 @pytest.mark.slow
-def test_a_project_has_at_most_1024_members(at):
+def test_a_project_has_at_most_1024_members(at: At) -> None:
     chain = at("founded")
     accounts = [f"0x{i + 1:040x}" for i in range(1022)]
     calls = [
@@ -197,7 +197,7 @@ def test_a_project_has_at_most_1024_members(at):
 
 
 @pytest.mark.slow
-def test_at_most_64_clients_report(at):
+def test_at_most_64_clients_report(at: At) -> None:
     chain = at("blank")
     many = [f"c{i:02}" for i in range(65)]
     chain.found(many)

@@ -5,14 +5,14 @@ import random
 from decimal import Decimal, localcontext
 
 import pytest
-from chain_tools import chain_cases
+from chain_tools import Chain, chain_cases
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from foedus.chain import RewardBook, optimal_rate, reward, reward_wad, wrong_rewards
 from foedus.chain.reward import exp_neg_wad
 from foedus.core.ids import TxHash
-from foedus.core.records import WAD, Event
+from foedus.core.records import WAD, Event, Value
 
 COUNTS = st.tuples(
     st.integers(0, 10),
@@ -27,12 +27,12 @@ COUNTS = st.tuples(
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(counts=COUNTS)
-def test_contract_equals_reference_bit_for_bit(shared_chain, counts):
+def test_contract_equals_reference_bit_for_bit(shared_chain: Chain, counts: tuple[int, ...]) -> None:
     assert shared_chain.view("reward_of", *counts) == reward_wad(*counts)
 
 
 @pytest.mark.parametrize("x", [0, 1, 10**9, WAD // 3, 693147180559945309, WAD, 7 * WAD, 41 * WAD, 42 * WAD])
-def test_exponential_is_exact_to_its_last_digit(x):
+def test_exponential_is_exact_to_its_last_digit(x: int) -> None:
     """Against Python's decimals at 60 digits."""
     with localcontext(prec=60):
         exact = int((-Decimal(x) / WAD).exp() * WAD)
@@ -54,7 +54,7 @@ def random_tuples(count: int) -> list[tuple[int, ...]]:
 
 
 @pytest.mark.slow
-def test_laws_hold_on_twenty_thousand_tuples():
+def test_laws_hold_on_twenty_thousand_tuples() -> None:
     for own, total, active, blocks, seconds, validators, delay in random_tuples(20_000):
         r = reward_wad(own, total, active, blocks, seconds, validators, delay)
         assert 0 <= r < WAD
@@ -66,7 +66,7 @@ def test_laws_hold_on_twenty_thousand_tuples():
             assert r <= reward_wad(own, total, active, blocks + 1, seconds, validators, delay)
 
 
-def test_integers_follow_the_formula():
+def test_integers_follow_the_formula() -> None:
     for own, total, active, blocks, seconds, validators, delay in random_tuples(300):
         if blocks == 0 or seconds == 0:
             continue
@@ -77,18 +77,18 @@ def test_integers_follow_the_formula():
 
 
 @pytest.mark.parametrize("counts", [(0, 9, 3, 9, 9, 1, 0), (1, 0, 1, 9, 9, 1, 0), (1, 1, 1, 0, 9, 1, 0)])
-def test_nothing_registered_or_no_time_passed_earns_nothing(counts):
+def test_nothing_registered_or_no_time_passed_earns_nothing(counts: tuple[int, ...]) -> None:
     assert reward_wad(*counts) == 0
 
 
-def test_floats_refuse_to_pay_for_nothing():
+def test_floats_refuse_to_pay_for_nothing() -> None:
     assert reward(0, 5, 2, 10, 0.1, 3, 1.0) == 0.0
     assert reward(1, 0, 2, 10, 0.1, 3, 1.0) == 0.0
     assert reward(1, 5, 2, -1, 0.1, 3, 1.0) == 0.0
     assert reward(1, 5, 2, 10, 0.1, 3, 0.0) == 0.0
 
 
-def test_published_optimum_of_the_block_rate():
+def test_published_optimum_of_the_block_rate() -> None:
     """The published numbers imply S = 0.4, i.e. f = 2/3: for example m = 2, N = 1, T = 3."""
     case = chain_cases()["reward_lambda_optimum"]
     dt, k, n, alpha = (case["inputs"][key] for key in ("dt", "K", "n", "alpha"))
@@ -104,11 +104,11 @@ def test_published_optimum_of_the_block_rate():
         assert at_rate(factor * star) == pytest.approx(case["expected"][name], rel=3e-3)
 
 
-def event(name: str, block: int = 5, **args) -> Event:
+def event(name: str, block: int = 5, **args: Value) -> Event:
     return Event(name, args, block, 1000 + block, TxHash("0x"), 0)
 
 
-def test_a_book_finds_wrong_amounts():
+def test_a_book_finds_wrong_amounts() -> None:
     started = event("RunStarted", run=1, project=1, steps=1)
     first = event("Registered", 5, run=1, round=1, step=1, client="a", reward=0)
     second = event("Registered", 15, run=1, round=2, step=1, client="a", reward=7)
@@ -123,7 +123,7 @@ def test_a_book_finds_wrong_amounts():
     ]
 
 
-def test_a_book_ignores_steps_before_the_last():
+def test_a_book_ignores_steps_before_the_last() -> None:
     book = RewardBook()
     assert book.observe(event("RunStarted", run=1, project=1, steps=2)) is None
     assert book.observe(event("Registered", run=1, round=1, step=1, client="a", reward=0)) == 0

@@ -3,13 +3,13 @@
 from dataclasses import replace
 
 import pytest
-from chain_tools import BASE, CLIENTS, PASS, RULES, chain_cases, names
+from chain_tools import BASE, CLIENTS, PASS, RULES, At, chain_cases, names
 
 from foedus.chain import wrong_rewards
 from foedus.core.records import SCORE_SCALE, WAD, Call, Choice, GateMode, Phase, Role
 
 
-def test_a_round_is_registered_aggregated_and_accepted(at):
+def test_a_round_is_registered_aggregated_and_accepted(at: At) -> None:
     chain = at("founded")
     start = chain.start()
     assert names(start) == ["RunStarted", "RoundOpened"]
@@ -48,7 +48,7 @@ def test_a_round_is_registered_aggregated_and_accepted(at):
     assert chain.view("version_of", 1) == (1, "candidate-1-1", False)
 
 
-def test_a_run_ends_after_its_last_round(at):
+def test_a_run_ends_after_its_last_round(at: At) -> None:
     chain = at("second")
     chain.accept_round()
     end = chain.accept_round()
@@ -58,7 +58,7 @@ def test_a_run_ends_after_its_last_round(at):
     assert chain.view("version_of", 1) == (3, "candidate-3-1", True)
 
 
-def test_rewards_of_the_second_round_by_hand(at):
+def test_rewards_of_the_second_round_by_hand(at: At) -> None:
     """Alice: m=2, T=3, N=2 (alice and carol so far), 7 blocks after her first registration."""
     chain = at("second")
     first = next(e for e in chain.ledger.events() if e.name == "Registered" and e.args["round"] == 1)
@@ -74,7 +74,7 @@ def test_rewards_of_the_second_round_by_hand(at):
     assert bob["reward"] == 0
 
 
-def test_a_threshold_closes_a_step_before_everybody_answered(at):
+def test_a_threshold_closes_a_step_before_everybody_answered(at: At) -> None:
     chain = at("founded")
     chain.start(replace(RULES, threshold=2))
     chain.register("alice")
@@ -82,7 +82,7 @@ def test_a_threshold_closes_a_step_before_everybody_answered(at):
     assert chain.view("round_of", 1)[2] == Phase.AGGREGATING
 
 
-def test_a_later_registration_supersedes_and_counts_once(at):
+def test_a_later_registration_supersedes_and_counts_once(at: At) -> None:
     chain = at("started")
     chain.register("alice")
     chain.register("alice", cid="better")
@@ -93,7 +93,7 @@ def test_a_later_registration_supersedes_and_counts_once(at):
     assert closing.events[1].args["registrations"] == 3
 
 
-def test_a_registration_after_a_decline_takes_its_place(at):
+def test_a_registration_after_a_decline_takes_its_place(at: At) -> None:
     chain = at("registered")
     assert chain.view("round_of", 1)[4:] == (1, 1)
     assert names(chain.register("bob")) == ["Registered"]
@@ -101,7 +101,7 @@ def test_a_registration_after_a_decline_takes_its_place(at):
     assert names(chain.decline("carol")) == ["Declined", "StepClosed"]
 
 
-def test_a_round_nobody_registers_in_is_empty_and_keeps_the_version(at):
+def test_a_round_nobody_registers_in_is_empty_and_keeps_the_version(at: At) -> None:
     chain = at("started")
     chain.decline("alice")
     chain.decline("bob")
@@ -112,7 +112,7 @@ def test_a_round_nobody_registers_in_is_empty_and_keeps_the_version(at):
     assert chain.view("round_of", 1)[:3] == (2, 1, Phase.OPEN)
 
 
-def test_three_empty_rounds_halve_a_positive_gate(at):
+def test_three_empty_rounds_halve_a_positive_gate(at: At) -> None:
     chain = at("founded")
     chain.start(replace(RULES, rounds=10, beta_ppb=3))
     betas = []
@@ -124,7 +124,7 @@ def test_three_empty_rounds_halve_a_positive_gate(at):
     assert chain.view("beta_of", 1) == 0
 
 
-def test_a_registration_starts_the_count_of_empty_rounds_anew(at):
+def test_a_registration_starts_the_count_of_empty_rounds_anew(at: At) -> None:
     chain = at("founded")
     chain.start(replace(RULES, rounds=10))
     for _ in range(2):
@@ -135,7 +135,7 @@ def test_a_registration_starts_the_count_of_empty_rounds_anew(at):
     assert names(chain.do("alice", "close", 1, *chain.place())) == ["StepClosed", "Finalized", "RoundOpened"]
 
 
-def test_three_rejections_raise_the_alarm_and_keep_the_version(at):
+def test_three_rejections_raise_the_alarm_and_keep_the_version(at: At) -> None:
     chain = at("founded")
     chain.start(replace(RULES, rounds=4))
     alarms = []
@@ -151,7 +151,7 @@ def test_three_rejections_raise_the_alarm_and_keep_the_version(at):
     assert chain.view("version_of", 1) == (0, "version-0", True)
 
 
-def test_deadlines_close_steps_and_ballots(at):
+def test_deadlines_close_steps_and_ballots(at: At) -> None:
     chain = at("started")
     chain.register("bob")
     chain.clock.now += 100
@@ -166,7 +166,7 @@ def test_deadlines_close_steps_and_ballots(at):
     assert (final["outcome"], final["yes"], final["electorate"]) == (Phase.ACCEPTED, 2, 3)
 
 
-def test_turns_go_round_by_enrolment_and_pass_on_in_time(at):
+def test_turns_go_round_by_enrolment_and_pass_on_in_time(at: At) -> None:
     chain = at("aggregating")
     turns = []
     for _ in range(4):
@@ -179,14 +179,14 @@ def test_turns_go_round_by_enrolment_and_pass_on_in_time(at):
     assert chain.turn() == "carol"
 
 
-def test_the_second_round_starts_with_the_second_client(at):
+def test_the_second_round_starts_with_the_second_client(at: At) -> None:
     chain = at("second")
     for client in CLIENTS:
         chain.register(client)
     assert chain.turn() == "bob"
 
 
-def test_steps_before_the_last_need_no_gate_and_no_ballot(at):
+def test_steps_before_the_last_need_no_gate_and_no_ballot(at: At) -> None:
     chain = at("founded")
     chain.start(replace(RULES, steps=3))
     for step in (1, 2):
@@ -212,7 +212,7 @@ def test_steps_before_the_last_need_no_gate_and_no_ballot(at):
     }
 
 
-def test_an_empty_later_step_ends_the_round_at_the_old_version(at):
+def test_an_empty_later_step_ends_the_round_at_the_old_version(at: At) -> None:
     chain = at("founded")
     chain.start(replace(RULES, steps=2))
     for client in CLIENTS:
@@ -224,7 +224,7 @@ def test_an_empty_later_step_ends_the_round_at_the_old_version(at):
     assert receipt.events[-1].args["base"] == "version-0"
 
 
-def test_only_the_last_round_of_ten_counts_in_the_window(at):
+def test_only_the_last_round_of_ten_counts_in_the_window(at: At) -> None:
     """Bob attends round 1 only; alice rounds 1 to 11: in round 11 bob has left the window."""
     chain = at("founded")
     chain.start(replace(RULES, rounds=12, threshold=2))
@@ -242,14 +242,14 @@ def test_only_the_last_round_of_ten_counts_in_the_window(at):
     assert wrong_rewards(chain.ledger.events()) == []
 
 
-def test_cancelling_ends_a_run(at):
+def test_cancelling_ends_a_run(at: At) -> None:
     chain = at("voting")
     receipt = chain.do("lead", "cancel_run", 1, "wrong data")
     assert receipt.events[0].args["reason"] == "wrong data"
     assert chain.view("version_of", 1)[2] is True
 
 
-def test_runs_of_a_project_are_counted_apart(at):
+def test_runs_of_a_project_are_counted_apart(at: At) -> None:
     chain = at("registered")
     chain.start()
     chain.do("alice", "register", 2, 1, 1, "version-0", "other", 10, PASS, BASE, "")
@@ -262,7 +262,7 @@ def test_runs_of_a_project_are_counted_apart(at):
 # --- members ---
 
 
-def test_roles_change_and_the_lead_passes_on_in_two_steps(at):
+def test_roles_change_and_the_lead_passes_on_in_two_steps(at: At) -> None:
     chain = at("founded")
     assert chain.view("clients_of", 1) == 3
     assert names(chain.enrol("lead", Role.LEAD)) == ["MemberSet"]
@@ -281,7 +281,7 @@ def test_roles_change_and_the_lead_passes_on_in_two_steps(at):
     assert chain.view("client_at", 1, 3) == "0x" + "0" * 40
 
 
-def test_a_lead_that_does_not_train_passes_on_without_a_role(at):
+def test_a_lead_that_does_not_train_passes_on_without_a_role(at: At) -> None:
     chain = at("founded")
     chain.do("lead", "propose_lead", 1, chain.address("eve"))
     chain.do("eve", "accept_lead", 1)
@@ -289,7 +289,7 @@ def test_a_lead_that_does_not_train_passes_on_without_a_role(at):
     assert chain.view("role_of", 1, chain.address("eve")) == Role.NONE
 
 
-def test_the_electorate_is_that_of_the_moment_the_ballot_opened(at):
+def test_the_electorate_is_that_of_the_moment_the_ballot_opened(at: At) -> None:
     chain = at("voting")
     chain.enrol("dave")
     late = chain.try_("dave", "vote", 1, 1, Choice.NO, 0, 0)
@@ -304,7 +304,7 @@ def test_the_electorate_is_that_of_the_moment_the_ballot_opened(at):
     assert (final["yes"], final["electorate"], final["outcome"]) == (2, 3, Phase.ACCEPTED)
 
 
-def test_validators_and_propagation_enter_the_reward(at):
+def test_validators_and_propagation_enter_the_reward(at: At) -> None:
     chain = at("second")
     assert chain.view("owner") == chain.address("site")
     assert chain.do("site", "set_validators", 4).events[0].args == {"validators": 4}
@@ -323,7 +323,7 @@ def test_validators_and_propagation_enter_the_reward(at):
 # --- tables ---
 
 
-def test_gate_table_of_the_published_cases(at):
+def test_gate_table_of_the_published_cases(at: At) -> None:
     chain = at("blank")
     for row in chain_cases()["gate_table"]["inputs"]:
         if row["f1_local"] == "nan":
@@ -333,14 +333,14 @@ def test_gate_table_of_the_published_cases(at):
         assert chain.view("passes_gate", mode, *numbers) is row["expected"], row
 
 
-def test_vote_table_of_the_published_cases(at):
+def test_vote_table_of_the_published_cases(at: At) -> None:
     chain = at("blank")
     for row in chain_cases()["vote_table"]["inputs"]:
         votes = (row["yes"], row["no"], row["abstain"], row["enrolled"])
         assert chain.view("is_accepted", *votes) is row["expected"], row
 
 
-def test_block_filtering_of_the_published_cases(at):
+def test_block_filtering_of_the_published_cases(at: At) -> None:
     """G7 is the base; b has a stale base, c copies a's CID, d fails the gate, a supersedes its own."""
     case = chain_cases()["block_filtering"]
     chain = at("founded")
@@ -357,7 +357,7 @@ def test_block_filtering_of_the_published_cases(at):
     assert list(standing.values()) == case["expected"]["aggregated"]
 
 
-def test_a_thousand_clients_cost_one_of_them_no_more_gas(at):
+def test_a_thousand_clients_cost_one_of_them_no_more_gas(at: At) -> None:
     """The gas of a registration does not grow with the members (few stand for many here)."""
     chain = at("blank")
     few = [f"c{i}" for i in range(12)]

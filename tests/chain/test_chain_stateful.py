@@ -11,17 +11,17 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from foedus.chain import wrong_rewards
-from foedus.core.records import Choice, Phase
+from foedus.chain import KeyRing, wrong_rewards
+from foedus.core.records import Choice, Phase, Value
 
 PEOPLE = (*CLIENTS, "stranger")
 WHO = st.sampled_from(PEOPLE)
 
 
 class RoundMachine(RuleBasedStateMachine):
-    """Two steps per round, threshold 2 of 3 clients; the model says what must be accepted and where it leads."""
+    """Two steps per round, threshold 2 of 3; the model says what must be accepted and where it leads."""
 
-    def __init__(self, template: Path, keys) -> None:
+    def __init__(self, template: Path, keys: KeyRing) -> None:
         super().__init__()
         self.folder = Path(tempfile.mkdtemp())
         self.chain = Chain(copy_of(template, self.folder), keys)
@@ -54,7 +54,7 @@ class RoundMachine(RuleBasedStateMachine):
         if len(self.registered) == 2 or len(self.registered) + len(self.declined) == 3:
             self.close_step()
 
-    def send(self, should_pass: bool, who: str, *call) -> bool:
+    def send(self, should_pass: bool, who: str, *call: Value) -> bool:
         receipt = self.chain.try_(who, *call)
         assert (receipt.error is None) == should_pass, (call, receipt.error)
         return should_pass
@@ -67,7 +67,7 @@ class RoundMachine(RuleBasedStateMachine):
         return self.phase == Phase.OPEN and int(self.chain.clock.now) <= self.deadline
 
     @rule(who=WHO, is_stale=st.booleans(), score=st.sampled_from([PASS, BASE]))
-    def register(self, who, is_stale, score):
+    def register(self, who: str, is_stale: bool, score: int) -> None:
         base = "stale" if is_stale else self.base
         passes = score == PASS or self.step == 1
         fits = self.is_open() and who in CLIENTS and not is_stale and passes
@@ -78,14 +78,14 @@ class RoundMachine(RuleBasedStateMachine):
             self.close_if_complete()
 
     @rule(who=WHO)
-    def decline(self, who):
+    def decline(self, who: str) -> None:
         fits = self.is_open() and who in CLIENTS and who not in self.registered and who not in self.declined
         if self.send(fits, who, "decline", 1, self.round, self.step, ""):
             self.declined.add(who)
             self.close_if_complete()
 
     @rule(who=WHO)
-    def propose(self, who):
+    def propose(self, who: str) -> None:
         fits = False
         if self.phase == Phase.AGGREGATING:
             waited = (int(self.chain.clock.now) - self.closed_at) // RULES.vote_s
@@ -100,7 +100,7 @@ class RoundMachine(RuleBasedStateMachine):
                 self.deadline = int(self.chain.clock.now) + RULES.vote_s
 
     @rule(who=WHO, choice=st.sampled_from(Choice))
-    def vote(self, who, choice):
+    def vote(self, who: str, choice: Choice) -> None:
         in_time = self.phase == Phase.VOTING and int(self.chain.clock.now) <= self.deadline
         fits = in_time and who in CLIENTS and who not in self.votes
         if self.send(fits, who, "vote", 1, self.round, choice, PASS, BASE):
@@ -114,39 +114,39 @@ class RoundMachine(RuleBasedStateMachine):
         self.end_round(yes + no > 0 and is_quorum and 3 * yes > 2 * (yes + no))
 
     @rule(seconds=st.sampled_from([1, 50, 101]))
-    def wait(self, seconds):
+    def wait(self, seconds: int) -> None:
         self.chain.clock.now += seconds
 
     @rule()
-    def close(self):
+    def close(self) -> None:
         fits = self.phase == Phase.OPEN and int(self.chain.clock.now) > self.deadline
         if self.send(fits, "stranger", "close", 1, self.round, self.step):
             self.close_step()
 
     @rule()
-    def finalize(self):
+    def finalize(self) -> None:
         fits = self.phase == Phase.VOTING and int(self.chain.clock.now) > self.deadline
         if self.send(fits, "stranger", "finalize", 1, self.round):
             self.count()
 
     @invariant()
-    def contract_equals_model(self):
+    def contract_equals_model(self) -> None:
         round_, step, phase, _, registrations, declines = self.chain.view("round_of", 1)
         assert (round_, step, phase) == (self.round, self.step, self.phase)
         assert (registrations, declines) == (len(self.registered), len(self.declined))
         assert self.chain.view("version_of", 1) == (self.version, self.current, False)
 
-    def teardown(self):
+    def teardown(self) -> None:
         assert wrong_rewards(self.chain.ledger.events()) == []
         self.chain.close()
         shutil.rmtree(self.folder)
 
 
 @pytest.mark.slow
-def test_contract_follows_its_model(situations, all_keys):
+def test_contract_follows_its_model(situations: dict[str, Path], all_keys: KeyRing) -> None:
     run_state_machine_as_test(
         lambda: RoundMachine(situations["founded"], all_keys),
         settings=settings(
-            max_examples=15, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+            max_examples=10, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
         ),
     )

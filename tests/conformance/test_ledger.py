@@ -1,6 +1,6 @@
 """What every ledger backend does. A backend is a function from a folder to an open ledger."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -17,12 +17,12 @@ def embedded(folder: Path) -> EmbeddedLedger:
 
 
 @pytest.fixture(params=[embedded], ids=lambda backend: backend.__name__)
-def reopen(request, tmp_path) -> Callable[[], Ledger]:
+def reopen(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], closing[Ledger]]:
     return lambda: closing(request.param(tmp_path))
 
 
 @pytest.fixture
-def ledger(reopen):
+def ledger(reopen: Callable[[], closing[Ledger]]) -> Iterator[Ledger]:
     with reopen() as opened:
         yield opened
 
@@ -31,7 +31,7 @@ def create(name: str = "lungs") -> Call:
     return Call("lead", "create_project", (name, "terms"))
 
 
-def test_an_account_has_one_checksummed_address(ledger):
+def test_an_account_has_one_checksummed_address(ledger: Ledger) -> None:
     address = ledger.address_of("lead")
     assert address == ledger.address_of("lead") != ledger.address_of("other")
     assert address.startswith("0x")
@@ -39,7 +39,7 @@ def test_an_account_has_one_checksummed_address(ledger):
     assert len(address) == 42
 
 
-def test_a_receipt_tells_block_events_and_gas(ledger):
+def test_a_receipt_tells_block_events_and_gas(ledger: Ledger) -> None:
     (receipt,) = ledger.send([create()])
     head = ledger.head()
     assert receipt.error is None
@@ -57,32 +57,32 @@ def test_a_receipt_tells_block_events_and_gas(ledger):
     assert (event.block, event.block_time, event.tx) == (receipt.block, receipt.block_time, receipt.tx)
 
 
-def test_calls_take_effect_in_order(ledger):
+def test_calls_take_effect_in_order(ledger: Ledger) -> None:
     receipts = ledger.send([create("a"), create("b"), create("c")])
     assert [r.events[0].args["project"] for r in receipts] == [1, 2, 3]
 
 
-def test_a_refused_call_is_a_receipt_and_stops_nobody(ledger):
+def test_a_refused_call_is_a_receipt_and_stops_nobody(ledger: Ledger) -> None:
     refused, fine = ledger.send([create(""), create()])
     assert refused.error == "Foedus: a project needs a name"
     assert refused.events == ()
     assert fine.error is None
 
 
-def test_sending_nothing_does_nothing(ledger):
+def test_sending_nothing_does_nothing(ledger: Ledger) -> None:
     before = ledger.head()
     assert ledger.send([]) == []
     assert ledger.head() == before
 
 
-def test_a_call_of_wrong_form_is_refused_before_anything_is_sent(ledger):
+def test_a_call_of_wrong_form_is_refused_before_anything_is_sent(ledger: Ledger) -> None:
     before = ledger.head()
     with pytest.raises(InvalidSpec):
         ledger.send([create(), Call("lead", "no_such_function")])
     assert ledger.head() == before
 
 
-def test_views_return_one_value_or_several(ledger):
+def test_views_return_one_value_or_several(ledger: Ledger) -> None:
     assert ledger.call("project_count") == 0
     ledger.send([create()])
     assert ledger.call("project_count") == 1
@@ -91,13 +91,13 @@ def test_views_return_one_value_or_several(ledger):
     assert ledger.call("is_accepted", 3, 0, 0, 3) is True
 
 
-def test_a_refused_view_raises_the_reason(ledger):
+def test_a_refused_view_raises_the_reason(ledger: Ledger) -> None:
     with pytest.raises(Reverted) as caught:
         ledger.call("passes_gate", 0, 10**9 + 1, 0, 0)
     assert caught.value.reason == "Foedus: a score is above 1"
 
 
-def test_events_come_in_chain_order_from_a_block_on(ledger):
+def test_events_come_in_chain_order_from_a_block_on(ledger: Ledger) -> None:
     receipts = [receipt for _ in range(3) for receipt in ledger.send([create(), create()])]
     expected = [event for receipt in receipts for event in receipt.events]
     assert list(ledger.events()) == expected
@@ -105,7 +105,7 @@ def test_events_come_in_chain_order_from_a_block_on(ledger):
     assert list(ledger.events(ledger.head().number + 1)) == []
 
 
-def test_what_a_receipt_says_survives_closing(reopen):
+def test_what_a_receipt_says_survives_closing(reopen: Callable[[], closing[Ledger]]) -> None:
     with reopen() as ledger:
         receipts = ledger.send([create(), create("")])
         head = ledger.head()

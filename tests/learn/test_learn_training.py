@@ -60,6 +60,7 @@ SETTINGS = st.builds(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=20, deadline=None)
 @given(SETTINGS, st.integers(1, 33), st.integers(0, 2**63 - 1))
 def test_one_client_is_plain_sgd(s: TrainSettings, count: int, seed: int) -> None:
@@ -72,6 +73,7 @@ def test_one_client_is_plain_sgd(s: TrainSettings, count: int, seed: int) -> Non
     assert same(state.weights, result.weights)
 
 
+@pytest.mark.slow
 @settings(max_examples=10, deadline=None)
 @given(SETTINGS, st.sampled_from(["half", "paper"]))
 def test_fedprox_without_mu_is_fedavg_bit_for_bit(s: TrainSettings, convention: str) -> None:
@@ -202,6 +204,7 @@ def test_nothing_to_train_on() -> None:
         local_sgd(small_model(), blobs(0), TrainSettings(), 1)
 
 
+@pytest.mark.slow
 def test_channels_last_trains_the_same_function() -> None:
     inputs = torch.randn(12, 1, 28, 28, generator=torch.Generator().manual_seed(1))
     targets = torch.arange(12) % 10

@@ -77,7 +77,7 @@ class KeyRing:
             key = PrivateKey(decode_keyfile_json(keystore, self._password()))
         except KeyUnusable:
             raise
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, NotImplementedError) as error:
             raise KeyUnusable(
                 f"the key {path.name} cannot be opened: {error}",
                 "The password is wrong or the file is damaged. Restore it from a backup.",

@@ -1,8 +1,8 @@
 """The chain's SQLite file: its tables, and the state's nodes as the key-value store that py-evm wants.
 
 One SQLite transaction per block, `synchronous=FULL`: a block is there with everything that belongs to it, or
-not at all. The journal is a write-ahead log: one sync per block, and others can read meanwhile. It needs a local
-file system.
+not at all. The journal is a write-ahead log: one sync per block, and others can read meanwhile; but it must
+be on a local file system.
 """
 
 import sqlite3

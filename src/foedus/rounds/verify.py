@@ -1,7 +1,8 @@
-"""Check a run from its chain and its store alone: every CID, signature, gate, reward, vote and merge.
+"""Check a run from its chain and store alone: every CID, signature, gate, reward, vote and merge.
 
-Nothing that a member says is believed. The chain is executed again from its first block, the rules are applied a
-second time by other code than the contract's, and every candidate is recomputed from the registered updates.
+Nothing that a member says is believed. The chain is executed again from its first block, the rules are
+applied a second time by other code than the contract's, and every candidate is recomputed from the
+registered updates.
 """
 
 from collections.abc import Callable, Iterator

@@ -1,6 +1,7 @@
 """The prepare task: load the data, deal it out to simulated clients, make the initial model.
 
-At real sites the data lie there already; what remains of this task is the initial model and the published sets.
+At real sites the data lie there already; what remains of this task is the initial model and the published
+sets.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,0 +1,66 @@
+"""Kill -9 of everything at random moments: the run comes to the very same model, nothing happens twice."""
+
+import os
+import random
+import signal
+import subprocess
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from tests.e2e.runs import finish, new_run, start
+
+from foedus.chain import ChainReader
+from foedus.core.records import Phase
+from foedus.rounds.home import Home
+from foedus.rounds.verify import verify_run
+
+KILLS = 20
+ROUNDS = 10
+
+
+def kill_group(process: subprocess.Popen[str]) -> None:
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+
+
+@pytest.mark.slow
+def test_twenty_kills_change_nothing(tmp_path: Path) -> None:
+    undisturbed, disturbed = Home(tmp_path / "undisturbed"), Home(tmp_path / "disturbed")
+    expected = finish(undisturbed, new_run(undisturbed, ROUNDS))
+    run = new_run(disturbed, ROUNDS)
+    luck = random.Random(7)
+    kills = 0
+    while kills < KILLS:
+        process = start(disturbed, run)
+        try:
+            process.wait(timeout=luck.uniform(0.2, 4.0))
+        except subprocess.TimeoutExpired:
+            kill_group(process)
+            kills += 1
+            continue
+        process.communicate()
+        assert process.returncode == 0
+        run = restart_when_done(disturbed, expected, run)
+    assert finish(disturbed, run) == expected
+    require_single_effects(disturbed)
+    verify_run(disturbed, run)
+
+
+def restart_when_done(home: Home, expected: str, run: str) -> str:
+    """The run ended before all kills were spent: check it, and go on with a further one."""
+    assert finish(home, run) == expected
+    return new_run(home, ROUNDS)
+
+
+def require_single_effects(home: Home) -> None:
+    reader = ChainReader.open(home.chain)
+    events = list(reader.events())
+    reader.close()
+    for name, who in (("Registered", "client"), ("Voted", "voter"), ("RewardPaid", "client")):
+        found = Counter((e.args["run"], e.args["round"], e.args[who]) for e in events if e.name == name)
+        assert found
+        assert max(found.values()) == 1
+    finals = Counter((e.args["run"], e.args["round"]) for e in events if e.name == "Finalized")
+    assert max(finals.values()) == 1
+    assert any(e.args["outcome"] == Phase.ACCEPTED for e in events if e.name == "Finalized")
