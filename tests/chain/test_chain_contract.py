@@ -1,6 +1,8 @@
 """The compiled contract is that of its sources, fits every network, and its ABI decodes what it encodes."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -54,6 +56,19 @@ def test_every_function_is_documented() -> None:
             if line.startswith("def "):
                 end = next(i for i in range(index, len(lines)) if lines[i].endswith(":"))
                 assert '"""' in lines[end + 1], f"{path.name}: {line}"
+
+
+def test_every_function_and_event_is_in_the_reference() -> None:
+    text = (Path(__file__).parents[2] / "docs/reference/contract.md").read_text()
+    abi = ContractAbi.shipped()
+    missing = [name for name in abi.functions if f"`{name}(" not in text]
+    missing += [event.name for event in abi.events.values() if f"| `{event.name}` |" not in text]
+    assert missing == []
+
+
+def test_importing_the_package_does_not_load_the_evm() -> None:
+    script = "import sys, foedus.chain; sys.exit('eth' in sys.modules or 'rlp' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script]).returncode == 0
 
 
 def test_calls_decode_to_what_was_encoded() -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -70,6 +71,17 @@ def test_registering_a_model(monkeypatch: pytest.MonkeyPatch) -> None:
     assert build_model("tiny", {"classes": 3})(torch.zeros(1, 4)).shape == (1, 3)
     with pytest.raises(ValueError, match="already"):
         register(lambda classes: torch.nn.Linear(4, classes))
+
+
+def test_the_how_to_works_as_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    model_names()
+    monkeypatch.setattr(registry_module, "_REGISTRY", dict(registry_module._REGISTRY))
+    page = (Path(__file__).parents[2] / "docs/how-to/add-a-model.md").read_text()
+    model_file, test = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    exec(model_file, {"__name__": "lenet"})  # noqa: S102 - our own page
+    names = {"build_model": build_model, "torch": torch}
+    exec(test, names)  # noqa: S102 - our own page
+    names["test_lenet"]()
 
 
 # --- examples ---

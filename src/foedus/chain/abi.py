@@ -56,6 +56,11 @@ def _value(kind: str, value: Any) -> Value:  # noqa: ANN401 — whatever eth_abi
     return decoded
 
 
+def _topic(kind: str, word: bytes) -> Value:
+    """Decode an indexed argument; the contract indexes numbers and accounts only."""
+    return to_checksum_address(word[12:]) if kind == "address" else int.from_bytes(word, "big")
+
+
 class ContractAbi:
     """Encodes and decodes by the contract's ABI. Knows nothing of chains."""
 
@@ -122,8 +127,7 @@ class ContractAbi:
         from_data = iter(decode(plain, data))
         args: dict[str, Value] = {}
         for name, kind, indexed in zip(event.arguments, event.types, event.indexed, strict=True):
-            value = decode([kind], next(from_topics))[0] if indexed else next(from_data)
-            args[name] = _value(kind, value)
+            args[name] = _topic(kind, next(from_topics)) if indexed else _value(kind, next(from_data))
         return event.name, args
 
 

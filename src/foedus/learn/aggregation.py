@@ -59,21 +59,19 @@ def weighted_mean(
     """Merge updates into new weights that share no storage with their inputs.
 
     Trainable tensors and float buffers: weighted mean. Integer buffers: maximum. Frozen tensors and masks:
-    the server's. `pooled` buffers: the variance of the pooled examples, Σp(v + m²) - (Σp m)², for each pair
-    of running mean and variance. Sources of weight 0 are never read. Values must have passed `check_update`.
-    The order of the sources decides the last bits: give them by client id.
+    the server's. `pooled`: running variances become that of the pooled examples, Σp(v + m²) - (Σp m)².
+    Sources of weight 0 are never read; the others passed `check_update`. Their order decides the last bits.
     Raises `InvalidData` for negative weights or none, `UpdateRefused` when names, shapes or types differ.
     """
     pairs = _contributing(sources, weights)
     for source, _ in pairs:
         check_schema(source, server)
     total = math.fsum(weight for _, weight in pairs)
-    averaged = {*parts.trainable, *parts.float_buffers}
     merged: dict[str, Array] = {}
     for name in sorted(server):
         if buffer_mode == "pooled" and name in parts.float_buffers and _mean_of(name) in server:
             merged[name] = _pooled_variance(name, pairs, total, server)
-        elif name in averaged:
+        elif name in parts.trainable or name in parts.float_buffers:
             merged[name] = _mean(name, pairs, total, server[name], block)
         elif name in parts.other_buffers and server[name].dtype != np.bool_:
             merged[name] = np.maximum.reduce([source.read(name) for source, _ in pairs])

@@ -21,7 +21,7 @@ class Evaluation:
     f1_per_label: tuple[float, ...]
 
 
-def evaluate(model: nn.Module, data: Examples, label_count: int, batch_size: int = 512) -> Evaluation:
+def evaluate(model: nn.Module, data: Examples, label_count: int, batch_size: int = 256) -> Evaluation:
     """Score in evaluation mode, without gradients; the model's mode is restored. Deterministic.
 
     Raises `InvalidData` for an empty set or labels outside 0..label_count-1.

@@ -40,7 +40,11 @@ class Split:
 
 
 def partition_names() -> tuple[str, ...]:
-    """Return the names of all partitions, sorted."""
+    """Return the names of all partitions, sorted.
+
+    `iid`; the paper's for three clients `noniid-1`, `noniid-2`, `noniid-3`, `noniid-3-printed`; `labels`
+    (with `sets`: the labels of each client); `dirichlet` (with `alpha`); `shards` (with `per_client`).
+    """
     return tuple(sorted(_KINDS))
 
 
@@ -54,10 +58,8 @@ def partition(
 ) -> dict[str, Indices]:
     """Give each client its examples, as sorted indices into `labels`.
 
-    `shared_fraction` of all examples (stratified) go to every client, the rest by the named rule: `iid`;
-    `noniid-1`, `noniid-2`, `noniid-3`, `noniid-3-printed` (the paper's, for three clients); `labels` (`sets`:
-    the labels of each client); `dirichlet` (`alpha`); `shards` (`per_client`). Labels of several clients are
-    divided evenly among them; labels of nobody are left out.
+    `shared_fraction` of all examples (stratified) go to every client, the rest by the named rule (see
+    `partition_names`). Labels of several clients are divided evenly among them; those of nobody are left out.
     Raises `InvalidSpec` for unusable arguments, `InvalidData` naming a client with fewer than 3 examples.
     """
     if name not in _KINDS:

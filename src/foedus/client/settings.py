@@ -1,0 +1,153 @@
+"""Settings of this machine: `config.toml` of the home folder, then `FOEDUS_*` variables, read once.
+
+A run spec says what is computed and may be shared; settings say where and with how much of this machine. So
+settings win over the spec.
+"""
+
+import difflib
+import os
+import tomllib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from foedus.core.errors import InvalidSpec
+
+PREFIX: Final = "FOEDUS_"
+CONFIG_FILE: Final = "config.toml"
+DEFAULT_HOME: Final = Path("~/.foedus")
+LOG_LEVELS: Final = ("debug", "info", "warning", "error")
+_MOST_WORKERS: Final = 256
+_CONFIG_LIMIT_BYTES: Final = 1 << 20
+_NOT_OURS: Final = frozenset({"FOEDUS_SHARED", "FOEDUS_REQUIRE_ALL"})  # these steer the test suite
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What this machine is set to, and in `origin` where each value was said."""
+
+    home: Path
+    data: Path | None = None  # folder with the four idx files; replaces the one in a run spec
+    workers: int | None = None  # warm worker processes; replaces jobs.workers of a run spec
+    threads: int | None = None  # threads of each; replaces jobs.threads of a run spec
+    log_level: str = "warning"  # of foedus.log in the home folder
+    origin: Mapping[str, str] = field(default_factory=dict)
+
+
+def read_settings(
+    home: Path | None = None, data: Path | None = None, environ: Mapping[str, str] | None = None
+) -> Settings:
+    """Read all settings; `home` and `data` are what the command line says, which wins.
+
+    Raises `InvalidSpec` for an unknown key, naming the nearest valid one, and for an unusable value.
+    """
+    variables = os.environ if environ is None else environ
+    said = _from_environment(variables)
+    root, root_origin = _home_of(home, variables)
+    values: dict[str, object] = {}
+    origin = {"home": root_origin}
+    layers = [
+        (_from_file(root / CONFIG_FILE), str(root / CONFIG_FILE)),
+        (said, "environment"),
+        ({"data": str(data)} if data else {}, "command line"),
+    ]
+    for layer, where in layers:
+        for key, value in layer.items():
+            label = f"{PREFIX}{key.upper()}" if where == "environment" else where
+            values[key] = _SETTINGS[key](value, f"{label}: {key}")
+            origin[key] = label
+    return Settings(home=root, origin=origin, **values)  # type: ignore[arg-type]  # each was made by its reader
+
+
+def ignored_variables(environ: Mapping[str, str] | None = None) -> list[str]:
+    """Return the `FOEDUS_*` variables that mean nothing to us."""
+    names = os.environ if environ is None else environ
+    known = {f"{PREFIX}{key.upper()}" for key in (*_SETTINGS, "home")} | _NOT_OURS
+    return sorted(name for name in names if name.startswith(PREFIX) and name not in known)
+
+
+def _home_of(home: Path | None, variables: Mapping[str, str]) -> tuple[Path, str]:
+    if home is not None:
+        chosen, origin = home, "command line"
+    elif variables.get("FOEDUS_HOME"):
+        chosen, origin = Path(variables["FOEDUS_HOME"]), "FOEDUS_HOME"
+    else:
+        chosen, origin = DEFAULT_HOME, "default"
+    return chosen.expanduser().absolute(), origin
+
+
+def _from_environment(variables: Mapping[str, str]) -> dict[str, object]:
+    """Return the settings that variables give. One that is almost a known name is a typing error."""
+    for name in ignored_variables(variables):
+        close = difflib.get_close_matches(
+            name, [f"{PREFIX}{key.upper()}" for key in (*_SETTINGS, "home")], n=1, cutoff=0.85
+        )
+        if close:
+            raise InvalidSpec(f"unknown environment variable {name}", f"Did you mean {close[0]}?")
+    named = {key: variables.get(f"{PREFIX}{key.upper()}", "") for key in _SETTINGS}
+    return {key: text for key, text in named.items() if text}
+
+
+def _from_file(path: Path) -> dict[str, object]:
+    values = _parse(path)
+    for key in values:
+        if key not in _SETTINGS:
+            raise InvalidSpec(f"{path}: unknown key {key!r}", _nearest(key, _SETTINGS))
+    return values
+
+
+def _parse(path: Path) -> dict[str, Any]:
+    hint = "Correct the file or remove it; without it the defaults hold."
+    try:
+        with path.open("rb") as file:
+            data = file.read(_CONFIG_LIMIT_BYTES + 1)
+        if len(data) > _CONFIG_LIMIT_BYTES:
+            raise InvalidSpec(f"{path} is larger than {_CONFIG_LIMIT_BYTES:,} bytes", hint)
+        return tomllib.loads(data.decode())
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except OSError as error:
+        raise InvalidSpec(f"cannot read {path}: {error.strerror}", hint) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidSpec(f"{path} is not TOML: {error}", hint) from error
+
+
+def _nearest(word: str, valid: Iterable[str]) -> str:
+    names = sorted(valid)
+    close = difflib.get_close_matches(word, names, n=1, cutoff=0.5)
+    return f"Did you mean {close[0]!r}?" if close else f"Valid here: {', '.join(names)}."
+
+
+# --- one reader per setting: from what was said to the value ---
+
+
+def _path(value: object, where: str) -> Path:
+    if not isinstance(value, str) or not value or "\0" in value:
+        raise InvalidSpec(f"{where} must be the path of a folder, got {value!r}")
+    return Path(value).expanduser().absolute()
+
+
+def _count(value: object, where: str) -> int:
+    try:
+        count = int(value) if isinstance(value, str) else value
+    except ValueError:
+        count = None
+    if type(count) is not int or not 1 <= count <= _MOST_WORKERS:
+        raise InvalidSpec(f"{where} must be a number from 1 to {_MOST_WORKERS}, got {value!r}")
+    return count
+
+
+def _log_level(value: object, where: str) -> str:
+    level = str(value).lower()
+    if level not in LOG_LEVELS:
+        raise InvalidSpec(f"{where} must be one of {', '.join(LOG_LEVELS)}, got {value!r}")
+    return level
+
+
+_SETTINGS: Final[dict[str, Callable[[object, str], object]]] = {
+    "data": _path,
+    "workers": _count,
+    "threads": _count,
+    "log_level": _log_level,
+}
