@@ -156,7 +156,9 @@ def test_base_weights_of_another_model_are_damage(world: World) -> None:
 
 def test_divergence_is_a_failed_task_that_says_what_to_do(world: World, tmp_path: Path) -> None:
     terms = world.project.terms
-    wild = terms.model_copy(update={"training": terms.training.model_copy(update={"weight_decay": 1e38})})
+    wild = terms.model_copy(
+        update={"training": terms.training.model_copy(update={"weight_decay": 1e38, "epochs": 5})}
+    )
     store = DirectoryStore(world.project.store.root)
     cid = Cid(store.put(_json(wild)))
     with pytest.raises(TaskFailed, match="learning rate"):

@@ -220,6 +220,8 @@ class Driver:
         self._observer(Progress("refused", self._number, effect.client, {"reason": receipt.error}))
         if isinstance(effect.action, machine.Register):
             self._tasks.fail(effect.client, TaskKind.TRAIN, receipt.error)
+        elif isinstance(effect.action, machine.Propose):
+            self._tasks.fail(effect.client, TaskKind.AGGREGATE, receipt.error)  # the next in line may
         elif self._refusals[effect.key] >= _REFUSALS:
             raise Reverted(receipt.error, f"It was {effect.call.function} by {effect.client}.")
 

@@ -173,7 +173,8 @@ def _registered(view: RunView, event: Event) -> None:
     )
     others = [r for r in view._open().registrations if r.client != new.client]
     ordered = tuple(sorted([*others, new], key=lambda r: r.client))
-    view.round = replace(view._open(), registrations=ordered)
+    declined = {client: why for client, why in view._open().declined.items() if client != new.client}
+    view.round = replace(view._open(), registrations=ordered, declined=declined)
 
 
 def _declined(view: RunView, event: Event) -> None:

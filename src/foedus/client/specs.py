@@ -1,0 +1,51 @@
+"""Run specs at the edge: what this machine's settings change in one, and whether it would work."""
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from foedus.client.settings import Settings
+from foedus.rounds.home import Home
+
+if TYPE_CHECKING:
+    from foedus.rounds.documents import PrepareResult
+    from foedus.rounds.spec import RunSpec
+
+DEMO = Path(__file__).with_name("demo.toml")
+"""The spec of `foedus demo`."""
+
+
+def for_this_machine(spec: "RunSpec", settings: Settings) -> "RunSpec":
+    """Return the spec with what the settings say about data and workers; relative folders become absolute."""
+    from foedus.rounds.spec import parse_spec
+
+    values: dict[str, Any] = spec.model_dump(mode="json")
+    data, jobs = values["data"], values["jobs"]
+    if settings.data is not None:
+        data |= {"source": "folder", "folder": str(settings.data)}
+    elif data["folder"]:
+        data["folder"] = str(Path(data["folder"]).expanduser().absolute())
+    jobs |= {key: getattr(settings, key) for key in ("workers", "threads") if getattr(settings, key)}
+    return parse_spec(values)
+
+
+def rehearse(spec: "RunSpec", home: Home) -> "PrepareResult":
+    """Do in a temporary folder what a run does before its first round, and return what that gives.
+
+    Raises `InvalidSpec`, `InvalidData` or `UnsupportedModel`, just as the run would.
+    """
+    from foedus.launch import JobFolder
+    from foedus.rounds.documents import PrepareOrder, PrepareResult
+    from foedus.rounds.setup import client_names
+    from foedus.rounds.tasks.prepare import run_prepare
+
+    with tempfile.TemporaryDirectory(prefix="foedus-") as name:
+        order = PrepareOrder(
+            spec=spec.model_dump(mode="json"),
+            clients=[str(client) for client in client_names(spec.partition.clients)],
+            data_cache=str(home.data),
+            data_folder=str(Path(name) / "data"),
+        )
+        folder = JobFolder(name)
+        run_prepare(folder, order.to_json())
+        return PrepareResult.from_json(folder.read_result(), "the result of the rehearsal")
