@@ -1,4 +1,4 @@
-"""What commands print: tables, JSON, sentences and errors. Rich is imported on first use, for a fast `--help`."""
+"""What commands print: tables, JSON, sentences and errors. Rich is imported on first use: it is slow."""
 
 import json
 import sys

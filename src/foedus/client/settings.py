@@ -47,7 +47,7 @@ def read_settings(
     root, root_origin = _home_of(home, variables)
     values: dict[str, object] = {}
     origin = {"home": root_origin}
-    layers = [
+    layers: list[tuple[Mapping[str, object], str]] = [
         (_from_file(root / CONFIG_FILE), str(root / CONFIG_FILE)),
         (said, "environment"),
         ({"data": str(data)} if data else {}, "command line"),

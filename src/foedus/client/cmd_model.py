@@ -1,0 +1,151 @@
+"""The commands about models: pull, show."""
+
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from foedus.client.output import Format, print_json, print_pairs, print_table, say, short, size_text
+from foedus.client.shell import CidArgument, FormatOption, HomeOption, Shell, open_shell
+from foedus.core.errors import FoedusError, ObjectDamaged
+from foedus.core.ids import Cid
+from foedus.core.records import WAD
+
+if TYPE_CHECKING:
+    from foedus.store import DirectoryStore, ModelManifest
+
+app = typer.Typer(help="Download and inspect models.", no_args_is_help=True)
+
+OutOption = Annotated[Path, typer.Option("-o", "--out", metavar="FILE", help="File to write.")]
+ForceOption = Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")]
+
+_CHUNK_BYTES = 1 << 20
+_SHOWN_VERSIONS = 20
+_NOT_A_MODEL = "This is no model's CID. `foedus status RUN` shows the CID of a run's current model."
+
+
+@app.command()
+def pull(cid: CidArgument, out: OutOption, home: HomeOption = None, force: ForceOption = False) -> None:
+    """Write a model's weights (safetensors) into a file.
+
+    CID is that of a model version, as `foedus status` shows it; of any other object its bytes are written.
+    Every byte is checked against its hash, and the file appears complete or not at all.
+
+    \b
+    Examples:
+      foedus model pull bafkrei… -o model.safetensors
+    """
+    from foedus.client.files import require_free, write_whole
+
+    require_free(out, force)
+    shell = open_shell(home)
+    store, found = open_store(shell), check(cid)
+    manifest = _manifest_or_none(store, found)
+    content = found if manifest is None else manifest.weights
+    size = write_whole(out, read_chunks(store, content), force)
+    if manifest is None:
+        say(f"{out}: {size_text(size)}, object {found} as it is")
+        return
+    say(f"{out}: {size_text(size)}, weights of version {manifest.version}")
+    print_pairs(_lineage_pairs(store, found))
+
+
+@app.command()
+def show(cid: CidArgument, home: HomeOption = None, output: FormatOption = Format.TABLE) -> None:
+    """Show what a model version is made of, and its lineage back to version 0.
+
+    \b
+    Examples:
+      foedus model show bafkrei…
+      foedus model show bafkrei… --format json
+    """
+    store, found = open_store(open_shell(home)), check(cid)
+    if _manifest_or_none(store, found) is None:
+        raise FoedusError(f"{found} is not the manifest of a model", _NOT_A_MODEL)
+    if output is Format.JSON:
+        from foedus.store import lineage
+
+        versions: list[dict[str, Any]] = [
+            {"cid": one, **manifest.to_json()} for one, manifest in lineage(store, found)
+        ]
+        print_json({**versions[0], "lineage": versions[1:]})
+    else:
+        _print_model(store, found)
+
+
+def open_store(shell: Shell) -> "DirectoryStore":
+    """Open the home folder's store. Raises `FoedusError` when there is none, and creates none."""
+    from foedus.store import DirectoryStore
+
+    if not shell.home.store.is_dir():
+        hint = "Another folder? Use --home or FOEDUS_HOME."
+        raise FoedusError(f"there is no store in {shell.home.root} yet", hint)
+    return DirectoryStore(shell.home.store)
+
+
+def check(text: str) -> Cid:
+    """Return the text as a CID. Raises `InvalidCid` for anything else."""
+    from foedus.store import check_cid
+
+    return check_cid(text)
+
+
+def read_chunks(store: "DirectoryStore", cid: Cid) -> Iterator[bytes]:
+    """Yield an object's bytes, each checked before it is yielded."""
+    with store.open(cid) as stream:
+        yield from iter(lambda: stream.read(_CHUNK_BYTES), b"")
+
+
+def _manifest_or_none(store: "DirectoryStore", cid: Cid) -> "ModelManifest | None":
+    """Return the manifest; None when the object is intact but something else. Raises `ObjectDamaged`."""
+    from foedus.store import get_manifest
+
+    try:
+        return get_manifest(store, cid)
+    except ObjectDamaged:
+        store.verify(cid)
+        return None
+
+
+def _lineage_pairs(store: "DirectoryStore", cid: Cid) -> list[tuple[str, object]]:
+    from foedus.store import lineage
+
+    versions = [manifest for _, manifest in lineage(store, cid)]
+    newest, clients = versions[0], {used.client for one in versions for used in one.updates}
+    return [
+        ("manifest", cid),
+        ("weights", newest.weights),
+        ("algorithm", _algorithm(newest)),
+        ("made from", f"{sum(len(one.updates) for one in versions)} updates of {len(clients)} clients"),
+        ("lineage", f"{len(versions) - 1} versions back to version {versions[-1].version}"),
+    ]
+
+
+def _algorithm(manifest: "ModelManifest") -> str:
+    params = ", ".join(f"{name} {value}" for name, value in manifest.algorithm.params.items())
+    return f"{manifest.algorithm.name} ({params})" if params else manifest.algorithm.name
+
+
+def _print_model(store: "DirectoryStore", cid: Cid) -> None:
+    from foedus.store import get_manifest, lineage
+
+    manifest = get_manifest(store, cid)
+    size = size_text(store.size(manifest.weights)) if store.has(manifest.weights) else "not in this store"
+    say(f"version {manifest.version}", "bold")
+    print_pairs([("model spec", manifest.model), *_lineage_pairs(store, cid), ("size", size)])
+    if manifest.updates:
+        rows = [
+            (used.client, used.num_examples, f"{used.reward / WAD:.4f}", short(used.cid))
+            for used in manifest.updates
+        ]
+        print_table(("client", "examples", "reward", "update"), rows, right=("examples", "reward"))
+    if manifest.refused:
+        print_table(("refused", "why"), manifest.refused.items())
+    before = list(islice(lineage(store, cid), 1, _SHOWN_VERSIONS + 1))
+    if before:
+        older = [(one.version, len(one.updates), short(name), short(one.weights)) for name, one in before]
+        print_table(
+            ("version", "updates", "manifest", "weights"), older, "made from", right=("version", "updates")
+        )

@@ -1,0 +1,193 @@
+"""The commands that make a run go on: demo, run, resume."""
+
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from foedus.client.output import Format, print_json, print_pairs, say, seconds_text, warn
+from foedus.client.shell import (
+    INTERRUPTED,
+    DataOption,
+    FormatOption,
+    HomeOption,
+    RunArgument,
+    Shell,
+    open_shell,
+)
+from foedus.client.specs import DEMO, for_this_machine
+
+if TYPE_CHECKING:
+    from foedus.client.status import RunStatus
+    from foedus.rounds.home import Home
+    from foedus.rounds.progress import Observer
+    from foedus.rounds.spec import RunSpec
+
+DEMO_HOME = Path("foedus-demo")
+
+RoundsOption = Annotated[
+    int | None,
+    typer.Option(
+        "--rounds", metavar="N", min=1, help="Rounds, instead of those in the spec.", show_default=False
+    ),
+]
+
+
+def demo(
+    home: Annotated[
+        Path, typer.Option("--home", metavar="FOLDER", help="Home folder of the demo.")
+    ] = DEMO_HOME,
+    rounds: RoundsOption = None,
+    data: DataOption = None,
+) -> None:
+    """Train a model on real images with three clients, in two minutes.
+
+    Each client holds half of the digits of 5,000 MNIST images. Nothing has to be set up: chain, store and
+    keys are made in the home folder.
+
+    \b
+    Examples:
+      foedus demo
+      foedus demo --rounds 3 --home /tmp/demo
+      foedus demo --data my-mnist-folder
+    """
+    shell = open_shell(home, data or _fetched_before())
+    status = _new_run(shell, _load(DEMO, shell, rounds), Format.TABLE)
+    _print_end(shell, status)
+    _print_next(shell, status)
+
+
+def run(
+    spec: Annotated[
+        Path, typer.Argument(metavar="SPEC.toml", help="The run spec; see `foedus config check`.")
+    ],
+    home: HomeOption = None,
+    rounds: RoundsOption = None,
+    data: DataOption = None,
+    output: FormatOption = Format.TABLE,
+) -> None:
+    """Run a federation from a spec file.
+
+    Interrupt it as you like: `foedus resume` goes on where it stood.
+
+    \b
+    Examples:
+      foedus run mnist.toml
+      foedus run mnist.toml --rounds 50 --format json > result.json
+    """
+    shell = open_shell(home, data)
+    status = _new_run(shell, _load(spec, shell, rounds), output)
+    _finish(shell, status, output)
+
+
+def resume(run: RunArgument, home: HomeOption = None, output: FormatOption = Format.TABLE) -> None:
+    """Go on with a run that was interrupted.
+
+    Nothing that was finished is done again, however the process ended.
+
+    \b
+    Examples:
+      foedus resume mnist-1
+    """
+    from foedus.client.status import run_status
+
+    shell = open_shell(home)
+    status = run_status(shell.home, run)
+    if not status.has_ended:
+        from foedus.client.drive import drive
+
+        status = _drive(shell, run, status.rounds, output, drive)
+    _finish(shell, status, output)
+
+
+def _load(path: Path, shell: Shell, rounds: int | None) -> "RunSpec":
+    from foedus.rounds.spec import load_spec
+
+    spec = for_this_machine(load_spec(path), shell.settings)
+    return spec if rounds is None else spec.model_copy(update={"rounds": rounds})
+
+
+def _fetched_before() -> Path | None:
+    """Return where `foedus data fetch mnist` has put all images, if it has: the demo's home is a new one."""
+    folder = open_shell(None).home.data / "mnist"
+    return folder if folder.is_dir() else None
+
+
+def _new_run(shell: Shell, spec: "RunSpec", output: Format) -> "RunStatus":
+    from foedus.client.drive import drive_new
+    from foedus.rounds.runs import create_run
+
+    name = create_run(shell.home, spec)
+    out = say if output is Format.TABLE else warn
+    out(f"run {name} in {shell.home.root}: {spec.rounds} rounds, {spec.partition.clients} clients")
+    return _drive(shell, name, spec.rounds, output, drive_new)
+
+
+def _drive(
+    shell: Shell, name: str, rounds: int, output: Format, drive: "Callable[[Home, str, Observer], None]"
+) -> "RunStatus":
+    """Drive a run under the eyes of the user. With JSON, progress goes to standard error."""
+    from foedus.client.progress import show_progress
+    from foedus.client.status import run_status
+
+    stream = sys.stdout if output is Format.TABLE else sys.stderr
+    try:
+        with _terminated_like_interrupted(), show_progress(name, rounds, stream) as observer:
+            drive(shell.home, name, observer)
+    except KeyboardInterrupt as error:
+        warn(f"interrupted; go on with: foedus resume {name}{shell.home_option}")
+        raise typer.Exit(INTERRUPTED) from error
+    return run_status(shell.home, name)
+
+
+@contextmanager
+def _terminated_like_interrupted() -> Iterator[None]:
+    """Let SIGTERM, which batch systems send first, end a run in the same orderly way as Ctrl-C."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _finish(shell: Shell, status: "RunStatus", output: Format) -> None:
+    if output is Format.JSON:
+        from dataclasses import asdict
+
+        print_json(asdict(status))
+        return
+    _print_end(shell, status)
+    print_pairs(_commands(shell, status, "report", "verify"))
+
+
+def _print_end(shell: Shell, status: "RunStatus") -> None:
+    accuracy = "not known" if status.accuracy is None else f"{status.accuracy:.3f}"
+    f1 = "not known" if status.f1 is None else f"{status.f1:.3f}"
+    took = seconds_text((status.changed_at or 0) - (status.started_at or 0))
+    say("")
+    say(f"{status.name}: {status.state} after {len(status.history)} rounds, {took}", "bold")
+    pairs = [
+        ("test accuracy", accuracy),
+        ("test F1", f1),
+        ("version", status.version),
+        ("model", status.model),
+    ]
+    print_pairs(pairs)
+
+
+def _print_next(shell: Shell, status: "RunStatus") -> None:
+    from foedus.client.report import write_report
+
+    report = write_report(shell.home, status.name)
+    print_pairs([("report", report), *_commands(shell, status, "verify")])
+    say("")
+    say("keep the model:", "dim")
+    say(f"  foedus model pull {status.model} -o model.safetensors{shell.home_option}")
+
+
+def _commands(shell: Shell, status: "RunStatus", *names: str) -> list[tuple[str, str]]:
+    return [(name, f"foedus {name} {status.name}{shell.home_option}") for name in names]

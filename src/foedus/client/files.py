@@ -1,0 +1,51 @@
+"""Writes files for the user: whole or not at all, and never over another one by accident."""
+
+import os
+import tempfile
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+
+from foedus.core.errors import FoedusError
+
+
+def require_free(path: Path, force: bool) -> None:
+    """Refuse a path where something is already, unless forced, and one whose folder is not there."""
+    if path.is_dir():
+        raise FoedusError(f"{path} is a folder", "Name a file to write.")
+    if not path.parent.is_dir():
+        raise FoedusError(f"there is no folder {path.parent}", "Create it first.")
+    if path.exists() and not force:
+        raise FoedusError(f"{path} exists already; nothing was written", "Name another file, or add --force.")
+
+
+def write_whole(path: Path, chunks: Iterable[bytes], force: bool = False) -> int:
+    """Write a file so that it appears complete or not at all; return its size in bytes."""
+    require_free(path, force)
+    try:
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    except OSError as error:
+        raise FoedusError(f"cannot write to {path.parent}: {error.strerror}") from error
+    try:
+        with os.fdopen(handle, "wb") as file:
+            for chunk in chunks:
+                file.write(chunk)
+            file.flush()
+            os.fsync(file.fileno())
+            size = file.tell()
+        os.chmod(temporary, 0o666 & ~_umask())
+        require_free(path, force)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise FoedusError(f"cannot write {path}: {error.strerror}", "Nothing was left behind.") from error
+    finally:
+        with suppress(FileNotFoundError):
+            os.unlink(temporary)
+    return size
+
+
+def _umask() -> int:
+    """Return the umask; asking means setting it for a moment."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,186 @@
+"""What is happening in a run right now, gathered from `Progress` records: the state behind the display.
+
+Taking in a record costs microseconds; drawing is somebody else's business.
+"""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from foedus.client.output import seconds_text
+from foedus.core.records import SCORE_SCALE, Choice
+from foedus.rounds.progress import Progress
+
+
+@dataclass(slots=True)
+class ClientNow:
+    """What one client does now; `share` of it is done (None: nobody can tell)."""
+
+    doing: str = "waiting"
+    share: float | None = None
+    loss: float | None = None
+
+
+@dataclass(slots=True)
+class RoundNow:
+    """What has happened in the round that is under way."""
+
+    number: int = 0
+    started: float = 0.0
+    registered: dict[str, float] = field(default_factory=dict)  # client -> local F1
+    declined: dict[str, str] = field(default_factory=dict)  # client -> reason
+    test_accuracy: float | None = None
+
+
+class Watch:
+    """Takes in the records of one run. `lines` that are worth keeping come out of `take`."""
+
+    def __init__(self, run: str, rounds: int) -> None:
+        self.run = run
+        self.rounds = rounds
+        self.ended_rounds = 0
+        self.version = 0
+        self.clients: dict[str, ClientNow] = {}
+        self.now = RoundNow(started=time.monotonic())
+        self.is_set_up = False
+        self._started = time.monotonic()
+
+    def seconds(self) -> float:
+        """Return how long this process has been watching."""
+        return time.monotonic() - self._started
+
+    def take(self, progress: Progress) -> list[str]:
+        """Take in one record; return the lines that it is worth, without markup."""
+        handler = _HANDLERS.get(progress.what)
+        line = handler(self, progress) if handler else ""
+        return [line] if line else []
+
+    def client(self, name: object) -> ClientNow:
+        """Return what a client does; a new one waits."""
+        return self.clients.setdefault(str(name), ClientNow())
+
+
+def _round(watch: Watch, progress: Progress) -> str:
+    watch.is_set_up = True
+    watch.ended_rounds = progress.round - 1
+    watch.version = _int(progress.values, "version")
+    if progress.round != watch.now.number:
+        watch.now = RoundNow(progress.round, time.monotonic())
+    for client in watch.clients.values():
+        client.doing, client.share, client.loss = "waiting", None, None
+    return ""
+
+
+def _task(watch: Watch, progress: Progress) -> str:
+    client = watch.client(progress.client)
+    client.doing, client.share, client.loss = str(progress.values.get("kind", "")), 0.0, None
+    if client.doing != "train":
+        client.share = None  # merging and checking tell no steps
+    return ""
+
+
+def _step(watch: Watch, progress: Progress) -> str:
+    client = watch.client(progress.client)
+    done, total = _number(progress.values, "done"), _number(progress.values, "total")
+    client.share = min(1.0, max(0.0, done / total)) if done is not None and total else None
+    client.loss = _number(progress.values, "loss")
+    return ""
+
+
+def _task_done(watch: Watch, progress: Progress) -> str:
+    client = watch.client(progress.client)
+    kind = str(progress.values.get("kind", ""))
+    client.doing, client.share = {"train": "trained", "verify": "verified"}.get(kind, "aggregated"), None
+    if "test_accuracy" in progress.values:
+        watch.now.test_accuracy = _number(progress.values, "test_accuracy")
+    return ""
+
+
+def _task_failed(watch: Watch, progress: Progress) -> str:
+    client = watch.client(progress.client)
+    client.doing, client.share = "failed", None
+    cause = progress.values.get("cause") or "no cause given"
+    return (
+        f"round {progress.round}: the {progress.values.get('kind')} task of {progress.client} failed: {cause}"
+    )
+
+
+def _registered(watch: Watch, progress: Progress) -> str:
+    watch.client(progress.client).doing = "registered"
+    score = _number(progress.values, "score_ppb") or 0.0
+    watch.now.registered[str(progress.client)] = score / SCORE_SCALE
+    return ""
+
+
+def _declined(watch: Watch, progress: Progress) -> str:
+    reason = str(progress.values.get("reason", ""))
+    watch.client(progress.client).doing = "refused by the gate" if reason.startswith("gate") else "declined"
+    watch.now.declined[str(progress.client)] = reason
+    return ""
+
+
+def _proposed(watch: Watch, progress: Progress) -> str:
+    watch.client(progress.client).doing = "proposed a candidate"
+    return ""
+
+
+def _voted(watch: Watch, progress: Progress) -> str:
+    choice = Choice(_int(progress.values, "choice")).name.lower()
+    watch.client(progress.client).doing = f"voted {choice}"
+    return ""
+
+
+def _refused(watch: Watch, progress: Progress) -> str:
+    reason = progress.values.get("reason")
+    return f"round {progress.round}: the contract refused a transaction of {progress.client}: {reason}"
+
+
+def _round_ended(watch: Watch, progress: Progress) -> str:
+    now = watch.now
+    watch.ended_rounds, watch.version = progress.round, _int(progress.values, "version")
+    answers = len(now.registered) + len(now.declined)
+    parts = [
+        f"round {progress.round:>{len(str(watch.rounds))}}/{watch.rounds}",
+        f"{progress.values.get('outcome')!s:<8}",
+        f"version {watch.version}",
+        f"{len(now.registered)}/{max(answers, len(watch.clients))} registered",
+    ]
+    if now.registered:
+        parts.append(
+            "local F1 " + " ".join(f"{now.registered[name]:.3f}" for name in sorted(now.registered)[:8])
+        )
+    if now.test_accuracy is not None:
+        parts.append(f"test accuracy {now.test_accuracy:.3f}")
+    parts.append(seconds_text(time.monotonic() - now.started))
+    refusals = "".join(f"\n    {name}: {reason}" for name, reason in sorted(now.declined.items()))
+    return "  ".join(parts) + refusals
+
+
+def _alarm(watch: Watch, progress: Progress) -> str:
+    count = progress.values.get("rejections")
+    return f"alarm: {count} candidates in a row were rejected; the clients may have drifted apart"
+
+
+_HANDLERS = {
+    "round": _round,
+    "task": _task,
+    "step": _step,
+    "task-done": _task_done,
+    "task-failed": _task_failed,
+    "registered": _registered,
+    "declined": _declined,
+    "proposed": _proposed,
+    "voted": _voted,
+    "refused": _refused,
+    "round-ended": _round_ended,
+    "alarm": _alarm,
+}
+
+
+def _number(values: Mapping[str, object], key: str) -> float | None:
+    value = values.get(key)
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _int(values: Mapping[str, object], key: str) -> int:
+    return int(_number(values, key) or 0)

@@ -1,0 +1,59 @@
+"""Specs that are wrong say which key, what is wrong with it and what would be right."""
+
+from pathlib import Path
+
+import pytest
+
+from foedus.core.errors import InvalidSpec
+from foedus.rounds.spec import RunSpec, load_spec, parse_spec
+
+
+def test_an_empty_spec_is_complete() -> None:
+    assert parse_spec({}) == RunSpec()
+    assert RunSpec().threshold == 3
+
+
+def test_a_threshold_may_be_lower_than_the_number_of_clients() -> None:
+    assert parse_spec({"policy": {"threshold": 2}}).threshold == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("roundz = 3", ["unknown key 'roundz'", "did you mean 'rounds'?"]),
+        ("[training]\nlearningrate = 1", ["'training.learningrate'", "'learning_rate'"]),
+        ("[polisy]\nbeta = 1", ["'polisy'", "'policy'"]),
+        ("xyzzy = 1", ["'xyzzy'", "valid here: name, rounds"]),
+        ("rounds = 0", ["rounds", "greater than or equal to 1", "(got 0)"]),
+        ('rounds = "many"', ["rounds", "integer"]),
+        ('name = "Bad Name"', ["name", "pattern"]),
+        ("[policy]\nthreshold = 5", ["policy.threshold 5 exceeds the 3 clients"]),
+        ("[training]\nlearning_rate = -1", ["training.learning_rate", "greater than 0"]),
+        ('[model]\ninit = "ones"', ["model.init", "default"]),
+        ("[policy]\nbeta = nan", ["policy.beta"]),
+        ("rounds = = 3", ["is not TOML"]),
+    ],
+)
+def test_a_wrong_spec_says_what_is_wrong(tmp_path: Path, text: str, words: list[str]) -> None:
+    path = tmp_path / "spec.toml"
+    path.write_text(text)
+    with pytest.raises(InvalidSpec) as caught:
+        load_spec(path)
+    for word in words:
+        assert word in str(caught.value)
+
+
+def test_all_faults_are_told_at_once(tmp_path: Path) -> None:
+    with pytest.raises(InvalidSpec) as caught:
+        parse_spec({"roundz": 1, "seed": -1})
+    assert len(caught.value.message.splitlines()) == 2
+
+
+def test_a_spec_that_is_not_there_or_unreadable_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InvalidSpec, match="there is no file"):
+        load_spec(tmp_path / "none.toml")
+    with pytest.raises(InvalidSpec, match="cannot read"):
+        load_spec(tmp_path)
+    (tmp_path / "binary.toml").write_bytes(b"\xff\xfe")
+    with pytest.raises(InvalidSpec, match="cannot read"):
+        load_spec(tmp_path / "binary.toml")
