@@ -34,7 +34,9 @@ def run(options: Options) -> list[Line]:
     ratio = median([took / floor for took, floor in zip(times["merge"], times["floor"], strict=True)])
     amount = f"{models} models of {model_bytes / 1e6:g} MB, {TENSORS} tensors each"
     return [
-        Line("aggregation: memory in models", growth, "×", at_most(3.0), f"{amount}; server and result count"),
+        Line(
+            "aggregation: memory in models", growth, "×", at_most(3.0), f"{amount}; server and result count"
+        ),
         Line("aggregation: time ÷ (reading + multiply-add)", ratio, "×", at_most(2.0), amount),
         Line("aggregation: time", median(times["merge"]), "s"),
         Line("aggregation: reading and checking alone", median(times["read"]), "s"),
@@ -56,4 +58,3 @@ def _measure(what: str, folder: str, cids: list[Cid], repeats: int) -> dict[str,
     if done.returncode:
         raise CannotRun("merging failed: " + "\n".join(done.stderr.splitlines()[-8:]))
     return dict(json.loads(done.stdout))
-

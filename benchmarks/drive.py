@@ -86,7 +86,9 @@ class _Teller:
     def _tell(self, number: int) -> None:
         seconds = time.perf_counter() - self._began
         figures = {name: round(value, 6) for name, value in _SPENT.items()}
-        print(json.dumps({"round": number, "seconds": seconds, "outcome": self._outcome, **figures}), flush=True)
+        print(
+            json.dumps({"round": number, "seconds": seconds, "outcome": self._outcome, **figures}), flush=True
+        )
 
     def _begin(self) -> None:
         _SPENT.clear()

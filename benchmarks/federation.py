@@ -24,9 +24,14 @@ def run(options: Options) -> list[Line]:
         ours = Program("benchmarks.drive", str(home.root), name, "--paced")
         with started([("foedus", ours)]):
             first = ours.next_line()  # now the data are dealt out
-            options.say(f"round 1 took {first['seconds']:.1f} s with setup; {spec.rounds - 1} rounds by turns follow")
+            options.say(
+                f"round 1 took {first['seconds']:.1f} s with setup; {spec.rounds - 1} rounds by turns follow"
+            )
             yardsticks = [
-                (label, Program("benchmarks.plain", plain_config(home, name, spec, tuned), environ=ONE_THREAD))
+                (
+                    label,
+                    Program("benchmarks.plain", plain_config(home, name, spec, tuned), environ=ONE_THREAD),
+                )
                 for label, tuned in (("plain", True), ("untuned", False))
             ]
             with started(yardsticks) as others:
@@ -52,4 +57,3 @@ def _lines(found: Rounds) -> list[Line]:
         Line("big: plain program", median(seconds["plain"]), "s"),
         Line("big: plain program untuned ÷ tuned", median(untuned), "×"),
     ]
-

@@ -59,7 +59,7 @@ if ! is_new_enough "$venv/bin/python" || ! "$venv/bin/python" -m pip --version >
 else
     say "[1/4] Virtual environment $venv is there, with Python $(version "$venv/bin/python")"
 fi
-pip() { "$venv/bin/python" -m pip install --quiet "$@" || fail "pip could not install: see its message above."; }
+pip() { "$venv/bin/python" -m pip install -qq "$@" || fail "pip could not install: see its message above."; }
 
 torch=$(sed -n '/^torch==/p' requirements.lock)
 say "[2/4] PyTorch ($torch); the first time this fetches about 200 MB"

@@ -7,7 +7,7 @@ import pytest
 from tests.rounds.fakes import CLIENTS, NOW, FakeLauncher, FakeLedger, address, opening
 
 from foedus.core.canonical import canonical_json
-from foedus.core.errors import FoedusError, Reverted
+from foedus.core.errors import FoedusError, Reverted, StorageFull
 from foedus.core.ids import ClientId
 from foedus.core.records import Call, JobSpec, Resources, Value
 from foedus.launch import JobFolder
@@ -215,6 +215,17 @@ def test_a_merge_that_was_changed_from_outside_stops_the_run(tmp_path: Path) -> 
     setting = Setting(tmp_path, Contract(), FakeLauncher(work))
     with pytest.raises(FoedusError, match="left other files"):
         setting.driver.drive()
+
+
+def test_a_full_disk_in_a_task_stops_the_run(tmp_path: Path) -> None:
+    def work(spec: JobSpec) -> str:
+        JobFolder(Path(spec.folder)).fail(StorageFull("no space is left", "make room"))
+        return "no space is left"
+
+    setting = Setting(tmp_path, Contract(), FakeLauncher(work))
+    with pytest.raises(StorageFull, match="make room"):
+        setting.driver.drive()
+    assert setting.ledger.sent == []
 
 
 def test_what_the_chain_never_accepts_stops_the_run(tmp_path: Path) -> None:

@@ -1,17 +1,21 @@
 """The home folder: one process at a time, files whole or not at all."""
 
+import errno
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from foedus.core.errors import FoedusError, HomeInUse, InvalidSpec
-from foedus.rounds.home import Home, read_json, write_json
+from foedus.core.errors import FoedusError, HomeInUse, InvalidSpec, StorageFull
+from foedus.rounds.home import Home, full_disk_told, read_json, write_json
 from foedus.rounds.outbox import Outbox
 
 HOLD = """
 import sys
+from contextlib import closing
 from pathlib import Path
 from foedus.rounds.home import Home
 with Home(Path(sys.argv[1])).locked():
@@ -85,3 +89,21 @@ def test_the_outbox_remembers_what_was_planned(tmp_path: Path) -> None:
     assert again.state("1/1/1/ann/register") == "done"
     assert again.state("unknown") is None
     again.close()
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(errno.ENOSPC, "full"), OSError(errno.EDQUOT, "quota"), OSError(errno.EIO, "broken")]
+)
+def test_a_full_disk_is_told_as_such(tmp_path: Path, error: OSError) -> None:
+    expected = OSError if error.errno == errno.EIO else StorageFull
+    with pytest.raises(expected), full_disk_told(tmp_path):
+        raise error
+
+
+def test_a_full_database_is_told_as_such(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "small.sqlite")) as database:
+        database.execute("PRAGMA max_page_count = 2")
+        with pytest.raises(StorageFull, match="nothing is lost"), full_disk_told(tmp_path):
+            database.execute("CREATE TABLE t AS SELECT randomblob(100000)")
+        with pytest.raises(sqlite3.OperationalError), full_disk_told(tmp_path):
+            database.execute("SELECT nonsense")

@@ -119,18 +119,18 @@ def _print_settings(settings: Settings) -> None:
 
 def _facts(spec: "RunSpec", prepared: "PrepareResult") -> list[tuple[str, object]]:
     parameters = sum(_product(entry.shape) for entry in prepared.model.tensors.values())
-    algorithm, training, policy = spec.algorithm, spec.training, spec.policy
+    training, policy = spec.training, spec.policy
     sizes = [sum(counts) for counts in prepared.histograms.values()]
     return [
         ("run", f"{spec.name}, {spec.rounds} rounds, seed {spec.seed}"),
         ("model", f"{spec.model.name}{_arguments(spec.model.args)}, {parameters:,} numbers"),
-        ("algorithm", f"{algorithm.name}{_arguments(algorithm.params)}"),
+        ("algorithm", _algorithm(spec)),
         ("data", prepared.data),
         ("sets", f"{spec.data.test} images to test, {spec.data.shared} shared to evaluate"),
         ("clients", f"{len(sizes)} by {spec.partition.kind}, {min(sizes):,} to {max(sizes):,} images each"),
         (
             "training",
-            f"{training.epochs} epochs, batches of {training.batch_size}, "
+            f"{_plural(training.epochs, 'epoch')}, batches of {training.batch_size}, "
             f"learning rate {training.learning_rate:g}",
         ),
         ("gate", f"{policy.gate} {policy.beta:g}; ballot epsilon {policy.epsilon:g}"),
@@ -144,6 +144,18 @@ def _arguments(values: object) -> str:
         if isinstance(values, dict) and values
         else ""
     )
+
+
+def _plural(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def _algorithm(spec: "RunSpec") -> str:
+    from foedus.learn.algorithms import describe, get_strategy
+
+    strategy = get_strategy(spec.algorithm.name, spec.algorithm.params)
+    info = next(info for info in describe() if info.name == spec.algorithm.name)
+    return info.title + _arguments({p.name: getattr(strategy, p.name) for p in info.parameters})
 
 
 def _product(shape: list[int]) -> int:

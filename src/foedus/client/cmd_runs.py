@@ -100,7 +100,7 @@ def resume(run: RunArgument, home: HomeOption = None, output: FormatOption = For
     if not status.has_ended:
         from foedus.client.drive import drive
 
-        status = _drive(shell, run, status.rounds, output, drive)
+        status = _drive(shell, run, output, drive)
     _finish(shell, status, output)
 
 
@@ -124,11 +124,11 @@ def _new_run(shell: Shell, spec: "RunSpec", output: Format) -> "RunStatus":
     name = create_run(shell.home, spec)
     out = say if output is Format.TABLE else warn
     out(f"run {name} in {shell.home.root}: {spec.rounds} rounds, {spec.partition.clients} clients")
-    return _drive(shell, name, spec.rounds, output, drive_new)
+    return _drive(shell, name, output, drive_new)
 
 
 def _drive(
-    shell: Shell, name: str, rounds: int, output: Format, drive: "Callable[[Home, str, Observer], None]"
+    shell: Shell, name: str, output: Format, drive: "Callable[[Home, str, Observer], None]"
 ) -> "RunStatus":
     """Drive a run under the eyes of the user. With JSON, progress goes to standard error."""
     from foedus.client.progress import show_progress
@@ -136,7 +136,7 @@ def _drive(
 
     stream = sys.stdout if output is Format.TABLE else sys.stderr
     try:
-        with _terminated_like_interrupted(), show_progress(name, rounds, stream) as observer:
+        with _terminated_like_interrupted(), show_progress(run_status(shell.home, name), stream) as observer:
             drive(shell.home, name, observer)
     except KeyboardInterrupt as error:
         warn(f"interrupted; go on with: foedus resume {name}{shell.home_option}")

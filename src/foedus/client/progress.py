@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING
 
 from foedus.client.output import console, printable, seconds_text
+from foedus.client.status import RunStatus
 from foedus.client.watch import ClientNow, Watch
 from foedus.rounds.progress import Observer, Progress
 
@@ -22,13 +23,13 @@ _COLOURS = {"train": "cyan", "verify": "magenta", "aggregate": "magenta"}
 
 
 @contextmanager
-def show_progress(run: str, rounds: int, file: IO[str] | None = None) -> Iterator[Observer]:
+def show_progress(status: RunStatus, file: IO[str] | None = None) -> Iterator[Observer]:
     """Show a run on a stream (standard output by default): bars if it is a terminal, lines if not.
 
     Yields the observer to give to `drive_run`.
     """
     out = console(sys.stdout if file is None else file)
-    watch = Watch(run, rounds)
+    watch = Watch(status)
     if out.is_terminal and not out.is_dumb_terminal:
         with _live(out, watch) as observer:
             yield observer
@@ -77,13 +78,17 @@ class _Display:
         watch = self._watch
         table = Table.grid(padding=(0, 1))
         if not watch.is_set_up:
-            table.add_row(f"preparing data and model of {watch.run} …", f"[dim]{watch.seconds():.0f} s")
+            table.add_row(
+                f"preparing data and model of {watch.run} …", _text(f"[dim]{watch.seconds():.0f} s")
+            )
             return table
         table.add_row(
-            f"[bold]{watch.run}",
+            _text(f"[bold]{watch.run}"),
             _bar(watch.ended_rounds / watch.rounds, "green"),
-            f"round {min(watch.ended_rounds + 1, watch.rounds)}/{watch.rounds}, version {watch.version}"
-            f"[dim], {seconds_text(watch.seconds())}",
+            _text(
+                f"round {min(watch.ended_rounds + 1, watch.rounds)}/{watch.rounds}, version {watch.version}"
+                f"[dim], {seconds_text(watch.seconds())}"
+            ),
         )
         self._add_clients(table)
         return table
@@ -93,9 +98,9 @@ class _Display:
         is_busy = {name: now.doing in _COLOURS for name, now in clients}
         chosen = sorted(clients, key=lambda item: (not is_busy[item[0]], item[0]))[:_MOST_CLIENTS]
         for name, now in sorted(chosen):
-            table.add_row(f"  {name}", _client_bar(now), _activity(now))
+            table.add_row(f"  {name}", _client_bar(now), _text(_activity(now)))
         if len(clients) > len(chosen):
-            table.add_row(f"  [dim]and {len(clients) - len(chosen)} more")
+            table.add_row(_text(f"  [dim]and {len(clients) - len(chosen)} more"))
 
 
 def _bar(share: float, colour: str) -> "RenderableType":
@@ -109,7 +114,9 @@ def _bar(share: float, colour: str) -> "RenderableType":
 def _client_bar(now: ClientNow) -> "RenderableType":
     if now.doing == "train":
         return _bar(now.share or 0.0, "cyan")
-    return _bar(1.0, "bright_black") if now.doing not in ("waiting", "failed") else _bar(0.0, "bright_black")
+    if now.doing in _COLOURS:
+        return _bar(1.0, _COLOURS[now.doing])
+    return _bar(0.0 if now.doing in ("waiting", "failed") else 1.0, "bright_black")
 
 
 def _activity(now: ClientNow) -> str:
@@ -119,6 +126,13 @@ def _activity(now: ClientNow) -> str:
     if now.loss is not None and now.doing == "train":
         text += f"[dim], loss {now.loss:.3f}[/]"
     return text
+
+
+def _text(markup: str) -> "RenderableType":
+    """Parse markup at once: lines printed meanwhile say that markup is off, and that would hold for these."""
+    from rich.text import Text
+
+    return Text.from_markup(markup)
 
 
 def _coloured(line: str) -> "RenderableType":

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from foedus.client.output import seconds_text
+from foedus.client.status import RunStatus
 from foedus.core.records import SCORE_SCALE, Choice
 from foedus.rounds.progress import Progress
 
@@ -35,14 +36,17 @@ class RoundNow:
 class Watch:
     """Takes in the records of one run. `lines` that are worth keeping come out of `take`."""
 
-    def __init__(self, run: str, rounds: int) -> None:
-        self.run = run
-        self.rounds = rounds
-        self.ended_rounds = 0
-        self.version = 0
-        self.clients: dict[str, ClientNow] = {}
+    def __init__(self, status: RunStatus) -> None:
+        self.run = status.name
+        self.rounds = status.rounds
+        self.ended_rounds = len(status.history)
+        self.version = status.version
+        self.clients = {name: ClientNow() for name in status.clients}
         self.now = RoundNow(started=time.monotonic())
-        self.is_set_up = False
+        if status.under_way is not None:  # what an earlier process has seen of this round
+            self.now.number = status.under_way.round
+            self.now.registered |= status.under_way.local_f1
+            self.now.declined |= status.under_way.declined
         self._started = time.monotonic()
 
     def seconds(self) -> float:
@@ -51,9 +55,16 @@ class Watch:
 
     def take(self, progress: Progress) -> list[str]:
         """Take in one record; return the lines that it is worth, without markup."""
+        if progress.round > self.now.number:  # the driver tells of no round that was open when it came
+            self.now = RoundNow(progress.round, time.monotonic())
         handler = _HANDLERS.get(progress.what)
         line = handler(self, progress) if handler else ""
         return [line] if line else []
+
+    @property
+    def is_set_up(self) -> bool:
+        """Whether the run has reached its first task."""
+        return bool(self.clients)
 
     def client(self, name: object) -> ClientNow:
         """Return what a client does; a new one waits."""
@@ -61,11 +72,7 @@ class Watch:
 
 
 def _round(watch: Watch, progress: Progress) -> str:
-    watch.is_set_up = True
-    watch.ended_rounds = progress.round - 1
     watch.version = _int(progress.values, "version")
-    if progress.round != watch.now.number:
-        watch.now = RoundNow(progress.round, time.monotonic())
     for client in watch.clients.values():
         client.doing, client.share, client.loss = "waiting", None, None
     return ""

@@ -1,16 +1,18 @@
 """The home folder of one installation: where everything lies, and who may write to it."""
 
+import errno
 import fcntl
 import json
 import os
 import re
+import sqlite3
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from foedus.core.canonical import Json, canonical_json
-from foedus.core.errors import FoedusError, HomeInUse, InvalidSpec
+from foedus.core.errors import FoedusError, HomeInUse, InvalidSpec, StorageFull
 
 _RUN_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}-[1-9][0-9]{0,5}")
 
@@ -68,6 +70,26 @@ class Home:
         """Return the path for a new run, `<prefix>-<number>`; not created yet."""
         numbers = [int(n.rpartition("-")[2]) for n in self.run_names() if n.rpartition("-")[0] == prefix]
         return self.runs / f"{prefix}-{max(numbers, default=0) + 1}"
+
+
+@contextmanager
+def full_disk_told(where: Path) -> Iterator[None]:
+    """Turn what the system and SQLite say of a full disk into `StorageFull`."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise _storage_full(where) from error
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode != sqlite3.SQLITE_FULL:
+            raise
+        raise _storage_full(where) from error
+
+
+def _storage_full(where: Path) -> StorageFull:
+    hint = "Make room and resume the run: nothing is lost."
+    return StorageFull(f"no space is left for {where}", hint)
 
 
 def write_json(path: Path, value: Json) -> None:

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from foedus.core.canonical import to_ppb
-from foedus.core.errors import FoedusError
+from foedus.core.errors import FoedusError, StorageFull
 from foedus.core.ids import Cid, ClientId, NativeId
 from foedus.core.protocols import Launcher
 from foedus.core.records import JobSpec, JobState, JobStatus, Resources, TaskKind
-from foedus.launch import JobFolder
+from foedus.launch import Failure, JobFolder
 from foedus.rounds.documents import Document, MergeResult, TrainResult
 from foedus.rounds.machine import Merged, TaskFact, Trained
 
@@ -108,12 +108,16 @@ class TaskBook:
         return list(events)
 
     def _settle(self, client: ClientId, kind: TaskKind, status: JobStatus) -> None:
+        folder = self.folder(client, kind)
         try:
-            values = self.folder(client, kind).read_result() if status.state is JobState.COMPLETED else None
+            values = folder.read_result() if status.state is JobState.COMPLETED else None
             if values is None:
+                _raise_when_full(folder.read_failure())
                 self.fail(client, kind, status.cause or f"the batch job is {status.state}")
             else:
                 self._facts[client, kind] = self._read(client, kind, values)
+        except StorageFull:
+            raise
         except (FoedusError, ValueError) as error:
             self.fail(client, kind, str(error))
 
@@ -145,3 +149,9 @@ def _merged(result: MergeResult) -> Merged:
         score_ppb=to_ppb(result.local.f1),
         base_score_ppb=to_ppb(result.base.f1),
     )
+
+
+def _raise_when_full(failure: Failure | None) -> None:
+    """A full disk is nobody's failure: the run stops and is resumed, instead of going on without this client."""
+    if failure is not None and failure.kind == StorageFull.__name__:
+        raise StorageFull(failure.message, failure.hint)

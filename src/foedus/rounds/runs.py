@@ -13,7 +13,7 @@ from foedus.core.protocols import Launcher
 from foedus.core.records import Resources
 from foedus.launch import LocalLauncher
 from foedus.rounds.driver import Driver, World
-from foedus.rounds.home import Home, read_json, write_json
+from foedus.rounds.home import Home, full_disk_told, read_json, write_json
 from foedus.rounds.progress import Observer, Progress, ignore
 from foedus.rounds.setup import members_of, prepare, publish_project, start_on_chain
 from foedus.rounds.spec import RunSpec, parse_spec
@@ -43,7 +43,7 @@ def open_site(home: Home) -> Iterator[Site]:
 
 def create_run(home: Home, spec: RunSpec) -> str:
     """Write a new run down, to be driven; returns its name. It exists from then on, whatever happens."""
-    with home.locked():
+    with home.locked(), full_disk_told(home.root):
         folder = home.new_run_folder(spec.name)
         write_json(folder / "spec.json", spec.model_dump(mode="json"))
         return folder.name
@@ -63,7 +63,8 @@ def drive_run(home: Home, name: str, observer: Observer = ignore) -> RunView:
     Interrupt it as you like: nothing is lost. Raises `FoedusError` when it cannot go on.
     """
     spec, folder = load_run_spec(home, name), home.run_folder(name)
-    with local_launcher(spec) as launcher, open_site(home) as site:  # workers warm up while the chain opens
+    # the launcher comes first: workers warm up while the chain opens
+    with full_disk_told(home.root), local_launcher(spec) as launcher, open_site(home) as site:
         observer(Progress("setup", values={"run": name, "clients": spec.partition.clients}))
         project, run = started(site, spec, folder, launcher)
         driver = Driver(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from foedus.core.errors import InvalidSpec
 from foedus.launch import JobFolder
+from foedus.rounds.home import full_disk_told
 from foedus.rounds.tasks.merge import run_merge
 from foedus.rounds.tasks.prepare import run_prepare
 from foedus.rounds.tasks.train import run_train
@@ -21,4 +22,5 @@ def run_task(path: Path) -> None:
     kind = order.get("kind")
     if not isinstance(kind, str) or kind not in _TASKS:
         raise InvalidSpec(f"{kind!r} is not a task", f"Tasks are: {', '.join(_TASKS)}.")
-    _TASKS[kind](folder, order)
+    with full_disk_told(path):
+        _TASKS[kind](folder, order)
