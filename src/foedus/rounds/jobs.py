@@ -152,6 +152,6 @@ def _merged(result: MergeResult) -> Merged:
 
 
 def _raise_when_full(failure: Failure | None) -> None:
-    """A full disk is nobody's failure: the run stops and is resumed, instead of going on without this client."""
+    """A full disk is nobody's failure: the run stops, to be resumed, instead of going on without a client."""
     if failure is not None and failure.kind == StorageFull.__name__:
         raise StorageFull(failure.message, failure.hint)
