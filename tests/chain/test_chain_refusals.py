@@ -97,7 +97,8 @@ REFUSED = [
     ("registered", "bob", ("decline", 1, 1, 1, ""), "the client has answered already"),
     ("late", "alice", ("close", 1, 2, 1), "this is not the present round"),
     ("late", "alice", ("close", 1, 1, 2), "this is not the present step"),
-    ("aggregating", "alice", ("close", 1, 1, 1), "the step is closed"),
+    ("aggregating", "alice", ("close", 1, 1, 1), "not every client has had its turn"),
+    ("voting", "alice", ("close", 1, 1, 1), "the step is closed"),
     ("started", "alice", ("close", 1, 1, 1), "the deadline has not passed"),
     # proposing
     ("aggregating", "alice", ("propose", 1, 2, 1, "c"), "this is not the present round"),

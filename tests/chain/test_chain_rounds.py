@@ -166,6 +166,17 @@ def test_deadlines_close_steps_and_ballots(at: At) -> None:
     assert (final["outcome"], final["yes"], final["electorate"]) == (Phase.ACCEPTED, 2, 3)
 
 
+def test_a_round_that_no_client_could_aggregate_is_given_up(at: At) -> None:
+    chain = at("aggregating")
+    chain.clock.now += 3 * 50 - 1
+    assert chain.try_("alice", "close", 1, 1, 1).error == "Foedus: not every client has had its turn"
+    chain.clock.now += 1
+    given_up = chain.do("mallory", "close", 1, 1, 1)
+    assert names(given_up) == ["Finalized", "RoundOpened"]
+    assert given_up.events[0].args["outcome"] == Phase.EMPTY
+    assert given_up.events[1].args["base"] == "version-0"
+
+
 def test_turns_go_round_by_enrolment_and_pass_on_in_time(at: At) -> None:
     chain = at("aggregating")
     turns = []

@@ -119,9 +119,11 @@ class RoundMachine(RuleBasedStateMachine):
 
     @rule()
     def close(self) -> None:
-        fits = self.phase == Phase.OPEN and int(self.chain.clock.now) > self.deadline
-        if self.send(fits, "stranger", "close", 1, self.round, self.step):
-            self.close_step()
+        now = int(self.chain.clock.now)
+        is_late = self.phase == Phase.OPEN and now > self.deadline
+        had_turns = self.phase == Phase.AGGREGATING and now >= self.closed_at + 3 * RULES.vote_s
+        if self.send(is_late or had_turns, "stranger", "close", 1, self.round, self.step):
+            self.close_step() if is_late else self.end_round(is_accepted=False)
 
     @rule()
     def finalize(self) -> None:

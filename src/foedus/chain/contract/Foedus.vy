@@ -272,10 +272,14 @@ def decline(run: uint256, round: uint256, step: uint256, reason: String[64]):
 @external
 def close(run: uint256, round: uint256, step: uint256):
     """
-    @notice Close a step whose deadline has passed. Anybody may do this.
+    @notice Close a step whose deadline has passed, or give a round up that no client could aggregate in its turn.
+            Anybody may do this.
     """
     course._check_round(run, round)
     assert step == course.runs[run].step, "Foedus: this is not the present step"
+    if course.runs[run].phase == course.AGGREGATING:
+        course._give_up(run)
+        return
     assert course.runs[run].phase == course.OPEN, "Foedus: the step is closed"
     assert block.timestamp > course.runs[run].deadline, "Foedus: the deadline has not passed"
     course._close_step(run)

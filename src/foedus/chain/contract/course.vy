@@ -272,7 +272,7 @@ def _end_round(run: uint256, outcome: uint256):
         version=self.runs[run].version,
         current=self.runs[run].current,
     )
-    if outcome == EMPTY:
+    if self.runs[run].registrations == 0:
         self._note_empty(run)
     else:
         self.runs[run].empty_in_row = 0
@@ -285,6 +285,17 @@ def _end_round(run: uint256, outcome: uint256):
         self._end_run(run, "completed")
     else:
         self._open_step(run, round + 1, 1)
+
+
+@internal
+def _give_up(run: uint256):
+    """
+    @notice End a round as empty once every client has had its turn to aggregate and none proposed.
+    """
+    clients: uint256 = projects.projects[self.runs[run].project].clients
+    turns: uint256 = clients * self.rules[run].vote_s
+    assert block.timestamp >= self.runs[run].closed_at + turns, "Foedus: not every client has had its turn"
+    self._end_round(run, EMPTY)
 
 
 @internal
