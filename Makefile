@@ -2,6 +2,7 @@
 #
 # PYTHON=/path/to/python3.12   choose the Python of the virtual environment
 # VENV=.venv                   its place
+# PARALLEL="-n 8"              how many tests at once
 SHELL := /bin/sh
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -16,8 +17,8 @@ help:
 	@echo 'make demo       three clients train one model together on this machine, ten rounds'
 	@echo 'make test       format, lint, types, import directions, all tests with coverage'
 	@echo 'make lint       the same without the tests'
-	@echo 'make docs       check links, commands and keys in the documents'
-	@echo 'make bench      measure, and compare with the goals in docs/performance.md'
+	@echo 'make docs       write the reference of commands; check links, commands and keys'
+	@echo 'make bench      measure against the targets of docs/performance.md; BENCH="--only nano" for some'
 	@echo 'make lock       resolve all dependencies afresh into requirements.lock'
 	@echo 'make changelog  move the fragments of changes/ into CHANGELOG.md'
 	@echo 'make clean      remove what was built, the virtual environment included'
@@ -48,10 +49,11 @@ test: $(READY)
 	@'$(BIN)/python' scripts/check_coverage.py 95 $(MEASURED)
 
 docs: $(READY)
+	'$(BIN)/python' docs/make_cli_reference.py
 	'$(BIN)/python' -m pytest -q tests/repository
 
 bench: $(READY)
-	'$(BIN)/python' -m benchmarks
+	'$(BIN)/python' -m benchmarks $(BENCH)
 
 lock: $(READY)
 	'$(BIN)/python' scripts/lock.py

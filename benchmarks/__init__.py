@@ -1,1 +1,1 @@
-"""Measures Foedus against its targets: `python -m benchmarks --help`. docs/performance.md says what and why."""
+"""Measures Foedus against its targets; see docs/performance.md and `python -m benchmarks --help`."""

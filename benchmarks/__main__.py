@@ -7,6 +7,7 @@ import argparse
 import importlib
 import json
 import os
+import signal
 import sys
 import tempfile
 import traceback
@@ -22,6 +23,7 @@ from benchmarks.programs import ROOT
 from benchmarks.result import Benchmark, CannotRun, Line, Options
 
 NAMES = ("startup", "nano", "federation", "aggregation", "store", "ledger", "endurance")
+_WIDTH = 140  # of the table in a file
 _STYLES = {"met": "green", "missed": "bold red", "not measured": "yellow"}
 
 
@@ -38,7 +40,7 @@ class Outcome:
 def main(arguments: Sequence[str]) -> int:
     """Run what the command line asks for; return the exit code."""
     asked = _parse(arguments)
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else _WIDTH)
     machine = describe()
     console.print(machine_line(machine), highlight=False)
     if float(str(machine["load"])) > BUSY_LOAD:
@@ -56,7 +58,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def mnist_folder() -> Path | None:
-    """Return the folder of MNIST's idx files: `data/mnist` in FOEDUS_SHARED, or in `shared` beside the checkout."""
+    """Return the folder of MNIST's idx files: `data/mnist` in FOEDUS_SHARED, else in `../shared`; or None."""
     folder = Path(os.environ.get("FOEDUS_SHARED") or ROOT.parent / "shared") / "data" / "mnist"
     return folder if any(folder.glob("train-images-idx3-ubyte*")) else None
 
@@ -72,7 +74,7 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
         type=Path,
         default=Path(tempfile.gettempdir()),
         metavar="FOLDER",
-        help="where temporary files go: 1 GB on a local disk, not in memory",
+        help="where temporary files go: 8 GB on a local disk, not in memory",
     )
     return parser.parse_args(arguments)
 
@@ -92,6 +94,8 @@ def _run(name: str, options: Options) -> Outcome:
     except Exception as error:
         traceback.print_exc()
         return Outcome(name, [], f"{type(error).__name__}: {error}")
+    for line in lines:
+        _say(f"{line.what}: {_measured(line)}")  # in case a later benchmark never ends
     missing = ", ".join(line.what for line in lines if line.value is None)
     return Outcome(name, lines, f"not measured: {missing}" if missing else "", watch.cores_of_others())
 
@@ -143,4 +147,5 @@ def _as_json(
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # programs of ours end, too
     sys.exit(main(sys.argv[1:]))

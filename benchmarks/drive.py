@@ -1,4 +1,4 @@
-"""Drives a run to its end, for the benchmarks, and prints one JSON line per round: what it took, and for what.
+"""Drives a run to its end, for the benchmarks, and tells as one JSON line per round what it took, for what.
 
 `python -m benchmarks.drive HOME RUN [--paced]`. Paced, each round after the first begins when a line arrives
 on standard input, so that several programs can take turns. `seconds` is the wall time of the round; the
@@ -10,7 +10,7 @@ import json
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -67,11 +67,14 @@ class _Launcher(LocalLauncher):
             return super().states(ids, wait_s)
 
 
+_MEASURED = {"EmbeddedLedger": _Ledger, "DirectoryStore": _Store, "LocalLauncher": _Launcher}
+
+
 class _Teller:
     """An observer that prints what each round took."""
 
-    def __init__(self, pause: Callable[[], object]) -> None:
-        self._pause = pause
+    def __init__(self, is_paced: bool) -> None:
+        self._is_paced = is_paced
         self._began = time.perf_counter()
         self._outcome = ""
 
@@ -80,7 +83,8 @@ class _Teller:
             self._outcome = str(progress.values["outcome"])
             self._tell(progress.round)
         elif progress.what == "round" and progress.round > 1:  # the first one is open before anybody listens
-            self._pause()
+            if self._is_paced and not sys.stdin.readline():
+                sys.exit("nobody waits for the next round any more")
             self._begin()
 
     def _tell(self, number: int) -> None:
@@ -98,8 +102,10 @@ class _Teller:
 def main(arguments: Sequence[str]) -> None:
     """Drive the run that the command line names."""
     home, run, *rest = arguments
-    runs.EmbeddedLedger, runs.DirectoryStore, runs.LocalLauncher = _Ledger, _Store, _Launcher  # type: ignore[misc]
-    runs.drive_run(Home(Path(home)), run, _Teller(sys.stdin.readline if "--paced" in rest else lambda: None))
+    for name, measured in _MEASURED.items():
+        assert hasattr(runs, name), f"foedus.rounds.runs makes its {name} elsewhere now"
+        setattr(runs, name, measured)
+    runs.drive_run(Home(Path(home)), run, _Teller("--paced" in rest))
 
 
 if __name__ == "__main__":

@@ -51,7 +51,7 @@ def _follow(program: Program, rounds: int, options: Options) -> tuple[list[dict[
 
 def window(rounds: int, first: float, last: float) -> range:
     """Return the rounds between two shares of all of them; at least one."""
-    start = round(rounds * first)
+    start = min(round(rounds * first), rounds - 1)
     return range(start + 1, max(start + 1, round(rounds * last)) + 1)
 
 

@@ -84,9 +84,8 @@ def plain_config(home: Home, run: str, spec: RunSpec, tuned: bool = True) -> str
 
 def task_seconds(home: Home, run: str, number: int) -> dict[str, list[float]]:
     """Return how long the tasks of a round took, by kind, as they say in their results."""
-    folder = home.run_folder(run) / "jobs" / f"r{number:05d}.0"
     found: dict[str, list[float]] = {}
-    for path in sorted(folder.glob("*/result.json")):
+    for path in sorted((home.run_folder(run) / "jobs").glob(f"r{number:05d}.*/*/result.json")):
         kind = path.parent.name.rpartition(".")[2]
         found.setdefault(kind, []).append(float(json.loads(path.read_bytes())["seconds"]))
     return found

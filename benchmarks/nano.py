@@ -1,4 +1,4 @@
-"""`nano`: the fixed cost of a round: 3 clients × 64 training examples, so there is almost nothing to train."""
+"""`nano`: the fixed cost of a round: 3 clients × 64 training examples leave almost nothing to train."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence

@@ -205,14 +205,14 @@ def main(argument: str) -> None:
         context.Process(target=serve, args=(config, number, theirs), daemon=True).start()
         theirs.close()
         pipes.append(ours)
-    base = [pipe.recv() for pipe in pipes][0]
+    base, *_ = [pipe.recv() for pipe in pipes]  # all are the same: same seed
     for number in range(1, config.rounds + 1):
         began = time.perf_counter()
         base, accuracy = one_round(config, pipes, base, number % config.clients)
         seconds = time.perf_counter() - began
         print(json.dumps({"round": number, "seconds": seconds, "accuracy": accuracy}), flush=True)
-        if number < config.rounds:
-            sys.stdin.readline()
+        if number < config.rounds and not sys.stdin.readline():
+            break  # nobody waits for the next round any more
     for pipe in pipes:
         pipe.send(None)
 

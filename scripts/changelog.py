@@ -52,7 +52,8 @@ def _added(section: str, title: str, items: str) -> str:
     if title in section:
         before, _, after = section.partition(title)
         return before + title + items + after.lstrip("\n")
-    return section.rstrip("\n") + f"\n\n{title}{items}"
+    body = section.rstrip("\n")
+    return (f"{body}\n\n" if body else "\n") + title + items
 
 
 def _item(path: Path) -> str:

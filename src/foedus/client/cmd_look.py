@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -42,6 +41,8 @@ def status(
       foedus status mnist-1
       foedus status mnist-1 --format json
     """
+    from dataclasses import asdict
+
     from foedus.client.status import all_statuses, run_status
 
     shell = open_shell(home)
@@ -66,6 +67,8 @@ def verify(run: RunArgument, home: HomeOption = None, output: FormatOption = For
     Examples:
       foedus verify mnist-1
     """
+    from dataclasses import asdict
+
     from foedus.rounds.verify import verify_run
 
     shell = open_shell(home)
@@ -128,17 +131,11 @@ def _print_run(shell: Shell, found: "RunStatus") -> None:
     print_pairs(pairs)
     rounds = [*found.history, *([found.under_way] if found.under_way else [])]
     if rounds:
-        columns = (
-            "round",
-            "outcome",
-            "version",
-            "registered",
-            "declined",
-            "votes",
-            "local F1",
-            "test accuracy",
-        )
-        print_table(columns, map(_round_row, rounds), right=("round", "version", "test accuracy"))
+        say("")
+        columns = ("round", "outcome", "version", "updates", "votes", "local F1", "accuracy", "declined")
+        used = len(columns) if any(one.declined for one in rounds) else len(columns) - 1
+        rows = (_round_row(one)[:used] for one in rounds)
+        print_table(columns[:used], rows, right=("round", "version", "accuracy"))
     if not found.has_ended and found.state != "running":
         say(f"go on with: foedus resume {found.name}{shell.home_option}", "dim")
 
@@ -147,8 +144,8 @@ def _round_row(one: "RoundStatus") -> tuple[object, ...]:
     declined = ", ".join(f"{name} ({reason})" for name, reason in one.declined.items())
     votes = ", ".join(f"{count} {choice}" for choice, count in one.votes.items() if count)
     local = " ".join(f"{score:.3f}" for score in list(one.local_f1.values())[:8])
-    registered = f"{len(one.local_f1)}/{one.clients}"
-    return one.round, one.outcome, one.version, registered, declined, votes, local, _score(one.test_accuracy)
+    updates = f"{len(one.local_f1)}/{one.clients}"
+    return one.round, one.outcome, one.version, updates, votes, local, _score(one.test_accuracy), declined
 
 
 def _score(value: float | None) -> str:

@@ -1,6 +1,7 @@
 """The commands about models: pull, show."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,9 +10,8 @@ import typer
 
 from foedus.client.output import Format, print_json, print_pairs, print_table, say, short, size_text
 from foedus.client.shell import CidArgument, FormatOption, HomeOption, Shell, open_shell
-from foedus.core.errors import FoedusError, ObjectDamaged
+from foedus.core.errors import FoedusError, ObjectDamaged, ObjectMissing
 from foedus.core.ids import Cid
-from foedus.core.records import WAD
 
 if TYPE_CHECKING:
     from foedus.store import DirectoryStore, ModelManifest
@@ -112,14 +112,19 @@ def _manifest_or_none(store: "DirectoryStore", cid: Cid) -> "ModelManifest | Non
 def _lineage_pairs(store: "DirectoryStore", cid: Cid) -> list[tuple[str, object]]:
     from foedus.store import lineage
 
-    versions = [manifest for _, manifest in lineage(store, cid)]
+    versions: list[ModelManifest] = []
+    end = ""
+    try:
+        versions.extend(manifest for _, manifest in lineage(store, cid))
+    except (ObjectMissing, ObjectDamaged) as error:  # an older version: this one has just been read
+        end = f"; there it ends: {error.message}"
     newest, clients = versions[0], {used.client for one in versions for used in one.updates}
     return [
         ("manifest", cid),
         ("weights", newest.weights),
         ("algorithm", _algorithm(newest)),
         ("made from", f"{sum(len(one.updates) for one in versions)} updates of {len(clients)} clients"),
-        ("lineage", f"{len(versions) - 1} versions back to version {versions[-1].version}"),
+        ("lineage", f"{len(versions) - 1} versions back to version {versions[-1].version}{end}"),
     ]
 
 
@@ -129,6 +134,7 @@ def _algorithm(manifest: "ModelManifest") -> str:
 
 
 def _print_model(store: "DirectoryStore", cid: Cid) -> None:
+    from foedus.core.records import WAD
     from foedus.store import get_manifest, lineage
 
     manifest = get_manifest(store, cid)
@@ -140,12 +146,17 @@ def _print_model(store: "DirectoryStore", cid: Cid) -> None:
             (used.client, used.num_examples, f"{used.reward / WAD:.4f}", short(used.cid))
             for used in manifest.updates
         ]
+        say("")
         print_table(("client", "examples", "reward", "update"), rows, right=("examples", "reward"))
     if manifest.refused:
+        say("")
         print_table(("refused", "why"), manifest.refused.items())
-    before = list(islice(lineage(store, cid), 1, _SHOWN_VERSIONS + 1))
+    before: list[tuple[Cid, ModelManifest]] = []
+    with suppress(ObjectMissing, ObjectDamaged):  # the lines above tell where the lineage ends
+        before.extend(islice(lineage(store, cid), 1, _SHOWN_VERSIONS + 1))
     if before:
         older = [(one.version, len(one.updates), short(name), short(one.weights)) for name, one in before]
+        say("")
         print_table(
             ("version", "updates", "manifest", "weights"), older, "made from", right=("version", "updates")
         )

@@ -19,7 +19,6 @@ from foedus.client.shell import (
     Shell,
     open_shell,
 )
-from foedus.client.specs import DEMO, for_this_machine
 
 if TYPE_CHECKING:
     from foedus.client.status import RunStatus
@@ -44,7 +43,7 @@ def demo(
     rounds: RoundsOption = None,
     data: DataOption = None,
 ) -> None:
-    """Train a model on real images with three clients, in two minutes.
+    """Train a model on real images with three clients, in about a minute.
 
     Each client holds half of the digits of 5,000 MNIST images. Nothing has to be set up: chain, store and
     keys are made in the home folder.
@@ -55,6 +54,8 @@ def demo(
       foedus demo --rounds 3 --home /tmp/demo
       foedus demo --data my-mnist-folder
     """
+    from foedus.client.specs import DEMO
+
     shell = open_shell(home, data or _fetched_before())
     status = _new_run(shell, _load(DEMO, shell, rounds), Format.TABLE)
     _print_end(shell, status)
@@ -105,6 +106,7 @@ def resume(run: RunArgument, home: HomeOption = None, output: FormatOption = For
 
 
 def _load(path: Path, shell: Shell, rounds: int | None) -> "RunSpec":
+    from foedus.client.specs import for_this_machine
     from foedus.rounds.spec import load_spec
 
     spec = for_this_machine(load_spec(path), shell.settings)

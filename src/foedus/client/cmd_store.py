@@ -1,7 +1,6 @@
 """The commands about the store: add, get, ls, verify, gc."""
 
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -81,6 +80,8 @@ def verify(home: HomeOption = None, output: FormatOption = Format.TABLE) -> None
     Examples:
       foedus store verify
     """
+    from dataclasses import asdict
+
     from foedus.store import verify_all
 
     store = open_store(open_shell(home))

@@ -146,10 +146,11 @@ def _round_ended(watch: Watch, progress: Progress) -> str:
     now = watch.now
     watch.ended_rounds, watch.version = progress.round, _int(progress.values, "version")
     answers = len(now.registered) + len(now.declined)
+    width = len(str(watch.rounds))
     parts = [
-        f"round {progress.round:>{len(str(watch.rounds))}}/{watch.rounds}",
+        f"round {progress.round:>{width}}/{watch.rounds}",
         f"{progress.values.get('outcome')!s:<8}",
-        f"version {watch.version}",
+        f"version {watch.version:>{width}}",
         f"{len(now.registered)}/{max(answers, len(watch.clients))} registered",
     ]
     if now.registered:

@@ -75,7 +75,9 @@ class PolicySection(_Section):
     deadline_s: int = Field(86_400, ge=1, description="seconds a round waits for updates")
     vote_s: int = Field(3_600, ge=1, description="seconds for a turn to aggregate, and for a ballot")
     gate: Literal["margin", "ratio"] = "margin"
-    beta: float = Field(0.01, ge=-1, le=2, description="gate threshold")
+    beta: float = Field(
+        -0.02, ge=-1, le=2, description="gate: a local model must beat its base by this; negative lets it lose"
+    )
     floor_ratio: float = Field(0.1, ge=0, le=1, description="on the shared set, of the base's score")
     epsilon: float = Field(
         0.02, ge=0, le=1, description="a candidate may score this much worse and still get a yes"

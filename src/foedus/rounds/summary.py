@@ -1,7 +1,7 @@
 """Gather everything about one run that a report shows: from chain, store, spec and job folders.
 
-Nothing is locked and nothing but SQLite's own reading touches the home folder, so a run may go on meanwhile.
-What is missing (a result that was deleted, a store elsewhere) leaves a gap instead of an error.
+Nothing is locked, so a run may go on meanwhile. What is missing (a result that was deleted, a store
+elsewhere) leaves a gap instead of an error.
 """
 
 from collections.abc import Mapping, Sequence
@@ -179,6 +179,6 @@ def _data(folder: Path) -> DataSummary:
 
 
 def current_figures(run: RunSummary) -> Figures | None:
-    """Return the current version's figures on the test set, None when nobody measured them or they are gone."""
+    """Return the current version's figures on the test set, None when they are gone (or version 0)."""
     accepted = [one for one in run.rounds if one.phase == "accepted"]
     return accepted[-1].test if accepted else None

@@ -69,7 +69,7 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _words(event: Event) -> str:
-    args = event.args
+    args = {name: str(value) for name, value in event.args.items()}
     match event.name:
         case "ProjectCreated":
             return f"project {args['name']} created"
@@ -84,7 +84,7 @@ def _words(event: Event) -> str:
         case "Declined":
             return f"declined ({args['reason']})"
         case "StepClosed":
-            return "aggregation could begin" if args["registrations"] else "closed without updates"
+            return "aggregation could begin" if int(args["registrations"]) else "closed without updates"
         case "Proposed":
             return "proposed a candidate"
         case "Voted":
@@ -94,14 +94,14 @@ def _words(event: Event) -> str:
     return _words_of_ends(event.name, args)
 
 
-def _words_of_ends(name: str, args: Mapping[str, object]) -> str:
+def _words_of_ends(name: str, args: Mapping[str, str]) -> str:
     match name:
         case "Finalized":
-            outcome = Phase(int(str(args["outcome"]))).name.lower()
+            outcome = Phase(int(args["outcome"])).name.lower()
             version = f": version {args['version']}" if outcome == "accepted" else ""
             return f"round {args['round']} {outcome}{version}"
         case "GateEased":
-            return f"gate eased to {int(str(args['beta_ppb'])) / 1e9:g}"
+            return f"gate eased to {int(args['beta_ppb']) / 1e9:g}"
         case "Alarm":
             return f"alarm: {args['rejections']} rejections in a row"
         case "RunEnded":

@@ -46,7 +46,7 @@ class Vote:
 
 @dataclass(frozen=True, slots=True)
 class ClientRound:
-    """One client in one round. What was registered is the chain's; `training` is the job folder's, if there."""
+    """One client in one round: what it registered, as the chain says, and what its job folders tell."""
 
     client: str
     state: str  # registered | declined | silent

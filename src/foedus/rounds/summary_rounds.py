@@ -160,7 +160,7 @@ def _version(
 def _refused(
     sources: Sources, view: RoundView, merges: Mapping[ClientId, MergeResult | None]
 ) -> Mapping[str, str]:
-    """Return which updates the merge left out: as the candidate's manifest says, else as a member computed."""
+    """Return which updates the merge left out: as the manifest says, else as a member computed."""
     manifest = sources.manifest(view.candidate)
     if manifest is not None:
         return {str(client): code for client, code in manifest.refused.items()}

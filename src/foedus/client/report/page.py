@@ -1,0 +1,108 @@
+"""Turns a summary into the page: one HTML file with everything inside, that asks the network for nothing.
+
+Texts in it come from the chain and from job folders, so from anybody: the template escapes all of them, data
+for the script is JSON that cannot end its element, and the page's own policy lets no other script run.
+"""
+
+import hashlib
+import json
+from base64 import b64encode
+from collections.abc import Mapping
+from importlib.resources import files
+from typing import Final
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from foedus import __version__
+from foedus.client.report import words
+from foedus.client.report.charts import contributions, curves, labels, sampled
+from foedus.client.report.tables import (
+    GLANCE_CLIENTS,
+    MAX_ENTRIES,
+    cards,
+    glance,
+    glance_rounds,
+    grouped,
+    newest_rounds,
+    settings,
+)
+from foedus.core.canonical import Json
+from foedus.rounds.summary import RunSummary
+
+ECHARTS: Final = "echarts-6.1.0.min.js"
+_ESCAPES: Final = {ord("<"): "\\u003c", ord(">"): "\\u003e", ord("&"): "\\u0026"}
+
+
+def render_report(run: RunSummary, picture: bytes = b"") -> str:
+    """Return the page. `picture` is the PNG of the curves, for readers without scripts."""
+    charts = [*curves(run), *contributions(run), labels(run)]
+    environment = _environment()
+    library, script, style = (_asset(name) for name in (ECHARTS, "report.js", "report.css"))
+    data: dict[str, Json] = {
+        "run": run.name,
+        "outcomes": [one.phase for one in sampled(run.rounds)],
+        "charts": [chart.to_json() for chart in charts],
+    }
+    blocks = list(reversed(run.blocks[-MAX_ENTRIES:]))
+    rounds, versions = newest_rounds(run), run.lineage[:MAX_ENTRIES]
+    return environment.get_template("report.html").render(
+        run=run,
+        charts={chart.key: chart for chart in charts},
+        cards=cards(run),
+        glance=glance(run),
+        glance_rounds=glance_rounds(run),
+        glance_clients=GLANCE_CLIENTS,
+        rounds=grouped(rounds, lambda a, b: f"Rounds {a.number:,} to {b.number:,}", open_first=False),
+        rounds_shown=len(rounds),
+        versions=grouped(
+            versions,
+            lambda a, b: f"Versions {a.version:,} to {b.version:,}",
+            open_first=True,
+        ),
+        blocks=grouped(blocks, lambda a, b: f"Blocks {a.number:,} to {b.number:,}", open_first=True),
+        settings=settings(run),
+        colour={client: index % 8 for index, client in enumerate(run.clients)},
+        data=embedded_json(data),
+        policy=_policy(library, script),
+        library=Markup(library),  # noqa: S704 — files of this package
+        script=Markup(script),  # noqa: S704
+        style=Markup(style),  # noqa: S704
+        picture=b64encode(picture).decode(),
+        foedus_version=__version__,
+    )
+
+
+def embedded_json(value: Mapping[str, Json]) -> Markup:
+    """Return JSON that is safe inside a script element: whatever it says, it cannot end the element."""
+    text = json.dumps(value, allow_nan=False, separators=(",", ":"))  # ASCII only
+    return Markup(text.translate(_ESCAPES))  # noqa: S704 — no character that means something in HTML is left
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("foedus.client.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    shown = (words.short_id, words.number, words.score, words.percent, words.count, words.utc, words.duration)
+    environment.filters.update({function.__name__: function for function in shown})
+    environment.globals.update(
+        {function.__name__: function for function in (words.headline, words.votes, words.registered)}
+    )
+    return environment
+
+
+def _asset(name: str) -> str:
+    return files("foedus.client.report").joinpath("static", name).read_text(encoding="utf-8")
+
+
+def _policy(*scripts: str) -> str:
+    """Return the page's Content-Security-Policy: these scripts by their hash, and nothing from elsewhere."""
+    hashes = " ".join(f"'sha256-{b64encode(hashlib.sha256(s.encode()).digest()).decode()}'" for s in scripts)
+    return (
+        f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; img-src data:;"
+        " base-uri 'none'; form-action 'none'"
+    )
