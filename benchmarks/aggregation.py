@@ -30,13 +30,14 @@ def run(options: Options) -> list[Line]:
         memory = _measure("memory", folder, cids, 1)
         times = _measure("time", folder, cids, repeats)
     model_bytes = parameters * 4
-    growth = median(memory["growth_bytes"]) / model_bytes
+    growth, beyond = (median(memory[name]) / model_bytes for name in ("growth_bytes", "beyond_bytes"))
     ratio = median([took / floor for took, floor in zip(times["merge"], times["floor"], strict=True)])
     amount = f"{models} models of {model_bytes / 1e6:g} MB, {TENSORS} tensors each"
     return [
         Line(
             "aggregation: memory in models", growth, "×", at_most(3.0), f"{amount}; server and result count"
         ),
+        Line("aggregation: memory in models, without the server's", beyond, "×"),
         Line("aggregation: time ÷ (reading + multiply-add)", ratio, "×", at_most(2.0), amount),
         Line("aggregation: time", median(times["merge"]), "s"),
         Line("aggregation: reading and checking alone", median(times["read"]), "s"),

@@ -27,13 +27,10 @@ def run(options: Options) -> list[Line]:
             options.say(
                 f"round 1 took {first['seconds']:.1f} s with setup; {spec.rounds - 1} rounds by turns follow"
             )
-            yardsticks = [
-                (
-                    label,
-                    Program("benchmarks.plain", plain_config(home, name, spec, tuned), environ=ONE_THREAD),
-                )
-                for label, tuned in (("plain", True), ("untuned", False))
-            ]
+            yardsticks = []
+            for label in ("plain",) if options.quick else ("plain", "untuned"):
+                config = plain_config(home, name, spec, tuned=label == "plain")
+                yardsticks.append((label, Program("benchmarks.plain", config, environ=ONE_THREAD)))
             with started(yardsticks) as others:
                 for other in others.values():
                     other.next_line()
@@ -44,16 +41,18 @@ def run(options: Options) -> list[Line]:
 def _lines(found: Rounds) -> list[Line]:
     seconds = {name: [float(line["seconds"]) for line in lines] for name, lines in found.items()}
     ratios = [ours / plain for ours, plain in zip(seconds["foedus"], seconds["plain"], strict=True)]
-    untuned = [ours / plain for ours, plain in zip(seconds["untuned"], seconds["plain"], strict=True)]
     outcomes = sorted({str(line["outcome"]) for line in found["foedus"]})
     spread = f"rounds {min(ratios):.3f} to {max(ratios):.3f}; all {'/'.join(outcomes)}"
     chain = median([float(line["chain"]) for line in found["foedus"]])
     store = median([float(line["store"]) for line in found["foedus"]])
-    return [
+    lines = [
         Line("big: round with everything on ÷ plain program", median(ratios), "×", at_most(1.10), spread),
         Line("big: round with everything on", median(seconds["foedus"]), "s"),
         Line("big: of which chain", chain, "s"),
         Line("big: of which store, in the driver", store, "s"),
         Line("big: plain program", median(seconds["plain"]), "s"),
-        Line("big: plain program untuned ÷ tuned", median(untuned), "×"),
     ]
+    if "untuned" in seconds:
+        untuned = [slow / plain for slow, plain in zip(seconds["untuned"], seconds["plain"], strict=True)]
+        lines.append(Line("big: plain program untuned ÷ tuned", median(untuned), "×"))
+    return lines

@@ -41,9 +41,12 @@ def measure_memory(store: DirectoryStore, cids: Sequence[Cid], repeats: int) -> 
     """Return by how much the process grows at most, server's model and result included."""
     _reset_peak()
     before = _status_bytes("VmRSS")
-    merged = _merge(store, cids[1:], _server(store, cids[0]))
+    server = _server(store, cids[0])
+    with_server = _status_bytes("VmRSS")
+    merged = _merge(store, cids[1:], server)
     assert merged
-    return {"growth_bytes": [_status_bytes("VmHWM") - before] * repeats}
+    peak = _status_bytes("VmHWM")
+    return {"growth_bytes": [peak - before] * repeats, "beyond_bytes": [peak - with_server] * repeats}
 
 
 def measure_time(store: DirectoryStore, cids: Sequence[Cid], repeats: int) -> dict[str, list[float]]:

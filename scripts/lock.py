@@ -56,7 +56,7 @@ def main() -> None:
 
 def install(python: Path, *arguments: str) -> None:
     """Install with pip, quietly."""
-    subprocess.run([python, "-m", "pip", "install", "--quiet", *arguments], check=True)
+    subprocess.run([python, "-m", "pip", "install", "-qq", *arguments], check=True)
 
 
 def installed(python: Path) -> dict[str, str]:

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -204,7 +205,7 @@ def test_json_has_standard_output_to_itself(tmp_path: Path) -> None:
 
 def test_example_of_the_sdk_runs() -> None:
     path = Path(__file__).parents[2] / "examples" / "python_api.py"
-    command = ["python", str(path)]
+    command = [sys.executable, str(path)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=clean_environment())
 
     assert done.returncode == 0, done.stderr

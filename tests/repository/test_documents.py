@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import typer.main
 from pydantic import BaseModel
-from typer import Typer
 
+from foedus.client.cli import app
 from foedus.learn.algorithms import describe
 from foedus.learn.models import model_names
 from foedus.learn.partitions import partition_names
@@ -107,9 +107,7 @@ def fault_of(line: str, root: Any) -> str:  # noqa: ANN401 - Typer vendors or im
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=name_of)
 def test_commands_exist(path: Path) -> None:
-    cli = pytest.importorskip("foedus.client.cli")
-    apps = [value for value in vars(cli).values() if isinstance(value, Typer)]
-    root = typer.main.get_command(next((a for a in apps if a is getattr(cli, "app", None)), apps[0]))
+    root = typer.main.get_command(app)
     faults = [fault for line in command_lines(path) if (fault := fault_of(line, root))]
     assert not faults
 

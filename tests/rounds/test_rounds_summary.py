@@ -1,6 +1,7 @@
 """A summary of a tiny real run: it agrees with the chain, and bears what is missing."""
 
 import shutil
+import sqlite3
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -126,6 +127,23 @@ def test_data_are_told_per_client(whole: RunSummary) -> None:
     assert whole.data.labels == 10
     assert set(whole.data.histograms) == set(whole.clients)
     assert sum(map(sum, whole.data.histograms.values())) == 300 - 50 - 30
+
+
+def test_unfinished_run_is_told_as_far_as_it_got(copy: Home, whole: RunSummary) -> None:
+    proposed = next(b for b in whole.blocks if b.happened[0].endswith("proposed a candidate"))
+    with sqlite3.connect(copy.chain) as db:  # as if the process had been killed before the ballot
+        db.execute("DELETE FROM blocks WHERE number > ?", (proposed.number,))
+        db.execute("DELETE FROM transactions WHERE block > ?", (proposed.number,))
+        db.execute("DELETE FROM events WHERE block > ?", (proposed.number,))
+    db.close()
+    found = summarise_run(copy, "tiny-1")
+    assert (found.state, found.has_ended, found.version) == ("unfinished", False, 0)
+    (one,) = found.rounds
+    assert (one.phase, one.version, one.ended_at) == ("voting", 0, None)
+    assert one.test == whole.rounds[0].test
+    assert [entry.vote for entry in one.clients] == [None] * 3
+    assert [entry.weight for entry in one.clients] == [e.weight for e in whole.rounds[0].clients]
+    assert [version.version for version in found.lineage] == [0]
 
 
 def test_missing_job_results_leave_gaps(copy: Home, whole: RunSummary) -> None:

@@ -230,7 +230,7 @@ def test_a_full_disk_keeps_the_copy_that_was_there(
 ) -> None:
     cid = store.put(b"x")
     with monkeypatch.context() as patch:
-        fail_call(patch, "fsync", 4, errno.ENOSPC)  # the pin's, after the rename
+        fail_call(patch, "fsync", 2, errno.ENOSPC)  # the pin's, after the rename
         with pytest.raises(StorageFull):
             store.put(b"x")
     assert store.get(cid) == b"x"

@@ -27,14 +27,14 @@ TABLES = {
     "events": "CREATE TABLE events (block INTEGER, position INTEGER, tx INTEGER NOT NULL,"
     " topics BLOB NOT NULL, data BLOB NOT NULL, PRIMARY KEY (block, position)) WITHOUT ROWID",
 }
-KEPT_NODES = 50_000
+KEPT_NODES = 4_000  # in each of two generations
 
 
 def connect(path: Path) -> sqlite3.Connection:
     """Open for writing, creating the file and its tables when it is new."""
     db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     try:
-        db.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cache_size=-32000")
+        db.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cache_size=-8000")
         if db.execute("PRAGMA user_version").fetchone()[0] == 0:
             script = ";".join(TABLES.values())
             db.executescript(
@@ -70,6 +70,7 @@ class NodeTable:
     def __init__(self, db: sqlite3.Connection) -> None:
         self._db = db
         self._recent: dict[bytes, bytes] = {}
+        self._older: dict[bytes, bytes] = {}
         self._pending: dict[bytes, bytes] = {}
 
     def get(self, key: bytes) -> bytes | None:
@@ -78,10 +79,14 @@ class NodeTable:
         if value is None:
             value = self._pending.get(key)
         if value is None:
-            row = self._db.execute("SELECT value FROM nodes WHERE hash = ?", (key,)).fetchone()
-            if row is not None:
-                value = self._recent[key] = row[0]
+            value = self._older.get(key) or self._stored(key)
+            if value is not None:
+                self._recent[key] = value
         return value
+
+    def _stored(self, key: bytes) -> bytes | None:
+        row = self._db.execute("SELECT value FROM nodes WHERE hash = ?", (key,)).fetchone()
+        return None if row is None else bytes(row[0])
 
     def put(self, key: bytes, value: bytes) -> None:
         """Keep the node for `commit`; one that is stored already stays as it is."""
@@ -106,7 +111,7 @@ class NodeTable:
                 raise StorageFull("no space left for the chain", "Make room and start again.") from error
             raise
         if len(self._recent) > KEPT_NODES:
-            self._recent.clear()
+            self._recent, self._older = {}, self._recent
         self._recent.update(self._pending)
         self._pending.clear()
 

@@ -3,6 +3,7 @@
 A block is a pure function of the state it builds on, its time and its transactions; `audit` relies on that.
 """
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -20,6 +21,10 @@ from eth.vm.forks.berlin import BerlinVM
 from eth.vm.forks.berlin.transactions import BerlinLegacyTransaction, BerlinUnsignedLegacyTransaction
 from eth_keys.datatypes import PrivateKey
 from eth_typing import Address, BlockNumber, Hash32
+
+# Importing py-evm raises Python's recursion limit to 100,000. JSON nested that deep, which anybody may send us,
+# would then overflow the stack and kill the process instead of raising. Our contract calls no other contract.
+sys.setrecursionlimit(min(sys.getrecursionlimit(), 10_000))
 
 CHAIN_ID = 70_338
 GAS_PER_CALL = 16_000_000  # below the 2**24 that newer networks allow per transaction

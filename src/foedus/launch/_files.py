@@ -78,8 +78,8 @@ def read_part(folder: Path, name: str, offset: int, limit_bytes: int) -> tuple[b
         return file.read(limit_bytes), start
 
 
-def write_atomic(folder: Path, name: str, chunks: Iterable[Buffer]) -> None:
-    """Replace the file durably: it is either the old one or the new one, also after a power cut."""
+def write_atomic(folder: Path, name: str, chunks: Iterable[Buffer], durable: bool = True) -> None:
+    """Replace the file: it is either the old one or the new one; if `durable`, also after a power cut."""
     temporary = temporary_name(name)
     with _opened(folder) as parent:
         _unlink(temporary, parent)
@@ -88,9 +88,11 @@ def write_atomic(folder: Path, name: str, chunks: Iterable[Buffer]) -> None:
             for chunk in chunks:
                 file.write(chunk)
             file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
         os.rename(temporary, name, src_dir_fd=parent, dst_dir_fd=parent)
-        os.fsync(parent)
+        if durable:
+            os.fsync(parent)
 
 
 def temporary_name(name: str) -> str:

@@ -58,8 +58,11 @@ class JobFolder:
     # --- for whoever submits ---
 
     def write_spec(self, spec: Mapping[str, Json]) -> None:
-        """Write `spec.json` durably. Raises ValueError when it is too large or not JSON."""
-        _files.write_atomic(self.path, SPEC, [_encoded(spec, SPEC_LIMIT_BYTES)])
+        """Write `spec.json`. Raises ValueError when it is too large or not JSON.
+
+        Whole or not at all, but not synced: after a power cut whoever submits writes it again.
+        """
+        _files.write_atomic(self.path, SPEC, [_encoded(spec, SPEC_LIMIT_BYTES)], durable=False)
 
     def has_spec(self) -> bool:
         """Whether `spec.json` is there and a plain file."""

@@ -17,6 +17,7 @@ from foedus.launch._schedule import Desk, Job, match
 from foedus.launch.folder import JobFolder
 
 _GRACE_S = 2.0  # between asking a cancelled job to end and killing it
+_REMEMBERED = 1000  # ended jobs that can still be asked for, at least
 _CLOSED = "the launcher was closed"
 
 
@@ -32,7 +33,8 @@ class LocalLauncher:
 
     An id is the job's key. A job whose worker dies is run again `retries` times; one that raises is not, for
     it would raise again. Jobs die with this process. What survives are the folders: submitting the same key
-    with the same folder finds a result that is already there; `find` knows this process's jobs only.
+    with the same folder finds a result that is already there; `find` knows this process's jobs,
+    and of those that have ended the last thousand.
 
     Use it from one thread. Jobs leave the queue and time limits are kept inside `submit`, `states`, `cancel`.
     """
@@ -77,6 +79,7 @@ class LocalLauncher:
             raise RuntimeError(_CLOSED)
         if key not in self._jobs:
             self._jobs[key] = self._admitted(spec, key)
+            self._forget_the_oldest()
         self._turn(0.0)
         return NativeId(key)
 
@@ -150,6 +153,14 @@ class LocalLauncher:
             raise InvalidSpec(f"the job folder {spec.folder!r} cannot be written to: {error}") from error
         self._queue.append(job)
         return job
+
+    def _forget_the_oldest(self) -> None:
+        """Keep memory constant over thousands of rounds."""
+        if len(self._jobs) > 2 * _REMEMBERED:
+            ended = [key for key, job in self._jobs.items() if job.status.state.is_final]
+            for key in ended[:-_REMEMBERED]:
+                del self._jobs[key]
+                self._reported.pop(key, None)
 
     def _settle(self, job: Job, otherwise: JobState, cause: str) -> None:
         """End the job: completed if it left a usable result, whatever happened after that."""

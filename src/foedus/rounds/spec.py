@@ -76,7 +76,7 @@ class PolicySection(_Section):
     vote_s: int = Field(3_600, ge=1, description="seconds for a turn to aggregate, and for a ballot")
     gate: Literal["margin", "ratio"] = "margin"
     beta: float = Field(
-        -0.02, ge=-1, le=2, description="gate: a local model must beat its base by this; negative lets it lose"
+        -0.02, ge=-1, le=2, description="gate: by how much a local model must beat its base; may be negative"
     )
     floor_ratio: float = Field(0.1, ge=0, le=1, description="on the shared set, of the base's score")
     epsilon: float = Field(

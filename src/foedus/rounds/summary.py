@@ -6,6 +6,7 @@ elsewhere) leaves a gap instead of an error.
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from foedus.chain import ChainReader
@@ -92,12 +93,10 @@ def _complete(
     rounds = _rounds(sources, run, _ends(events, run))
     versions, fault = summarise_lineage(sources, run.current, rounds)
     times = [event.block_time for event in events if event.args.get("run") == run.run]
-    return RunSummary(
-        name=blank.name,
+    return replace(
+        blank,
         state=run.ended or "unfinished",
-        settings=blank.settings,
         rounds_planned=run.rules.rounds if run.rules else spec.rounds,
-        data=blank.data,
         project=run.project,
         run=run.run,
         terms=run.terms,

@@ -1,7 +1,7 @@
 """The rounds and the lineage of a summary: what the chain says, joined with job results and manifests."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -92,19 +92,7 @@ def summarise_round(
     sources: Sources, view: RoundView, outcome: Outcome | None, version: int, end: tuple[int, int] | None
 ) -> RoundSummary:
     """Join what is known of one round. `end` is (block, time) of its end, `version` the one in force now."""
-    is_voted = view.phase in (Phase.VOTING, Phase.ACCEPTED, Phase.REJECTED)
-    known = {r.client for r in view.registrations} | set(view.declined) | {b.client for b in view.ballots}
-    names = sorted(set(view.electorate) | known)
-    merges = {name: sources.merge(view, name) if is_voted else None for name in names}
-    refused = _refused(sources, view, merges)
-    used = [(r.client, r.num_examples, r.reward_wad) for r in view.registrations if r.client not in refused]
-    shares = sources.shares(used) if view.candidate else {}
-    paid = outcome.rewards if outcome else {}
-    clients = []
-    for name in names:
-        entry = _with_registration(_client_round(sources, view, name), view, shares, refused)
-        entry = _with_vote(entry, view, merges[name])
-        clients.append(replace(entry, paid=paid.get(name, 0) / WAD))
+    merges = _merges(sources, view)
     proposed = merges.get(view.proposer) if view.proposer else None
     return RoundSummary(
         number=view.number,
@@ -118,9 +106,32 @@ def summarise_round(
         opened_at=view.opened_at,
         ended_block=end[0] if end else None,
         ended_at=end[1] if end else None,
-        clients=tuple(clients),
+        clients=tuple(_clients(sources, view, merges, outcome)),
         test=_figures(proposed.test) if proposed and proposed.test else None,
     )
+
+
+def _merges(sources: Sources, view: RoundView) -> dict[ClientId, MergeResult | None]:
+    """Return, for everybody who had a part in the round, what they computed of the candidate."""
+    is_proposed = view.phase in (Phase.VOTING, Phase.ACCEPTED, Phase.REJECTED)
+    known = {r.client for r in view.registrations} | set(view.declined) | {b.client for b in view.ballots}
+    names = sorted(view.electorate | known)
+    return {name: sources.merge(view, name) if is_proposed else None for name in names}
+
+
+def _clients(
+    sources: Sources,
+    view: RoundView,
+    merges: Mapping[ClientId, MergeResult | None],
+    outcome: Outcome | None,
+) -> Iterator[ClientRound]:
+    refused = _refused(sources, view, merges)
+    used = [(r.client, r.num_examples, r.reward_wad) for r in view.registrations if r.client not in refused]
+    shares = sources.shares(used) if view.candidate else {}
+    for name, merged in merges.items():
+        entry = _with_registration(_client_round(sources, view, name), view, shares, refused)
+        paid = outcome.rewards.get(name, 0) / WAD if outcome else 0.0
+        yield replace(_with_vote(entry, view, merged), paid=paid)
 
 
 def summarise_lineage(

@@ -126,6 +126,8 @@ class _CarReader(io.RawIOBase):
             else:
                 count = self._copy_cached(start, length, out[done:])
             done, self._position = done + count, self._position + count
+        if done > self._chunk_bytes:  # many models may be open at once; after a long read the chunk is no use
+            self._cache, self._cached = memoryview(b""), -1
         return done
 
     def read_chunk(self, start: int, out: memoryview) -> None:

@@ -37,6 +37,7 @@ class DirectoryStore:
     def __init__(self, root: Path | str) -> None:
         """Open the store, creating its folders, and remove what crashed writers left in `tmp`."""
         self.root = Path(root)
+        self._shards: set[str] = set()  # folders of objects that this process made or found, and synced
         self._create_folders()
         with folder(self.root, TEMP) as temp:
             clean_temp_files(temp)
@@ -140,7 +141,9 @@ class DirectoryStore:
 
     def _publish(self, temp: int, name: str, cid: Cid, pin: bool) -> None:
         shard_name, file_name = cid[-2:], cid + SUFFIX
-        with folder(self.root, OBJECTS, shard_name, create=True) as shard, self._locked():
+        is_new = shard_name not in self._shards
+        with folder(self.root, OBJECTS, shard_name, create=is_new) as shard, self._locked():
+            self._shards.add(shard_name)
             existed = is_regular(file_name, shard)
             os.rename(name, file_name, src_dir_fd=temp, dst_dir_fd=shard)
             try:

@@ -10,6 +10,7 @@ from __future__ import annotations  # a Shape holds Shapes
 from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from foedus.store.cid import CID_BYTES, DAG_PB, RAW
@@ -72,6 +73,7 @@ def shape_of(file_bytes: int, profile: Profile = UNIXFS_V1_2025) -> Shape:
     return _subtree(height, file_bytes, profile)
 
 
+@lru_cache(maxsize=256)  # the objects of one model have few lengths
 def shape_of_car(car_bytes: int, profile: Profile = UNIXFS_V1_2025) -> Shape:
     """Return the shape of the content whose CAR file has this length. Raises ValueError if there is none."""
     wanted = car_bytes - HEADER_BYTES

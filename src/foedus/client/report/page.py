@@ -16,7 +16,7 @@ from markupsafe import Markup
 
 from foedus import __version__
 from foedus.client.report import words
-from foedus.client.report.charts import contributions, curves, labels, sampled
+from foedus.client.report.charts import contributions, curves, labels
 from foedus.client.report.tables import (
     GLANCE_CLIENTS,
     MAX_ENTRIES,
@@ -30,47 +30,59 @@ from foedus.client.report.tables import (
 from foedus.core.canonical import Json
 from foedus.rounds.summary import RunSummary
 
+COLOURS: Final = 8  # as many as report.css has
 ECHARTS: Final = "echarts-6.1.0.min.js"
 _ESCAPES: Final = {ord("<"): "\\u003c", ord(">"): "\\u003e", ord("&"): "\\u0026"}
 
 
 def render_report(run: RunSummary, picture: bytes = b"") -> str:
     """Return the page. `picture` is the PNG of the curves, for readers without scripts."""
-    charts = [*curves(run), *contributions(run), labels(run)]
-    environment = _environment()
-    library, script, style = (_asset(name) for name in (ECHARTS, "report.js", "report.css"))
-    data: dict[str, Json] = {
-        "run": run.name,
-        "outcomes": [one.phase for one in sampled(run.rounds)],
-        "charts": [chart.to_json() for chart in charts],
-    }
+    charts = {chart.key: chart for chart in [*curves(run), *contributions(run), labels(run)]}
+    data: dict[str, Json] = {"run": run.name, "charts": [chart.to_json() for chart in charts.values()]}
+    return (
+        _environment()
+        .get_template("report.html")
+        .render(
+            **_lists(run),
+            **_inlined(),
+            run=run,
+            charts=charts,
+            cards=cards(run),
+            settings=settings(run),
+            colour={client: index % COLOURS for index, client in enumerate(run.clients)},
+            data=embedded_json(data),
+            picture=b64encode(picture).decode(),
+            foedus_version=__version__,
+        )
+    )
+
+
+def _lists(run: RunSummary) -> dict[str, object]:
+    """Return what may be long, cut to what a page can carry and folded into groups."""
     blocks = list(reversed(run.blocks[-MAX_ENTRIES:]))
     rounds, versions = newest_rounds(run), run.lineage[:MAX_ENTRIES]
-    return environment.get_template("report.html").render(
-        run=run,
-        charts={chart.key: chart for chart in charts},
-        cards=cards(run),
-        glance=glance(run),
-        glance_rounds=glance_rounds(run),
-        glance_clients=GLANCE_CLIENTS,
-        rounds=grouped(rounds, lambda a, b: f"Rounds {a.number:,} to {b.number:,}", open_first=False),
-        rounds_shown=len(rounds),
-        versions=grouped(
-            versions,
-            lambda a, b: f"Versions {a.version:,} to {b.version:,}",
-            open_first=True,
+    return {
+        "rounds": grouped(rounds, lambda a, b: f"Rounds {a.number:,} to {b.number:,}", open_first=False),
+        "rounds_shown": len(rounds),
+        "versions": grouped(
+            versions, lambda a, b: f"Versions {a.version:,} to {b.version:,}", open_first=True
         ),
-        blocks=grouped(blocks, lambda a, b: f"Blocks {a.number:,} to {b.number:,}", open_first=True),
-        settings=settings(run),
-        colour={client: index % 8 for index, client in enumerate(run.clients)},
-        data=embedded_json(data),
-        policy=_policy(library, script),
-        library=Markup(library),  # noqa: S704 — files of this package
-        script=Markup(script),  # noqa: S704
-        style=Markup(style),  # noqa: S704
-        picture=b64encode(picture).decode(),
-        foedus_version=__version__,
-    )
+        "blocks": grouped(blocks, lambda a, b: f"Blocks {a.number:,} to {b.number:,}", open_first=True),
+        "glance": glance(run),
+        "glance_rounds": glance_rounds(run),
+        "glance_clients": GLANCE_CLIENTS,
+    }
+
+
+def _inlined() -> dict[str, str]:
+    """Return style and scripts, as they stand in this package, and the policy that lets only them run."""
+    library, script, style = (_asset(name) for name in (ECHARTS, "report.js", "report.css"))
+    return {
+        "policy": _policy(library, script),
+        "library": Markup(library),  # noqa: S704 — files of this package
+        "script": Markup(script),  # noqa: S704
+        "style": Markup(style),  # noqa: S704
+    }
 
 
 def embedded_json(value: Mapping[str, Json]) -> Markup:

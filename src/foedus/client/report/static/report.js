@@ -51,14 +51,14 @@
     return {
       textStyle: text,
       aria: { enabled: true, decal: { show: chart.is_bars, decals: decals() } },
-      legend: { type: "scroll", top: 0, left: 0, itemWidth: 34, textStyle: { color: css("--ink") }, pageTextStyle: text, pageIconColor: css("--accent"), inactiveColor: css("--line") },
+      legend: { type: "scroll", top: 0, left: 0, itemWidth: 34, textStyle: { color: css("--ink") }, pageTextStyle: text, pageIconColor: css("--accent"), inactiveColor: dark.matches ? "#66737f" : "#98a4af" },
       grid: { left: 8, right: 18, top: 42, bottom: hasSlider(chart) ? 64 : 34, containLabel: true },
       tooltip: {
         trigger: "axis", confine: true, order: "valueDesc", valueFormatter: reading,
         backgroundColor: css("--card"), borderColor: css("--line"), textStyle: { color: css("--ink") },
         axisPointer: { type: chart.is_bars ? "shadow" : "line", label: { show: false }, lineStyle: { color: css("--soft") } },
       },
-      xAxis: { type: "category", data: chart.x.map(String), name: chart.x_name, nameLocation: "middle", nameGap: 26, axisLabel: text, nameTextStyle: text, axisLine: rule, boundaryGap: chart.is_bars || chart.x.length < 2 },
+      xAxis: { type: "category", data: chart.x.map(String), name: chart.x_name, nameLocation: "middle", nameGap: 26, axisLabel: text, nameTextStyle: text, axisLine: rule, axisPointer: { label: { formatter: (at) => `${chart.x_name} ${at.value}` } }, boundaryGap: chart.is_bars || chart.x.length < 2 },
       yAxis: yAxis(chart, log, text, rule, reading),
       dataZoom: chart.x_name !== "round" ? [] : [
         { type: "inside", zoomOnMouseWheel: "ctrl", moveOnMouseWheel: false, moveOnMouseMove: true, preventDefaultMouseMove: false },
