@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from foedus.chain import EmbeddedLedger, KeyRing
+from foedus import chain  # its names load the EVM on use: by then the workers are importing PyTorch
 from foedus.core.errors import FoedusError
 from foedus.core.ids import Cid
 from foedus.core.protocols import Launcher
@@ -20,6 +21,9 @@ from foedus.rounds.spec import RunSpec, parse_spec
 from foedus.rounds.view import RunView
 from foedus.store import DirectoryStore
 
+if TYPE_CHECKING:
+    from foedus.chain import EmbeddedLedger
+
 
 @dataclass(frozen=True, slots=True)
 class Site:
@@ -27,14 +31,14 @@ class Site:
 
     home: Home
     store: DirectoryStore
-    ledger: EmbeddedLedger
+    ledger: "EmbeddedLedger"
 
 
 @contextmanager
 def open_site(home: Home) -> Iterator[Site]:
     """Open chain and store of a home folder. Raises `HomeInUse` when another process has it."""
     with home.locked():
-        ledger = EmbeddedLedger(home.chain, KeyRing(home.keys))
+        ledger = chain.EmbeddedLedger(home.chain, chain.KeyRing(home.keys))
         try:
             yield Site(home, DirectoryStore(home.store), ledger)
         finally:
