@@ -68,7 +68,7 @@ def test_half_precision_does_not_overflow() -> None:
 
 def test_source_of_weight_zero_is_never_read() -> None:
     class Unreadable(MemorySource):
-        def read(self, name: str) -> np.ndarray:
+        def read_part(self, name: str, start: int, stop: int) -> np.ndarray:
             raise AssertionError("was read")
 
     good = {"w": np.ones(2)}
@@ -112,18 +112,17 @@ def test_scalars_and_empty_tensors() -> None:
 @pytest.mark.slow
 def test_memory_stays_below_three_models() -> None:
     elements, clients = 200_000, 20
-    server = {f"layer{k}": np.zeros(elements, dtype=np.float32) for k in range(5)}
-    parts = Parts(tuple(server))
+    server = {"layer": np.zeros(5 * elements, dtype=np.float32)}  # one tensor: the hardest case
 
     class Reading(MemorySource):
-        def read(self, name: str) -> np.ndarray:
-            return self.weights[name] + np.float32(1)
+        def read_part(self, name: str, start: int, stop: int) -> np.ndarray:
+            return super().read_part(name, start, stop) + np.float32(1)
 
     tracemalloc.start()
-    weighted_mean([Reading(server)] * clients, [1] * clients, server, parts)
+    weighted_mean([Reading(server)] * clients, [1] * clients, server, Parts(("layer",)), block=10_000)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert peak < 3 * 5 * elements * 4
+    assert peak < 1.2 * 5 * elements * 4  # the result and some blocks
 
 
 # --- client weights ---

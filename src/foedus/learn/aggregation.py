@@ -15,7 +15,6 @@ from fractions import Fraction
 from typing import Literal, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
 from foedus.core.errors import InvalidData
 from foedus.core.records import WAD
@@ -26,7 +25,6 @@ BufferMode: TypeAlias = Literal["average", "pooled"]
 
 BLOCK = 1 << 18  # elements: small enough for the processor's cache, large enough to make calls cheap
 
-_Floats: TypeAlias = npt.NDArray[np.float64]
 _Pairs: TypeAlias = Sequence[tuple[TensorSource, float]]
 
 
@@ -81,22 +79,21 @@ def weighted_mean(
 
 
 def _mean(name: str, pairs: _Pairs, total: float, like: Array, block: int) -> Array:
-    sums = np.full(like.size, -0.0)  # the zero to which adding anything, even -0.0, gives that very thing
-    product = np.empty(min(block, like.size))
-    for source, weight in pairs:
-        _add_multiple(source.read(name).reshape(-1), weight, sums, product)
-    np.divide(sums, total, out=sums)
-    return sums.reshape(like.shape).astype(like.dtype)
-
-
-def _add_multiple(values: Array, weight: float, sums: _Floats, product: _Floats) -> None:
-    """Add weight · values to sums, block by block, so that each block is in the cache for all three steps."""
-    for start in range(0, sums.size, max(1, product.size)):
-        target = sums[start : start + product.size]
-        scratch = product[: target.size]
-        np.copyto(scratch, values[start : start + product.size])  # faster than a multiplication that casts
-        np.multiply(scratch, weight, out=scratch)
-        np.add(target, scratch, out=target)
+    """Merge block by block: each stays in the cache, and no client's tensor is ever in memory whole."""
+    merged = np.empty(like.size, like.dtype)
+    sums = np.empty(min(block, like.size))
+    product = np.empty_like(sums)
+    for start in range(0, like.size, block):
+        part = merged[start : start + block]
+        target, scratch = sums[: part.size], product[: part.size]
+        target.fill(-0.0)  # the zero to which adding anything, even -0.0, gives that very thing
+        for source, weight in pairs:
+            np.copyto(scratch, source.read_part(name, start, start + part.size))
+            np.multiply(scratch, weight, out=scratch)
+            np.add(target, scratch, out=target)
+        np.divide(target, total, out=target)
+        part[:] = target
+    return merged.reshape(like.shape)
 
 
 def _pooled_variance(name: str, pairs: _Pairs, total: float, server: Weights) -> Array:

@@ -40,6 +40,9 @@ class TensorSource(Protocol):
     def read(self, name: str) -> Array:
         """Return one tensor. Callers never write to it."""
 
+    def read_part(self, name: str, start: int, stop: int) -> Array:
+        """Return elements `start` to `stop` (exclusive) of a tensor in C order, one-dimensional."""
+
 
 @dataclass(frozen=True, slots=True)
 class MemorySource:
@@ -59,6 +62,10 @@ class MemorySource:
     def read(self, name: str) -> Array:
         """Return the tensor itself, not a copy."""
         return self.weights[name]
+
+    def read_part(self, name: str, start: int, stop: int) -> Array:
+        """Return elements of the tensor itself, where it is contiguous."""
+        return self.weights[name].reshape(-1)[start:stop]
 
 
 @dataclass(frozen=True, slots=True)

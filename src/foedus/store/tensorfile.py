@@ -1,5 +1,6 @@
 """Read a model file that somebody else wrote: the header is checked completely before any tensor is read."""
 
+import math
 import os
 from collections.abc import Mapping
 from io import BytesIO
@@ -48,10 +49,18 @@ class TensorFile:
     def read(self, name: str) -> Array:
         """Read one tensor straight into a new array."""
         spec = self.schema[name]
-        array: Array = np.empty(spec.shape, DTYPES[spec.dtype])
-        self._file.seek(self._offsets[name])
-        self._fill(array.reshape(-1).view(np.uint8).data, name)
-        return array
+        return self.read_part(name, 0, math.prod(spec.shape)).reshape(spec.shape)
+
+    def read_part(self, name: str, start: int, stop: int) -> Array:
+        """Read elements `start` to `stop` (exclusive) in C order; one-dimensional. IndexError outside."""
+        spec = self.schema[name]
+        dtype = DTYPES[spec.dtype]
+        if not 0 <= start <= stop <= math.prod(spec.shape):
+            raise IndexError(f"tensor {name!r} has no elements {start} to {stop}")
+        part: Array = np.empty(stop - start, dtype)
+        self._file.seek(self._offsets[name] + start * dtype.itemsize)
+        self._fill(part.view(np.uint8).data, name)
+        return part
 
     def read_all(self) -> dict[str, Array]:
         """Read all tensors, in the order of their names."""
