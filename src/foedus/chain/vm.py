@@ -22,7 +22,7 @@ from eth.vm.forks.berlin.transactions import BerlinLegacyTransaction, BerlinUnsi
 from eth_keys.datatypes import PrivateKey
 from eth_typing import Address, BlockNumber, Hash32
 
-# Importing py-evm raises Python's recursion limit to 100,000. JSON nested that deep, which anybody may send us,
+# Importing py-evm raises Python's recursion limit to 100,000. JSON nested that deep, which anybody may send,
 # would then overflow the stack and kill the process instead of raising. Our contract calls no other contract.
 sys.setrecursionlimit(min(sys.getrecursionlimit(), 10_000))
 
