@@ -1,15 +1,17 @@
 """Whole runs: the same model whatever serves them, and rounds that go on when clients cannot."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 from tests.e2e.runs import new_run
 
-from foedus.core.errors import FoedusError
+from foedus.core.errors import FoedusError, InvalidData
 from foedus.core.ids import Cid
 from foedus.rounds.home import Home
 from foedus.rounds.progress import Progress
-from foedus.rounds.runs import drive_run
+from foedus.rounds.runs import drive_run, load_run_spec, local_launcher
+from foedus.rounds.setup import prepare
 
 
 def drive(path: Path, rounds: int = 2, **sections: object) -> tuple[list[Progress], Cid]:
@@ -70,3 +72,25 @@ def test_what_cannot_be_prepared_says_why_and_leaves_the_chain_alone(
 ) -> None:
     with pytest.raises(FoedusError, match=message):
         drive(tmp_path, **sections)
+
+
+@pytest.mark.slow
+def test_a_name_is_never_given_twice(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    drive(tmp_path)
+    shutil.rmtree(home.runs / "tiny-1")
+    assert new_run(home, 1) == "tiny-2"
+
+
+@pytest.mark.slow
+def test_a_damaged_file_of_the_prepare_task_is_not_published(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    name = new_run(home, 1)
+    spec, folder = load_run_spec(home, name), home.run_folder(name)
+    with local_launcher(spec) as launcher:
+        prepare(spec, folder, launcher, home.data)
+    (folder / "jobs" / "prepare" / "initial.safetensors").write_bytes(b"")
+    with pytest.raises(InvalidData, match=r"initial.safetensors is not what"):
+        drive_run(home, name)
+    shutil.rmtree(folder / "jobs" / "prepare")
+    assert drive_run(home, name).version == 1

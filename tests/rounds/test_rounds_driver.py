@@ -7,12 +7,13 @@ import pytest
 from tests.rounds.fakes import CLIENTS, NOW, FakeLauncher, FakeLedger, address, opening
 
 from foedus.core.canonical import canonical_json
-from foedus.core.errors import FoedusError, Reverted, StorageFull
+from foedus.core.errors import FoedusError, Reverted, StorageFull, TaskFailed
 from foedus.core.ids import ClientId
 from foedus.core.records import Call, JobSpec, Resources, Value
 from foedus.launch import JobFolder
 from foedus.rounds.driver import Driver, World
 from foedus.rounds.effects import Member
+from foedus.rounds.outbox import Outbox
 from foedus.rounds.progress import Progress
 from foedus.rounds.view import RunView
 from foedus.store import DirectoryStore, cid_of
@@ -133,13 +134,17 @@ class Setting:
         self.launcher = launcher or FakeLauncher(honest_work)
         self.seen: list[Progress] = []
         self.now = NOW
+        self.path = path
         (path / "run").mkdir()
-        members = [Member(ClientId(name), name, path / name) for name in CLIENTS]
-        self.driver = Driver(
-            World(self.store, path / "store", self.ledger, self.launcher),
+        self.driver = self.new_driver()
+
+    def new_driver(self) -> Driver:
+        members = [Member(ClientId(name), name, self.path / name) for name in CLIENTS]
+        return Driver(
+            World(self.store, self.path / "store", self.ledger, self.launcher),
             RunView(1, project=1),
             members,
-            path / "run",
+            self.path / "run",
             Resources(),
             self.seen.append,
             lambda: self.now,
@@ -229,10 +234,39 @@ def test_a_full_disk_in_a_task_stops_the_run(tmp_path: Path) -> None:
 
 
 def test_what_the_chain_never_accepts_stops_the_run(tmp_path: Path) -> None:
-    setting = Setting(tmp_path, Contract({("vote", "client-2"): "Foedus: never"}))
+    refusals = {("register", "client-2"): "Foedus: no", ("decline", "client-2"): "Foedus: never"}
+    setting = Setting(tmp_path, Contract(refusals))
     with pytest.raises(Reverted, match="never"):
         setting.driver.drive()
-    assert len(setting.told("refused")) == 3
+    assert len(setting.told("refused")) == 4
+
+
+def test_a_member_whose_vote_is_refused_leaves_it_to_the_others(tmp_path: Path) -> None:
+    setting = Setting(tmp_path, Contract({("vote", "client-2"): "Foedus: only clients may do this"}))
+    with pytest.raises(StopDriving):
+        run_until(setting, "refused")
+    assert [call.function for call in setting.ledger.sent[-1]] == ["vote"] * 3
+
+
+def test_a_merge_that_fails_for_everybody_here_stops_the_run(tmp_path: Path) -> None:
+    def work(spec: JobSpec) -> Mapping[str, object] | str:
+        return "the test set is damaged" if spec.application == "FL_AGGREGATE" else honest_work(spec)
+
+    setting = Setting(tmp_path, Contract(), FakeLauncher(work))
+    with pytest.raises(TaskFailed, match="the test set is damaged"):
+        setting.driver.drive()
+
+
+def test_an_interrupted_process_finds_out_what_it_had_done(tmp_path: Path) -> None:
+    setting = Setting(tmp_path, Contract())
+    with pytest.raises(StopDriving):
+        run_until(setting, "registered")
+    outbox = Outbox(tmp_path / "run" / "outbox.sqlite")
+    outbox.plan(["1/1/1/client-1/register", "1/1/1/client-1/propose"])
+    outbox.close()
+    setting.driver = setting.new_driver()
+    assert setting.driver.drive().ended
+    assert [len(block) for block in setting.ledger.sent] == [3, 1, 3]
 
 
 def test_a_straggler_is_cancelled_at_the_deadline(tmp_path: Path) -> None:

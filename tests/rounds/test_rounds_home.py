@@ -86,8 +86,6 @@ def test_the_outbox_remembers_what_was_planned(tmp_path: Path) -> None:
     outbox.close()
     again = Outbox(tmp_path / "outbox.sqlite")
     assert [effect.key for effect in again.pending()] == ["1/1/1/bob/register"]
-    assert again.state("1/1/1/ann/register") == "done"
-    assert again.state("unknown") is None
     again.close()
 
 
@@ -107,3 +105,24 @@ def test_a_full_database_is_told_as_such(tmp_path: Path) -> None:
             database.execute("CREATE TABLE t AS SELECT randomblob(100000)")
         with pytest.raises(sqlite3.OperationalError), full_disk_told(tmp_path):
             database.execute("SELECT nonsense")
+
+
+def test_a_damaged_outbox_starts_anew(tmp_path: Path) -> None:
+    (tmp_path / "outbox.sqlite").write_bytes(b"damage" * 1000)
+    outbox = Outbox(tmp_path / "outbox.sqlite")
+    outbox.plan(["1/1/1/ann/register"])
+    assert len(outbox.pending()) == 1
+    outbox.close()
+
+
+def test_names_that_the_chain_knows_are_not_given_again(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    assert home.new_run_folder("a", ["a-7", "b-9", "a-x", "strange"]).name == "a-8"
+
+
+def test_a_copied_run_folder_is_no_run(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    for name in ("a-1", "a-backup"):
+        write_json(home.runs / name / "spec.json", {})
+    assert home.run_names() == ["a-1"]
+    assert home.new_run_folder("a").name == "a-2"

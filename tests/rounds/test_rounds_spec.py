@@ -1,5 +1,6 @@
 """Specs that are wrong say which key, what is wrong with it and what would be right."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,17 @@ def test_a_threshold_may_be_lower_than_the_number_of_clients() -> None:
         ("[training]\nlearning_rate = -1", ["training.learning_rate", "greater than 0"]),
         ('[model]\ninit = "ones"', ["model.init", "default"]),
         ("[policy]\nbeta = nan", ["policy.beta"]),
+        ("[policy]\ncap_ratio = inf", ["policy.cap_ratio", "finite"]),
+        ("[jobs]\nwalltime_s = inf", ["jobs.walltime_s", "finite"]),
+        ("[training]\nweight_decay = inf", ["training.weight_decay", "finite"]),
+        ("[algorithm]\nparams = {mu = nan}", ["algorithm.params.mu", "finite"]),
+        ('[policy]\ngate = "ratio"', ["policy.beta must be at least 0", "0.9 is usual"]),
+        ("[policy]\ndeadline_s = 1000000001", ["policy.deadline_s", "1000000000"]),
+        ("[policy]\nvote_s = 1000000001", ["policy.vote_s", "1000000000"]),
+        (f"seed = {'1' * 5000}", ["is not TOML", "digits"]),
+        (f"seed = {'[' * 100_000}", ["is not TOML"]),
+        (f"[model.args]\n{'x.' * 5000}x = 1", ["model.args.x"]),
+        (f'name = "{"x" * 100_000}"', ["name", "(got 'xxx"]),
         ("rounds = = 3", ["is not TOML"]),
     ],
 )
@@ -41,6 +53,7 @@ def test_a_wrong_spec_says_what_is_wrong(tmp_path: Path, text: str, words: list[
         load_spec(path)
     for word in words:
         assert word in str(caught.value)
+    assert len(str(caught.value)) < 2000
 
 
 def test_all_faults_are_told_at_once(tmp_path: Path) -> None:
@@ -54,6 +67,19 @@ def test_a_spec_that_is_not_there_or_unreadable_is_named(tmp_path: Path) -> None
         load_spec(tmp_path / "none.toml")
     with pytest.raises(InvalidSpec, match="cannot read"):
         load_spec(tmp_path)
-    (tmp_path / "binary.toml").write_bytes(b"\xff\xfe")
     with pytest.raises(InvalidSpec, match="cannot read"):
+        load_spec(Path("/dev/zero"))
+    os.mkfifo(tmp_path / "pipe.toml")
+    with pytest.raises(InvalidSpec, match="cannot read"):
+        load_spec(tmp_path / "pipe.toml")
+    (tmp_path / "binary.toml").write_bytes(b"\xff\xfe")
+    with pytest.raises(InvalidSpec, match="is not TOML"):
         load_spec(tmp_path / "binary.toml")
+    (tmp_path / "huge.toml").write_bytes(b"#" * ((1 << 20) + 1))
+    with pytest.raises(InvalidSpec, match="is larger than"):
+        load_spec(tmp_path / "huge.toml")
+
+
+def test_a_ratio_gate_needs_a_beta_of_at_least_0() -> None:
+    assert parse_spec({"policy": {"gate": "ratio", "beta": 0.9}}).policy.beta == 0.9
+    assert parse_spec({"policy": {"gate": "ratio", "beta": 0}}).policy.beta == 0

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from foedus.chain import ChainReader, EmbeddedLedger, KeyRing
-from foedus.core.errors import FoedusError, InvalidSpec
+from foedus.core.errors import InvalidSpec
 from foedus.core.records import SCORE_SCALE, WAD, Call
 from foedus.rounds.home import Home
 from foedus.rounds.runs import create_run, drive_run
@@ -187,11 +187,6 @@ def test_missing_object_breaks_the_lineage_there(copy: Home, whole: RunSummary) 
     assert whole.lineage[1].cid in found.lineage_fault
 
 
-def test_run_without_marker_is_found_by_its_project(copy: Home, whole: RunSummary) -> None:
-    (copy.runs / "tiny-1" / "run.json").unlink()
-    assert summarise_run(copy, "tiny-1") == whole
-
-
 def test_run_that_is_not_on_the_chain_is_new(copy: Home) -> None:
     name = create_run(copy, parse_spec(SPEC))
     found = summarise_run(copy, name)
@@ -214,6 +209,3 @@ def test_summary_works_while_the_home_is_locked(home: Home, whole: RunSummary) -
 def test_unknown_runs_are_refused(copy: Home) -> None:
     with pytest.raises(InvalidSpec, match="no run"):
         summarise_run(copy, "tiny-9")
-    (copy.runs / "tiny-1" / "run.json").write_text('{"project":7,"run":7}')
-    with pytest.raises(FoedusError, match="does not know"):
-        summarise_run(copy, "tiny-1")

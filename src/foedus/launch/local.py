@@ -17,7 +17,7 @@ from foedus.launch._schedule import Desk, Job, match
 from foedus.launch.folder import JobFolder
 
 _GRACE_S = 2.0  # between asking a cancelled job to end and killing it
-_REMEMBERED = 1000  # ended jobs that can still be asked for, at least
+_REMEMBERED = 4096  # ended jobs that can still be asked for, at least
 _CLOSED = "the launcher was closed"
 
 
@@ -34,7 +34,7 @@ class LocalLauncher:
     An id is the job's key. A job whose worker dies is run again `retries` times; one that raises is not, for
     it would raise again. Jobs die with this process. What survives are the folders: submitting the same key
     with the same folder finds a result that is already there; `find` knows this process's jobs,
-    and of those that have ended the last thousand.
+    and of those that have ended the last thousands.
 
     Use it from one thread. Jobs leave the queue and time limits are kept inside `submit`, `states`, `cancel`.
     """

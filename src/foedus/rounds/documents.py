@@ -134,7 +134,7 @@ class UpdateEntry(Document):
     """One registered update, as the chain has it."""
 
     client: Name
-    cid: CidText
+    cid: Text  # as registered; whether it is one turns out when it is opened
     num_examples: int
     reward: Annotated[int, Field(ge=0, le=WAD)]
 
@@ -171,6 +171,8 @@ class PrepareResult(Document):
     data: Text
     labels: int
     histograms: dict[str, list[Count]]
+    files: dict[str, CidText]  # initial, shared, test: what they must be when they are published
+    datasets: dict[str, CidText]  # of each client, when the run starts
     model: ModelSpec
 
 

@@ -11,14 +11,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from foedus.core.errors import FoedusError, Reverted
+from foedus.core.errors import FoedusError, Reverted, TaskFailed
 from foedus.core.ids import Cid, ClientId
 from foedus.core.protocols import Launcher, Ledger, ModelStore
 from foedus.core.records import Event, Phase, Receipt, Resources, RoundView, TaskKind
 from foedus.launch import JobFolder
 from foedus.rounds import machine
 from foedus.rounds.documents import MergeResult, TrainResult
-from foedus.rounds.effects import Effect, Member, effect_of, order_for
+from foedus.rounds.effects import Effect, Member, effect_of, key_of, order_for
 from foedus.rounds.jobs import TaskBook
 from foedus.rounds.machine import Action, LocalFacts, advance
 from foedus.rounds.narrate import chain_progress, task_progress
@@ -69,22 +69,31 @@ class Driver:
         self._tasks = TaskBook(folder / "jobs", world.launcher, resources)
         self._staged: dict[ClientId, Cid] = {}
         self._refusals: Counter[str] = Counter()
+        self._muted: set[ClientId] = set()  # whose votes the contract refuses
         self._next_block = 0
 
     def drive(self) -> RunView:
         """Work until the run has ended; return its view. Raises `FoedusError` when it cannot go on."""
         try:
             self._read_chain(ignore)
-            for effect in self._outbox.pending():  # the chain tells what became of them; `advance` asks it
-                self._outbox.settle(effect.key, "found")
+            self._settle_outbox()
             while self._run.ended is None:
                 self._sweep()
             return self._run
         finally:
             self._outbox.close()
 
+    def _settle_outbox(self) -> None:
+        """Find out from the chain what became of the effects that an earlier process planned."""
+        pending = {effect.key for effect in self._outbox.pending()}
+        events = self._world.ledger.events() if pending else ()
+        found = pending & {key_of(event, self._run) for event in events}
+        for key in pending:
+            self._outbox.settle(key, "found" if key in found else "lost")
+
     def _sweep(self) -> None:
         self._stage_updates()
+        self._stop_if_nobody_can_merge()
         effects = self._act()
         if effects:
             self._send(effects)
@@ -105,6 +114,7 @@ class Driver:
         if view is not None and self._tasks.enter(view.number, view.step):
             self._staged.clear()
             self._refusals.clear()
+            self._muted.clear()
 
     def _tell(self, event: Event, observer: Observer) -> None:
         for progress in chain_progress(event, self._run):
@@ -115,7 +125,7 @@ class Driver:
     def _act(self) -> list[Effect]:
         """Ask what is due for each client, do what is local, return the transactions in client order."""
         effects: dict[str, Effect] = {}
-        for member in self._members:
+        for member in [m for m in self._members if m.client not in self._muted]:
             for action in self._due(member):
                 if self._do_locally(member, action):
                     continue
@@ -147,7 +157,9 @@ class Driver:
 
     def _has_ended(self, client: ClientId, kinds: Sequence[TaskKind]) -> bool:
         facts = self._tasks.facts(client)
-        return any(kind in facts and facts[kind].state.is_final for kind in kinds)
+        known = [facts[kind] for kind in kinds if kind in facts]
+        has_result = any(fact.trained or fact.merged for fact in known)
+        return has_result or (bool(known) and all(fact.state.is_final for fact in known))
 
     # --- doing ---
 
@@ -178,7 +190,11 @@ class Driver:
             if client in self._staged or not isinstance(result, TrainResult):
                 continue
             folder = self._tasks.folder(client, TaskKind.TRAIN)
-            if self._store_output(folder, Cid(result.update)):
+            try:
+                is_stored = self._store_output(folder, Cid(result.update))
+            except TaskFailed:
+                is_stored = False
+            if is_stored:
                 self._staged[client] = Cid(result.update)
             else:
                 self._tasks.fail(client, TaskKind.TRAIN, "its update is not in the job folder any more")
@@ -222,6 +238,8 @@ class Driver:
             self._tasks.fail(effect.client, TaskKind.TRAIN, receipt.error)
         elif isinstance(effect.action, machine.Propose):
             self._tasks.fail(effect.client, TaskKind.AGGREGATE, receipt.error)  # the next in line may
+        elif isinstance(effect.action, machine.Vote):
+            self._muted.add(effect.client)  # no client any more: the others decide
         elif self._refusals[effect.key] >= _REFUSALS:
             raise Reverted(receipt.error, f"It was {effect.call.function} by {effect.client}.")
 
@@ -234,3 +252,15 @@ class Driver:
             fact = self._tasks.facts(client)[kind]
             result = self._tasks.result(client, kind)
             self._observer(task_progress(self._number, client, kind, fact, result))
+
+    def _stop_if_nobody_can_merge(self) -> None:
+        """Do not wait hours for the turns of clients that are all here and would fail alike."""
+        view = self._run.round
+        assert view is not None
+        if view.phase is not Phase.AGGREGATING or view.electorate - {m.client for m in self._members}:
+            return
+        facts = [self._tasks.facts(client).get(TaskKind.AGGREGATE) for client in view.turn_order]
+        failed = next((f for f in facts if f is not None and f.state.is_final and f.merged is None), None)
+        if failed is not None:
+            hint = "Nothing is lost: mend the cause and resume the run; the task is then done again."
+            raise TaskFailed(f"the updates of round {view.number} cannot be merged: {failed.cause}", hint)

@@ -5,13 +5,23 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from foedus.core.ids import Cid, ClientId
-from foedus.core.records import Call, RoundView, TaskKind, Value
+from foedus.core.records import Call, Event, RoundView, TaskKind, Value
 from foedus.rounds import machine
 from foedus.rounds.documents import MergeOrder, TrainOrder, UpdateEntry
 from foedus.rounds.machine import Action
 from foedus.rounds.view import RunView
 
 TEXT_BYTES = 64  # what the contract's short texts hold
+
+_ANYBODY = "anybody"
+_MARKS = {  # event -> function that causes it, argument that says who called it
+    "Registered": ("register", "client"),
+    "Declined": ("decline", "client"),
+    "StepClosed": ("close", ""),
+    "Proposed": ("propose", "proposer"),
+    "Voted": ("vote", "voter"),
+    "Finalized": ("finalize", ""),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +54,23 @@ def effect_of(
     view = run.round
     assert view is not None
     function, args = _call(run.run, view, member, action, staged, job_key)
-    who = "anybody" if isinstance(action, machine.Close | machine.Finalize) else member.client
-    key = f"{run.run}/{view.number}/{view.step}/{who}/{function}"
+    who = _ANYBODY if isinstance(action, machine.Close | machine.Finalize) else member.client
+    key = _key(run.run, view.number, view.step, who, function)
     return Effect(key, Call(member.account, function, args), member.client, action)
+
+
+def key_of(event: Event, run: RunView) -> str | None:
+    """Return the outbox key of the effect that left this event on the chain; None for other events."""
+    if event.name not in _MARKS or event.args.get("run") != run.run or run.rules is None:
+        return None
+    function, role = _MARKS[event.name]
+    who = run.names[str(event.args[role])] if role else _ANYBODY
+    step = int(event.args.get("step", run.rules.steps))
+    return _key(run.run, int(event.args["round"]), step, who, function)
+
+
+def _key(run: int, number: int, step: int, who: str, function: str) -> str:
+    return f"{run}/{number}/{step}/{who}/{function}"
 
 
 def _call(
@@ -110,5 +134,7 @@ def entries_of(view: RoundView) -> list[UpdateEntry]:
 
 
 def short_text(text: str) -> str:
-    """Cut a text to what the contract holds; anything but plain ASCII becomes `?`."""
-    return text.encode("ascii", "replace").decode()[:TEXT_BYTES]
+    """Cut a text to one line that the contract holds; anything but plain ASCII becomes `?`."""
+    line = text.partition("\n")[0]
+    plain = "".join(c if c.isascii() and c.isprintable() else "?" for c in line)
+    return plain if len(plain) <= TEXT_BYTES else f"{plain[: TEXT_BYTES - 3]}..."

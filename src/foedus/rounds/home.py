@@ -7,7 +7,7 @@ import os
 import re
 import sqlite3
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -56,7 +56,11 @@ class Home:
         """Return the names of the runs here, oldest first."""
         if not self.runs.is_dir():
             return []
-        found = [path for path in self.runs.iterdir() if (path / "spec.json").is_file()]
+        found = [
+            path
+            for path in self.runs.iterdir()
+            if _RUN_NAME.fullmatch(path.name) and (path / "spec.json").is_file()
+        ]
         return [path.name for path in sorted(found, key=lambda path: (path / "spec.json").stat().st_mtime_ns)]
 
     def run_folder(self, name: str) -> Path:
@@ -66,9 +70,10 @@ class Home:
         known = ", ".join(self.run_names()) or "none yet"
         raise InvalidSpec(f"there is no run {name!r} in {self.root}", f"Runs here: {known}.")
 
-    def new_run_folder(self, prefix: str) -> Path:
-        """Return the path for a new run, `<prefix>-<number>`; not created yet."""
-        numbers = [int(n.rpartition("-")[2]) for n in self.run_names() if n.rpartition("-")[0] == prefix]
+    def new_run_folder(self, prefix: str, taken: Collection[str] = ()) -> Path:
+        """Return the path for a new run, `<prefix>-<number>`, not created; never a name of `taken`."""
+        names = [name for name in (*self.run_names(), *taken) if _RUN_NAME.fullmatch(name)]
+        numbers = [int(n.rpartition("-")[2]) for n in names if n.rpartition("-")[0] == prefix]
         return self.runs / f"{prefix}-{max(numbers, default=0) + 1}"
 
 
@@ -102,9 +107,20 @@ def write_json(path: Path, value: Json) -> None:
             file.flush()
             os.fsync(file.fileno())
         Path(temporary).replace(path)
+        sync_folder(path.parent)
+        sync_folder(path.parent.parent)  # where the folder may have been made just now
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def sync_folder(path: Path) -> None:
+    """Make the names in a folder durable."""
+    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def read_json(path: Path) -> Json:

@@ -70,7 +70,8 @@ class TaskBook:
         self._facts[client, kind] = TaskFact(JobState.CANCELLED, cause="too late for the round")
 
     def fail(self, client: ClientId, kind: TaskKind, cause: str) -> None:
-        """Record that a finished task's result cannot be used after all."""
+        """Record that a task's result cannot be used after all."""
+        self._results.pop((client, kind), None)
         self._facts[client, kind] = TaskFact(JobState.FAILED, cause=cause)
 
     def facts(self, client: ClientId) -> Mapping[TaskKind, TaskFact]:

@@ -153,7 +153,7 @@ def _while_open(
     if not task.state.is_final or (facts.peers_busy and _may_wait(view, rules, now)):
         return []
     if task.trained is None:
-        return [Decline(f"task failed: {task.cause}"[:64])]
+        return [Decline(f"task failed: {task.cause}")]
     refusal = _gate_refusal(task.trained, view, rules, beta_ppb)
     return [Decline(refusal)] if refusal else [Register(task.trained)]
 
@@ -194,7 +194,8 @@ def _while_voting(view: RoundView, rules: Rules, me: ClientId, facts: LocalFacts
     if me not in view.electorate or any(b.client == me for b in view.ballots):
         return []
     task = _merge_task(facts)
-    if task is None:
+    is_last_try = TaskKind.VERIFY in facts.tasks
+    if task is None or (task.state.is_final and task.merged is None and not is_last_try):
         return [Launch(TaskKind.VERIFY)]
     if not task.state.is_final or (facts.peers_busy and _may_wait(view, rules, now)):
         return []

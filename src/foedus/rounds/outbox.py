@@ -17,7 +17,7 @@ class Effect:
     """One effect: `key` is unique and made of run, round, step, client and kind."""
 
     key: str
-    state: str  # planned | done | refused | found (done by an earlier process; seen where it left its mark)
+    state: str  # planned | done | refused | found (an earlier process did it: the chain shows it) | lost
     detail: str
     at: float
 
@@ -26,13 +26,7 @@ class Outbox:
     """The effects of one run, in an SQLite file beside its jobs."""
 
     def __init__(self, path: Path) -> None:
-        self._database = sqlite3.connect(path, isolation_level=None)
-        # no fsync: the outbox needs to survive the death of the process, not a power cut (see above)
-        self._database.execute("PRAGMA synchronous=OFF")
-        self._database.execute(
-            "CREATE TABLE IF NOT EXISTS effects"
-            " (key TEXT PRIMARY KEY, state TEXT NOT NULL, detail TEXT NOT NULL, at REAL NOT NULL)"
-        )
+        self._database = _opened(path)
 
     def plan(self, keys: Iterable[str]) -> None:
         """Write down effects that are about to be done; known ones return to `planned`."""
@@ -47,11 +41,6 @@ class Outbox:
         rows = self._database.execute("SELECT * FROM effects WHERE state = 'planned' ORDER BY at, key")
         return [Effect(*row) for row in rows]
 
-    def state(self, key: str) -> str | None:
-        """Return the state of an effect, or None for an unknown one."""
-        row = self._database.execute("SELECT state FROM effects WHERE key = ?", (key,)).fetchone()
-        return None if row is None else str(row[0])
-
     def close(self) -> None:
         """Close the file."""
         self._database.close()
@@ -62,3 +51,29 @@ class Outbox:
         with self._database:
             self._database.execute("BEGIN")
             self._database.executemany("INSERT OR REPLACE INTO effects VALUES (?, ?, ?, ?)", values)
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    """Open the file, anew when it is damaged."""
+    try:
+        return _connected(path)
+    except sqlite3.DatabaseError as error:
+        if isinstance(error, sqlite3.OperationalError):
+            raise  # a full disk or missing rights: nothing is wrong with the file
+        path.unlink()
+        return _connected(path)
+
+
+def _connected(path: Path) -> sqlite3.Connection:
+    database = sqlite3.connect(path, isolation_level=None)
+    try:
+        # no fsync: the outbox needs to survive the death of the process, not a power cut (see above)
+        database.execute("PRAGMA synchronous=OFF")
+        database.execute(
+            "CREATE TABLE IF NOT EXISTS effects"
+            " (key TEXT PRIMARY KEY, state TEXT NOT NULL, detail TEXT NOT NULL, at REAL NOT NULL)"
+        )
+    except sqlite3.DatabaseError:
+        database.close()
+        raise
+    return database

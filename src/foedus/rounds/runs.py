@@ -1,6 +1,7 @@
 """Runs of a home folder: create one, drive it to its end, go on with one that was interrupted."""
 
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -8,8 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from foedus import chain  # its names load the EVM on use: by then the workers are importing PyTorch
-from foedus.core.errors import FoedusError
-from foedus.core.ids import Cid
+from foedus.core.errors import FoedusError, InvalidData
 from foedus.core.protocols import Launcher
 from foedus.core.records import Resources
 from foedus.launch import LocalLauncher
@@ -18,7 +18,7 @@ from foedus.rounds.home import Home, full_disk_told, read_json, write_json
 from foedus.rounds.progress import Observer, Progress, ignore
 from foedus.rounds.setup import members_of, prepare, publish_project, start_on_chain
 from foedus.rounds.spec import RunSpec, parse_spec
-from foedus.rounds.view import RunView
+from foedus.rounds.view import RunView, find_run
 from foedus.store import DirectoryStore
 
 if TYPE_CHECKING:
@@ -32,15 +32,35 @@ class Site:
     home: Home
     store: DirectoryStore
     ledger: "EmbeddedLedger"
+    clock: "BlockClock"
+
+
+class BlockClock:
+    """Seconds for the chain. They stand still while nobody works on a run.
+
+    Otherwise the deadlines of a run that was interrupted in the evening would have passed in the morning.
+    """
+
+    def __init__(self) -> None:
+        self._behind_s = 0.0
+
+    def __call__(self) -> float:
+        """Return the present block time."""
+        return time.time() - self._behind_s
+
+    def go_on_from(self, block_time: int) -> None:
+        """Continue from the time of the newest block."""
+        self._behind_s = max(0.0, time.time() - block_time)
 
 
 @contextmanager
 def open_site(home: Home) -> Iterator[Site]:
     """Open chain and store of a home folder. Raises `HomeInUse` when another process has it."""
     with home.locked():
-        ledger = chain.EmbeddedLedger(home.chain, chain.KeyRing(home.keys))
+        clock = BlockClock()
+        ledger = chain.EmbeddedLedger(home.chain, chain.KeyRing(home.keys), clock)
         try:
-            yield Site(home, DirectoryStore(home.store), ledger)
+            yield Site(home, DirectoryStore(home.store), ledger, clock)
         finally:
             ledger.close()
 
@@ -48,9 +68,20 @@ def open_site(home: Home) -> Iterator[Site]:
 def create_run(home: Home, spec: RunSpec) -> str:
     """Write a new run down, to be driven; returns its name. It exists from then on, whatever happens."""
     with home.locked(), full_disk_told(home.root):
-        folder = home.new_run_folder(spec.name)
+        folder = home.new_run_folder(spec.name, _names_on_chain(home))
         write_json(folder / "spec.json", spec.model_dump(mode="json"))
         return folder.name
+
+
+def _names_on_chain(home: Home) -> list[str]:
+    """Names that runs have had, also those whose folder is gone: the chain knows them for ever."""
+    if not home.chain.exists():
+        return []
+    reader = chain.ChainReader.open(home.chain)
+    try:
+        return [str(event.args["name"]) for event in reader.events() if event.name == "ProjectCreated"]
+    finally:
+        reader.close()
 
 
 def load_run_spec(home: Home, name: str) -> RunSpec:
@@ -78,6 +109,7 @@ def drive_run(home: Home, name: str, observer: Observer = ignore) -> RunView:
             folder,
             Resources(walltime_s=spec.jobs.walltime_s),
             observer,
+            site.clock,
         )
         return driver.drive()
 
@@ -99,15 +131,13 @@ def local_launcher(spec: RunSpec) -> Iterator[Launcher]:
 
 def started(site: Site, spec: RunSpec, folder: Path, launcher: Launcher) -> tuple[int, int]:
     """Return (project, run) on the chain, starting the run if that has not happened yet."""
-    marker = folder / "run.json"
-    if marker.exists():
-        numbers = read_json(marker)
-        if isinstance(numbers, dict) and isinstance(numbers.get("run"), int):
-            return int(str(numbers["project"])), int(str(numbers["run"]))
-        raise FoedusError(f"{marker} is damaged", "Delete it: the chain tells which run it was.")
-    prepared = prepare(spec, folder, launcher, site.home.data)
-    terms, version0 = publish_project(site.store, spec, prepared, folder)
-    members = members_of(spec, folder)
-    project, run = start_on_chain(site.ledger, folder.name, spec, members, Cid(terms), Cid(version0))
-    write_json(marker, {"project": project, "run": run})
-    return project, run
+    found = find_run(site.ledger.events(), folder.name)
+    if found is None:
+        prepared = prepare(spec, folder, launcher, site.home.data)
+        terms, version0 = publish_project(site.store, spec, prepared, folder)
+        return start_on_chain(site.ledger, folder.name, spec, members_of(spec, folder), terms, version0)
+    site.clock.go_on_from(site.ledger.head().timestamp)
+    for member in members_of(spec, folder):
+        if not member.dataset.is_file():
+            raise InvalidData(f"the dataset {member.dataset} is gone", "Restore the run's folder.")
+    return found

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from foedus.core.errors import FoedusError, Reverted, TaskFailed
+from foedus.core.errors import FoedusError, InvalidData, Reverted, TaskFailed
 from foedus.core.ids import Cid, ClientId
 from foedus.core.protocols import Launcher, Ledger, ModelStore
 from foedus.core.records import SCORE_SCALE, Call, Event, GateMode, JobSpec, Receipt, Resources, Role
@@ -11,7 +11,7 @@ from foedus.launch import JobFolder
 from foedus.rounds.documents import PrepareOrder, PrepareResult, Terms, publish
 from foedus.rounds.effects import Member
 from foedus.rounds.spec import RunSpec
-from foedus.store import AlgorithmRef, ModelManifest, put_manifest
+from foedus.store import AlgorithmRef, ModelManifest, cid_of, put_manifest
 
 _WAIT_S = 1.0
 
@@ -58,7 +58,12 @@ def publish_project(
 ) -> tuple[Cid, Cid]:
     """Put sets, model spec, terms and version 0 into the store. Returns the CIDs of the last two."""
     job = folder / "jobs" / "prepare"
-    files = {name: _put_file(store, job / f"{name}.safetensors") for name in ("shared", "test", "initial")}
+    files = {name: Cid(cid) for name, cid in prepared.files.items()}
+    for name, cid in files.items():
+        _require(_put_file(store, job / f"{name}.safetensors") == cid, job / f"{name}.safetensors", job)
+    for name, dataset in prepared.datasets.items():
+        path = folder / "data" / f"{name}.safetensors"
+        _require(_cid_of_file(path) == dataset, path, job)
     model = publish(store, prepared.model)
     terms = Terms(
         name=spec.name,
@@ -78,6 +83,21 @@ def publish_project(
     algorithm = AlgorithmRef(spec.algorithm.name, spec.algorithm.params)
     version0 = ModelManifest(0, model, files["initial"], None, algorithm)
     return publish(store, terms), put_manifest(store, version0)
+
+
+def _require(is_intact: bool, path: Path, job: Path) -> None:
+    if not is_intact:
+        raise InvalidData(
+            f"{path} is not what the prepare task wrote", f"Remove {job} and resume: it is then done again."
+        )
+
+
+def _cid_of_file(path: Path) -> Cid | None:
+    try:
+        with path.open("rb") as file:
+            return cid_of(iter(lambda: file.read(1 << 20), b""))
+    except OSError:
+        return None
 
 
 def _put_file(store: ModelStore, path: Path) -> Cid:

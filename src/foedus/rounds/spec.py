@@ -1,9 +1,10 @@
 """The spec of a run: a TOML file, checked by Pydantic. Here what people write becomes what we use."""
 
 import difflib
+import reprlib
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Final, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -12,9 +13,14 @@ from foedus.core.errors import InvalidSpec
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")]
 Argument = bool | int | float | str | list[int] | list[list[int]]
 
+_FILE_LIMIT_BYTES: Final = 1 << 20
+_LONGEST_S: Final = 1_000_000_000  # what the contract allows
+_REPR: Final = reprlib.Repr()  # shortens what is long and what is nested deeply
+_REPR.maxstring = _REPR.maxother = 80
+
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class ModelSection(_Section):
@@ -72,11 +78,16 @@ class PolicySection(_Section):
     threshold: int | None = Field(
         None, ge=1, description="updates that close a round at once; all by default"
     )
-    deadline_s: int = Field(86_400, ge=1, description="seconds a round waits for updates")
-    vote_s: int = Field(3_600, ge=1, description="seconds for a turn to aggregate, and for a ballot")
+    deadline_s: int = Field(86_400, ge=1, le=_LONGEST_S, description="seconds a round waits for updates")
+    vote_s: int = Field(
+        3_600, ge=1, le=_LONGEST_S, description="seconds for a turn to aggregate, and for a ballot"
+    )
     gate: Literal["margin", "ratio"] = "margin"
     beta: float = Field(
-        -0.02, ge=-1, le=2, description="gate: by how much a local model must beat its base; may be negative"
+        -0.02,
+        ge=-1,
+        le=2,
+        description="gate: by how much a local model must beat its base; negative only for a margin",
     )
     floor_ratio: float = Field(0.1, ge=0, le=1, description="on the shared set, of the base's score")
     epsilon: float = Field(
@@ -116,12 +127,14 @@ class RunSpec(_Section):
     jobs: JobsSection = JobsSection()
 
     @model_validator(mode="after")
-    def _threshold_within_clients(self) -> "RunSpec":
+    def _fits_together(self) -> "RunSpec":
         threshold, clients = self.policy.threshold, self.partition.clients
         if threshold is not None and threshold > clients:
             raise ValueError(
                 f"policy.threshold {threshold} exceeds the {clients} clients of partition.clients"
             )
+        if self.policy.gate == "ratio" and self.policy.beta < 0:
+            raise ValueError('policy.beta must be at least 0 with gate = "ratio"; 0.9 is usual')
         return self
 
     @property
@@ -133,14 +146,27 @@ class RunSpec(_Section):
 def load_spec(path: Path) -> RunSpec:
     """Read and check a spec file. Raises `InvalidSpec` naming key, fault and the nearest valid name."""
     try:
-        with path.open("rb") as file:
-            return parse_spec(tomllib.load(file))
+        return parse_spec(read_toml(path))
     except FileNotFoundError as error:
         raise InvalidSpec(f"there is no file {path}", "Give the path of a run spec (TOML).") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidSpec(f"cannot read {path}: {error}") from error
-    except tomllib.TOMLDecodeError as error:
-        raise InvalidSpec(f"{path} is not TOML: {error}") from error
+
+
+def read_toml(path: Path, hint: str = "") -> dict[str, Any]:
+    """Read a TOML file. Raises `FileNotFoundError`, and `InvalidSpec` for whatever else is wrong with it."""
+    try:
+        if path.exists() and not path.is_file():  # a pipe would keep us waiting, a device has no end
+            raise InvalidSpec(f"cannot read {path}: it is no regular file", hint)
+        with path.open("rb") as file:
+            data = file.read(_FILE_LIMIT_BYTES + 1)
+        if len(data) > _FILE_LIMIT_BYTES:
+            raise InvalidSpec(f"{path} is larger than {_FILE_LIMIT_BYTES:,} bytes", hint)
+        return tomllib.loads(data.decode())
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise InvalidSpec(f"cannot read {path}: {error.strerror}", hint) from error
+    except (ValueError, RecursionError) as error:  # no UTF-8, no TOML, too many digits; nested too deeply
+        raise InvalidSpec(f"{path} is not TOML: {error}", hint) from error
 
 
 def parse_spec(values: dict[str, Any]) -> RunSpec:
@@ -158,7 +184,7 @@ def _describe(fault: dict[str, Any]) -> str:
     if fault["type"] == "extra_forbidden":
         return f"unknown key {location!r}{_nearest(fault['loc'])}"
     message = str(fault["msg"]).removeprefix("Value error, ")
-    return f"{location}: {message} (got {fault['input']!r})" if location else message
+    return f"{location}: {message} (got {_REPR.repr(fault['input'])})" if location else message
 
 
 def _nearest(location: tuple[str | int, ...]) -> str:

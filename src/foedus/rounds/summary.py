@@ -15,7 +15,7 @@ from foedus.core.protocols import ModelStore
 from foedus.core.records import Event
 from foedus.launch import JobFolder
 from foedus.rounds.documents import PrepareResult, Terms, fetch
-from foedus.rounds.home import Home, read_json
+from foedus.rounds.home import Home
 from foedus.rounds.runs import load_run_spec
 from foedus.rounds.spec import RunSpec
 from foedus.rounds.summary_blocks import concerns, summarise_blocks
@@ -32,7 +32,7 @@ from foedus.rounds.summary_records import (
     Vote,
 )
 from foedus.rounds.summary_rounds import Sources, summarise_lineage, summarise_round
-from foedus.rounds.view import RunView, view_run
+from foedus.rounds.view import RunView, find_run, view_run
 from foedus.store import DirectoryStore
 
 __all__ = [
@@ -69,13 +69,11 @@ def summarise_run(home: Home, name: str) -> RunSummary:
     reader = ChainReader.open(home.chain)
     try:
         events = list(reader.events())
-        number = _number_on_chain(folder, events)
-        if number is None:
+        found = find_run(events, name)
+        if found is None:
             return blank
-        run = view_run(events, number)
+        run = view_run(events, found[1])
         blocks = summarise_blocks(reader, events, run)
-    except LookupError as error:
-        raise FoedusError(f"the chain does not know run {name}", "Was the chain's file replaced?") from error
     finally:
         reader.close()
     return _complete(blank, home, spec, run, events, blocks)
@@ -110,21 +108,6 @@ def _complete(
         lineage=tuple(versions),
         lineage_fault=fault,
     )
-
-
-def _number_on_chain(folder: Path, events: Sequence[Event]) -> int | None:
-    """Return the run's number: from its marker, else from the project that bears its name."""
-    with suppress(FoedusError):
-        values = read_json(folder / "run.json")
-        if isinstance(values, dict) and type(values.get("run")) is int:
-            return int(str(values["run"]))
-    projects = {
-        event.args["project"]
-        for event in events
-        if event.name == "ProjectCreated" and event.args["name"] == folder.name
-    }
-    started = (event for event in events if event.name == "RunStarted" and event.args["project"] in projects)
-    return next((int(event.args["run"]) for event in started), None)
 
 
 def _sources(home: Home, name: str, spec: RunSpec, run: RunView) -> Sources:

@@ -20,24 +20,32 @@ from foedus.core.errors import (
     ObjectMissing,
     VerificationFailed,
 )
-from foedus.core.ids import Cid
+from foedus.core.ids import Cid, ClientId
 from foedus.core.records import Choice, Event, Phase, RoundView
 from foedus.rounds.documents import ModelSpec, Terms, fetch
 from foedus.rounds.effects import entries_of
-from foedus.rounds.home import Home, read_json
+from foedus.rounds.home import Home
 from foedus.rounds.rules import ballot_accepts, gate_passes
-from foedus.rounds.view import Outcome, RunView, view_run
-from foedus.store import DirectoryStore, cid_of, get_manifest
+from foedus.rounds.view import Outcome, RunView, find_run, view_run
+from foedus.store import AlgorithmRef, DirectoryStore, ModelManifest, cid_of, get_manifest
 
 Watch: TypeAlias = Callable[[str, int, int], None]
 """Told what is being checked, how much of it is done, and how much there is."""
 
 
+_NOT_THERE = "it has not reached the chain yet; resume it first"
+
+
 @dataclass(frozen=True, slots=True)
 class VerifySummary:
-    """What was checked and found right."""
+    """What was checked and found right.
+
+    A file cannot show that blocks are missing at its very end: compare `head` with what another member notes.
+    """
 
     run: str
+    state: str  # how the run ended, or `unfinished`
+    head: str  # hash of the newest block
     blocks: int
     transactions: int
     objects: int
@@ -53,7 +61,9 @@ def verify_run(home: Home, name: str, watch: Watch = lambda what, done, total: N
 
     Raises `VerificationFailed`, whose `place` names the first thing that is wrong.
     """
-    number = _chain_number(home, name)
+    home.run_folder(name)  # says which runs there are, when this is none of them
+    if not home.chain.exists():
+        raise VerificationFailed(f"run {name}", _NOT_THERE)
     with _failing("the chain"):
         audit = audit_chain(home.chain, partial(watch, "chain"))
         reader = ChainReader.open(home.chain)
@@ -61,10 +71,11 @@ def verify_run(home: Home, name: str, watch: Watch = lambda what, done, total: N
         events = list(reader.events())
     finally:
         reader.close()
-    try:
-        run = view_run(events, number)
-    except LookupError as error:
-        raise VerificationFailed("the chain", str(error)) from error
+    found = find_run(events, name)
+    if found is None:
+        raise VerificationFailed(f"run {name}", _NOT_THERE)
+    run = view_run(events, found[1])
+    _check_terms(run, events)
     _check_rewards(events)
     _check_rules(run)
     store = DirectoryStore(home.store)
@@ -73,6 +84,8 @@ def verify_run(home: Home, name: str, watch: Watch = lambda what, done, total: N
     rounds = _rounds(run)
     return VerifySummary(
         run=name,
+        state=run.ended or "unfinished",
+        head=audit.head,
         blocks=audit.blocks,
         transactions=audit.transactions,
         objects=objects,
@@ -82,16 +95,6 @@ def verify_run(home: Home, name: str, watch: Watch = lambda what, done, total: N
         version=run.version,
         current=run.current,
     )
-
-
-def _chain_number(home: Home, name: str) -> int:
-    path = home.run_folder(name) / "run.json"
-    if not path.exists():
-        raise VerificationFailed(f"run {name}", "it has not reached the chain yet; resume it first")
-    values = read_json(path)
-    if not isinstance(values, dict) or not isinstance(values.get("run"), int):
-        raise VerificationFailed(str(path), "is damaged: it should hold the run's number on the chain")
-    return int(str(values["run"]))
 
 
 @contextmanager
@@ -114,6 +117,17 @@ def _rounds(run: RunView) -> list[RoundView]:
 
 
 # --- rules ---
+
+
+def _check_terms(run: RunView, events: list[Event]) -> None:
+    """The run keeps to the terms its project was made with, and to the number of its rounds."""
+    assert run.rules is not None
+    created = [e for e in events if e.name == "ProjectCreated" and e.args["project"] == run.project]
+    if [event.args["terms"] for event in created] != [run.terms]:
+        raise VerificationFailed("terms", f"the run says {run.terms}, its project says otherwise")
+    numbers = [view.number for view, _ in run.history]
+    if numbers != list(range(1, len(numbers) + 1)) or len(numbers) > run.rules.rounds:
+        raise VerificationFailed("rounds", f"a run of {run.rules.rounds} rounds cannot have {numbers}")
 
 
 def _check_rewards(events: list[Event]) -> None:
@@ -174,11 +188,22 @@ def _objects(run: RunView, store: DirectoryStore) -> Iterator[tuple[str, Cid]]:
     yield "test set", Cid(terms.test)
     yield from _version_objects("version 0", run.version0, store)
     for view in _rounds(run):
+        absent = _refused_as_absent(view, store)
         for registered in view.registrations:
-            if view.phase is Phase.ACCEPTED or store.has(registered.cid):
+            is_needed = view.phase is Phase.ACCEPTED and registered.client not in absent
+            if is_needed or store.has(registered.cid):
                 yield f"round {view.number}, update of {registered.client}", registered.cid
         if view.candidate is not None and (view.phase is Phase.ACCEPTED or store.has(view.candidate)):
             yield from _version_objects(f"round {view.number}, candidate", view.candidate, store)
+
+
+def _refused_as_absent(view: RoundView, store: DirectoryStore) -> set[ClientId]:
+    """Clients whose registered update nobody had: the accepted manifest says so, and left them out."""
+    if view.phase is not Phase.ACCEPTED or view.candidate is None or not store.has(view.candidate):
+        return set()
+    with _failing(f"round {view.number}, candidate, manifest {view.candidate}"):
+        refused = get_manifest(store, view.candidate).refused
+    return {client for client, code in refused.items() if code in ("missing", "damaged")}
 
 
 def _version_objects(place: str, manifest: Cid, store: DirectoryStore) -> Iterator[tuple[str, Cid]]:
@@ -195,6 +220,13 @@ def _check_merges(run: RunView, home: Home, watch: Watch) -> None:
 
     with _failing("terms"):
         project = open_project(str(home.store), run.terms)
+        initial = project.manifest(run.version0)
+        algorithm = project.terms.algorithm
+    expected = ModelManifest(
+        0, Cid(project.terms.model), initial.weights, None, AlgorithmRef(algorithm.name, algorithm.params)
+    )
+    if initial != expected:
+        raise VerificationFailed("version 0", "its manifest does not fit the terms")
     version = 0
     for done, (view, outcome) in enumerate(run.history, 1):
         if outcome.phase is Phase.ACCEPTED:

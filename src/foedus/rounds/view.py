@@ -1,5 +1,6 @@
 """What the chain says about one run, folded from the contract's events. Pure: no clock, no I/O."""
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TypedDict
@@ -18,6 +19,7 @@ from foedus.core.records import (
 )
 
 _NO_CID = Cid("")
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 
 
 class _Members(TypedDict):
@@ -89,21 +91,28 @@ class RunView:
         return self.round
 
 
-def find_project(events: Iterable[Event], run: int) -> int | None:
-    """Return the project that a run belongs to, or None when the chain has no such run."""
+def find_run(events: Iterable[Event], name: str) -> tuple[int, int] | None:
+    """Return (project, run) of the run that is called `name` on the chain, or None when it is not there.
+
+    Each run has a project of its own, which carries its name.
+    """
+    project = None
     for event in events:
-        if event.name == "RunStarted" and event.args["run"] == run:
-            return int(event.args["project"])
+        if event.name == "ProjectCreated" and event.args["name"] == name and project is None:
+            project = int(event.args["project"])
+        elif event.name == "RunStarted" and project is not None and event.args["project"] == project:
+            return int(event.args["project"]), int(event.args["run"])
     return None
 
 
 def view_run(events: Iterable[Event], run: int, keep_history: bool = True) -> RunView:
     """Fold all events of the chain into the view of one run. Raises LookupError when there is no such run."""
     listed = list(events)
-    project = find_project(listed, run)
+    projects = (e.args["project"] for e in listed if e.name == "RunStarted" and e.args["run"] == run)
+    project = next(projects, None)
     if project is None:
         raise LookupError(f"the chain has no run {run}")
-    view = RunView(run, keep_history=keep_history, project=project)
+    view = RunView(run, keep_history=keep_history, project=int(project))
     view.apply_all(listed)
     return view
 
@@ -117,10 +126,15 @@ def _project_created(view: RunView, event: Event) -> None:
 
 def _member_set(view: RunView, event: Event) -> None:
     address = str(event.args["account"])
-    view.names[address] = ClientId(str(event.args["name"]))
+    view.names[address] = _client_name(str(event.args["name"]), address)
     view.roles[address] = Role(int(event.args["role"]))
     if view.round is not None and view.round.phase in (Phase.OPEN, Phase.AGGREGATING):
         view.round = replace(view.round, **_members_now(view, view.round.number))
+
+
+def _client_name(name: str, address: str) -> ClientId:
+    """Take the name from the chain where it is one; else make one, for anything may stand there."""
+    return ClientId(name if _NAME.fullmatch(name) else f"member-{address[2:26].lower()}")
 
 
 def _members_now(view: RunView, number: int) -> _Members:

@@ -4,6 +4,7 @@ At real sites the data lie there already; what remains of this task is the initi
 sets.
 """
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -12,14 +13,16 @@ import numpy.typing as npt
 
 from foedus.core.canonical import Json, derive_seed
 from foedus.core.errors import InvalidData
+from foedus.core.ids import Cid
 from foedus.launch import JobFolder
 from foedus.learn.algorithms import get_strategy
 from foedus.learn.datasets import ImageSet, mnist
 from foedus.learn.models import initial_weights
 from foedus.learn.partitions import partition, split, stratified_sample
 from foedus.rounds.documents import ModelSpec, PrepareOrder, PrepareResult, TensorEntry
+from foedus.rounds.home import sync_folder
 from foedus.rounds.spec import DataSection, RunSpec
-from foedus.store import Schema, encode
+from foedus.store import Schema, cid_of, encode
 
 Indices = npt.NDArray[np.int64]
 
@@ -34,16 +37,21 @@ def run_prepare(folder: JobFolder, values: Mapping[str, Json]) -> None:
     )
     images = _load(spec.data, spec.seed, Path(order.data_cache))
     test, shared, rest = _set_aside(images, spec)
-    for name, rows in (("shared", shared), ("test", test)):
-        _write(folder.path / f"{name}.safetensors", _tensors(images, {"": rows}))
-    _write(folder.path / "initial.safetensors", weights)
-    histograms = _deal(images, rest, spec, order.clients, Path(order.data_folder))
+    sets = {
+        "shared": _tensors(images, {"": shared}),
+        "test": _tensors(images, {"": test}),
+        "initial": weights,
+    }
+    files = {name: _write(folder.path / f"{name}.safetensors", tensors) for name, tensors in sets.items()}
+    datasets, histograms = _deal(images, rest, spec, order.clients, Path(order.data_folder))
     schema = Schema.of(weights)
     folder.finish(
         PrepareResult(
             data=images.source,
             labels=images.label_count,
             histograms=histograms,
+            files={name: str(cid) for name, cid in files.items()},
+            datasets=datasets,
             model=ModelSpec(
                 name=spec.model.name,
                 args=spec.model.args,
@@ -87,20 +95,20 @@ def _set_aside(images: ImageSet, spec: RunSpec) -> tuple[Indices, Indices, Indic
 
 def _deal(
     images: ImageSet, rest: Indices, spec: RunSpec, clients: Sequence[str], target: Path
-) -> dict[str, list[int]]:
-    """Write every client's dataset; return how many examples of each label it holds."""
+) -> tuple[dict[str, str], dict[str, list[int]]]:
+    """Write every client's dataset; return their CIDs, and how many examples of each label each holds."""
     labels = images.labels[rest]
     seed = derive_seed("partition", spec.seed)
     kind = spec.partition
     dealt = partition(kind.kind, labels, clients, seed, kind.args, kind.shared_fraction)
-    histograms = {}
+    datasets, histograms = {}, {}
     for client, positions in dealt.items():
         parts = split(positions, labels, derive_seed("split", spec.seed, client))
         rows = {"train_": rest[parts.train], "val_": rest[parts.val], "test_": rest[parts.test]}
-        _write(target / f"{client}.safetensors", _tensors(images, rows))
+        datasets[client] = str(_write(target / f"{client}.safetensors", _tensors(images, rows)))
         counts = np.bincount(labels[positions], minlength=images.label_count)
         histograms[client] = [int(count) for count in counts]
-    return histograms
+    return datasets, histograms
 
 
 def _tensors(images: ImageSet, parts: Mapping[str, Indices]) -> dict[str, npt.NDArray[np.generic]]:
@@ -111,7 +119,13 @@ def _tensors(images: ImageSet, parts: Mapping[str, Indices]) -> dict[str, npt.ND
     return named
 
 
-def _write(path: Path, tensors: Mapping[str, npt.NDArray[np.generic]]) -> None:
+def _write(path: Path, tensors: Mapping[str, npt.NDArray[np.generic]]) -> Cid:
+    """Write a file durably: the result that comes after it will be trusted. Returns its CID."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    buffers = encode(tensors)
     with path.open("wb") as file:
-        file.writelines(encode(tensors))
+        file.writelines(buffers)
+        file.flush()
+        os.fsync(file.fileno())
+    sync_folder(path.parent)
+    return cid_of(buffers)
