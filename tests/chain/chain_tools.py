@@ -24,6 +24,11 @@ RULES = Rules(
 )
 
 
+def cid(name: str) -> str:
+    """A text that the contract takes for a CID."""
+    return f"baf{name:-<56}"
+
+
 def chain_cases() -> dict[str, dict]:
     """The published cases about the chain, by id."""
     cases = json.loads(case_file("chain.json").read_text())["cases"]
@@ -88,17 +93,17 @@ class Chain:
         round_, step, *_ = self.view("round_of", run)
         return round_, step
 
-    def register(self, client: str, cid: str = "", score: int = PASS, base_score: int = BASE) -> Receipt:
+    def register(self, client: str, name: str = "", score: int = PASS, base_score: int = BASE) -> Receipt:
         round_, step = self.place()
-        cid = cid or f"update-{round_}-{step}-{client}"
-        return self.do(client, "register", 1, round_, step, self.base(), cid, 10, score, base_score, "job")
+        update = cid(name or f"update-{round_}-{step}-{client}")
+        return self.do(client, "register", 1, round_, step, self.base(), update, 10, score, base_score, "job")
 
     def decline(self, client: str) -> Receipt:
         return self.do(client, "decline", 1, *self.place(), "gate")
 
-    def propose(self, client: str, cid: str = "") -> Receipt:
+    def propose(self, client: str, name: str = "") -> Receipt:
         round_, step = self.place()
-        return self.do(client, "propose", 1, round_, step, cid or f"candidate-{round_}-{step}")
+        return self.do(client, "propose", 1, round_, step, cid(name or f"candidate-{round_}-{step}"))
 
     def vote(self, client: str, choice: Choice = Choice.YES) -> Receipt:
         return self.do(client, "vote", 1, self.place()[0], choice, PASS, BASE)
@@ -122,8 +127,8 @@ def start_args(rules: Rules = RULES) -> tuple[str, *tuple[Value, ...]]:
     return (
         "start_run",
         1,
-        "run-terms",
-        "version-0",
+        cid("run-terms"),
+        cid("version-0"),
         rules.rounds,
         rules.steps,
         rules.threshold,

@@ -14,6 +14,7 @@ from chain_tools import CLIENTS, PASS, At, Chain, Clock, copy_of, names
 
 from foedus.chain import ChainReader, EmbeddedLedger, KeyRing, audit_chain
 from foedus.chain.files import check_filesystem, filesystem_of
+from foedus.chain.sqlite import connect
 from foedus.core.errors import ChainDamaged, HomeInUse, InvalidSpec, Reverted, StorageFull
 from foedus.core.records import Call
 
@@ -143,6 +144,20 @@ def test_files_that_are_no_chain_are_refused(tmp_path: Path) -> None:
             open_()
     with pytest.raises(ChainDamaged):
         ChainReader.open(tmp_path / "missing.sqlite")
+
+
+def test_a_file_without_a_chain_is_no_chain_yet(tmp_path: Path) -> None:
+    """Nothing written yet, or the tables alone: a writer was killed before its first block."""
+    path = tmp_path / "chain.sqlite"
+    path.touch()
+    with pytest.raises(ChainDamaged, match="holds no chain yet"):
+        ChainReader.open(path)
+    connect(path).close()
+    with pytest.raises(ChainDamaged, match="holds no chain yet"):
+        ChainReader.open(path)
+    Chain(tmp_path).close()
+    with closing(ChainReader.open(path)) as reader:
+        assert reader.head().number == 1
 
 
 def test_a_chain_with_a_damaged_head_is_refused(at: At) -> None:

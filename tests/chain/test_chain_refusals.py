@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from chain_tools import BASE, CLIENTS, PASS, RULES, At, Chain, start_args
+from chain_tools import BASE, CLIENTS, PASS, RULES, At, Chain, cid, start_args
 
 import foedus.chain.contract
 from foedus.core.records import Call, Choice, GateMode, Role, Value
@@ -20,8 +20,8 @@ def registration(**changes: Value) -> tuple[Value, ...]:
         "run": 1,
         "round": 1,
         "step": 1,
-        "base": "version-0",
-        "cid": "new",
+        "base": cid("version-0"),
+        "cid": cid("new"),
         "num_examples": 10,
         "score": PASS,
         "base_score": BASE,
@@ -59,7 +59,8 @@ REFUSED = [
     ("founded", "bob", ("report_propagation", 1, 3_600_000_001), "the time must be 1 us to 1 h"),
     # starting a run
     ("founded", "alice", start(), "only the lead of this project may do this"),
-    ("founded", "lead", ("start_run", 1, "t", "", 1, 1, 1, 1, 1, 0, 0, 0), "the CID is missing"),
+    ("founded", "lead", ("start_run", 1, "t", cid("v"), 1, 1, 1, 1, 1, 0, 0, 0), "that is no CID"),
+    ("founded", "lead", ("start_run", 1, cid("t"), "", 1, 1, 1, 1, 1, 0, 0, 0), "that is no CID"),
     ("founded", "lead", start(rounds=0), "a run needs at least one round"),
     ("founded", "lead", start(steps=0), "a round needs at least one step"),
     ("founded", "lead", start(threshold=0), "the threshold must be at least 1"),
@@ -69,7 +70,7 @@ REFUSED = [
     (
         "founded",
         "lead",
-        ("start_run", 1, "t", "v", 1, 1, 1, 1, 1, 2, 0, 0),
+        ("start_run", 1, cid("t"), cid("v"), 1, 1, 1, 1, 1, 2, 0, 0),
         "the gate must be a margin or a ratio",
     ),
     ("founded", "lead", start(beta_ppb=-TOO_MUCH), "beta is too small"),
@@ -88,8 +89,12 @@ REFUSED = [
     ("started", "alice", registration(num_examples=0), "num_examples must be 1 to 2**48"),
     ("started", "alice", registration(num_examples=2**48 + 1), "num_examples must be 1 to 2**48"),
     ("started", "alice", registration(score=TOO_MUCH), "a score is above 1"),
-    ("started", "alice", registration(cid=""), "the CID is missing"),
-    ("registered", "bob", registration(cid="update-1-1-alice"), "the project has seen this CID already"),
+    ("started", "alice", registration(cid=""), "that is no CID"),
+    ("started", "alice", registration(cid="ba"), "that is no CID"),
+    ("started", "alice", registration(cid=cid("new")[:-1]), "that is no CID"),
+    ("started", "alice", registration(cid=cid("new") + "a"), "that is no CID"),
+    ("started", "alice", registration(cid=cid("new").replace("baf", "bag")), "that is no CID"),
+    ("registered", "bob", registration(cid=cid("update-1-1-alice")), "the project has seen this CID already"),
     ("started", "alice", registration(score=BASE), "the update did not pass the gate"),
     # declining and closing
     ("started", "lead", ("decline", 1, 1, 1, ""), "only clients of this project may do this"),
@@ -101,19 +106,13 @@ REFUSED = [
     ("voting", "alice", ("close", 1, 1, 1), "the step is closed"),
     ("started", "alice", ("close", 1, 1, 1), "the deadline has not passed"),
     # proposing
-    ("aggregating", "alice", ("propose", 1, 2, 1, "c"), "this is not the present round"),
-    ("aggregating", "alice", ("propose", 1, 1, 2, "c"), "this is not the present step"),
-    ("registered", "alice", ("propose", 1, 1, 1, "c"), "nothing is to be aggregated now"),
-    ("aggregating", "bob", ("propose", 1, 1, 1, "c"), "it is another client's turn"),
-    ("aggregating", "lead", ("propose", 1, 1, 1, "c"), "it is another client's turn"),
-    ("aggregating", "alice", ("propose", 1, 1, 1, ""), "the CID is missing"),
-    (
-        "aggregating",
-        "alice",
-        ("propose", 1, 1, 1, "update-1-1-carol"),
-        "the project has seen this CID already",
-    ),
-    ("deserted", "alice", ("propose", 1, 1, 1, "c"), "the project has no clients"),
+    ("aggregating", "alice", ("propose", 1, 2, 1, cid("c")), "this is not the present round"),
+    ("aggregating", "alice", ("propose", 1, 1, 2, cid("c")), "this is not the present step"),
+    ("registered", "alice", ("propose", 1, 1, 1, cid("c")), "nothing is to be aggregated now"),
+    ("aggregating", "bob", ("propose", 1, 1, 1, cid("c")), "it is another client's turn"),
+    ("aggregating", "lead", ("propose", 1, 1, 1, cid("c")), "it is another client's turn"),
+    ("aggregating", "alice", ("propose", 1, 1, 1, ""), "that is no CID"),
+    ("deserted", "alice", ("propose", 1, 1, 1, cid("c")), "the project has no clients"),
     # voting
     ("voting", "alice", ("vote", 1, 2, Choice.NO, 0, 0), "this is not the present round"),
     ("aggregating", "alice", ("vote", 1, 1, Choice.NO, 0, 0), "there is no ballot now"),

@@ -2,17 +2,18 @@
 
 import math
 import random
+from dataclasses import replace
 from decimal import Decimal, localcontext
 
 import pytest
-from chain_tools import Chain, chain_cases
+from chain_tools import BASE, CLIENTS, PASS, RULES, At, Chain, chain_cases, cid
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from foedus.chain import RewardBook, optimal_rate, reward, reward_wad, wrong_rewards
 from foedus.chain.reward import exp_neg_wad
 from foedus.core.ids import TxHash
-from foedus.core.records import WAD, Event, Value
+from foedus.core.records import WAD, Call, Choice, Event, Value
 
 COUNTS = st.tuples(
     st.integers(0, 10),
@@ -111,12 +112,13 @@ def event(name: str, block: int = 5, **args: Value) -> Event:
 def test_a_book_finds_wrong_amounts() -> None:
     started = event("RunStarted", run=1, project=1, steps=1)
     first = event("Registered", 5, run=1, round=1, step=1, client="a", reward=0)
+    between = [event("Declined", block, run=1) for block in range(6, 15) for _ in range(2)]
     second = event("Registered", 15, run=1, round=2, step=1, client="a", reward=7)
     paid = event("RewardPaid", 16, run=1, round=2, client="a", amount=8)
     stray = event("RewardPaid", 16, run=1, round=2, client="b", amount=9)
     right = reward_wad(2, 2, 1, 10, 10, 1, 0)
     assert right == pytest.approx(0.5 * (1 - math.exp(-1)) * WAD)
-    assert wrong_rewards([started, first, second, paid, stray]) == [
+    assert wrong_rewards([started, first, *between, second, paid, stray]) == [
         (second, right),
         (paid, right),
         (stray, 0),
@@ -128,3 +130,66 @@ def test_a_book_ignores_steps_before_the_last() -> None:
     assert book.observe(event("RunStarted", run=1, project=1, steps=2)) is None
     assert book.observe(event("Registered", run=1, round=1, step=1, client="a", reward=0)) == 0
     assert book.observe(event("StepClosed", run=1)) is None
+
+
+def test_a_book_ages_by_blocks_of_the_run() -> None:
+    """Blocks 5 and 9 hold events of the run; what lies between is about other things."""
+    book = RewardBook()
+    for run in (1, 2):
+        book.observe(event("RunStarted", run=run, project=1, steps=1))
+    book.observe(event("Registered", 5, run=1, round=1, step=1, client="a", reward=0))
+    for block in (6, 7, 8):
+        book.observe(event("Declined", block, run=2))
+        book.observe(event("MemberSet", block, project=1))
+    due = book.observe(event("Registered", 9, run=1, round=2, step=1, client="a", reward=0))
+    assert due == reward_wad(2, 2, 1, 1, 4, 1, 0)
+
+
+ROUNDS = st.lists(st.permutations(CLIENTS), min_size=1, max_size=3)
+
+
+def calls_of(run: int, rounds: list[list[str]]) -> list[Call]:
+    """All calls of a run in which two clients register in each round and every candidate is accepted."""
+    calls, base = [], cid("version-0")
+    for number, order in enumerate(rounds, 1):
+        place = (run, number, 1)
+        for client in order[:2]:
+            update = cid(f"update-{run}-{number}-{client}")
+            calls.append(Call(client, "register", (*place, base, update, 10, PASS, BASE, "")))
+        base = cid(f"candidate-{run}-{number}")
+        calls.append(Call(CLIENTS[(number - 1) % 3], "propose", (*place, base)))
+        calls += [Call(client, "vote", (run, number, Choice.YES, PASS, BASE)) for client in order]
+    return calls
+
+
+def rewards_of_run(chain: Chain, blocks: list[tuple[int, list[Call]]]) -> list[Value]:
+    """Play the blocks at their times; return what run 1 paid, having checked all rewards of the chain."""
+    for _ in range(2):
+        chain.start(replace(RULES, rounds=9, threshold=2, deadline_s=10**6, vote_s=10**6))
+    chain.do("site", "set_validators", 3)
+    start = chain.clock.now
+    for time, calls in blocks:
+        chain.clock.now = start + time
+        assert [receipt.error for receipt in chain.ledger.send(calls)] == [None] * len(calls)
+    events = list(chain.ledger.events())
+    assert wrong_rewards(events) == []
+    return [e.args["reward"] for e in events if e.name == "Registered" and e.args["run"] == 1]
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(one=ROUNDS, other=ROUNDS, rng=st.randoms(use_true_random=False))
+def test_rewards_of_interleaved_runs_do_not_depend_on_each_other(
+    at: At, one: list[list[str]], other: list[list[str]], rng: random.Random
+) -> None:
+    queues = [calls_of(1, one), calls_of(2, other)]
+    blocks: list[tuple[int, list[Call]]] = []
+    time = 0
+    while any(queues):
+        queue = rng.choice([queue for queue in queues if queue])
+        if not blocks or rng.random() < 0.6:
+            time += rng.choice([0, 1, 7])
+            blocks.append((time, []))
+        blocks[-1][1].append(queue.pop(0))
+    alone = [(at_, [call for call in calls if call.args[0] == 1]) for at_, calls in blocks]
+    together = rewards_of_run(at("founded"), blocks)
+    assert together == rewards_of_run(at("founded"), [(at_, calls) for at_, calls in alone if calls])

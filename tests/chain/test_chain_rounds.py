@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from chain_tools import BASE, CLIENTS, PASS, RULES, At, chain_cases, names
+from chain_tools import BASE, CLIENTS, PASS, RULES, At, chain_cases, cid, names
 
 from foedus.chain import wrong_rewards
 from foedus.core.records import SCORE_SCALE, WAD, Call, Choice, GateMode, Phase, Role
@@ -18,7 +18,7 @@ def test_a_round_is_registered_aggregated_and_accepted(at: At) -> None:
         "run": 1,
         "round": 1,
         "step": 1,
-        "base": "version-0",
+        "base": cid("version-0"),
         "deadline": start.block_time + 100,
     }
     assert names(chain.register("alice")) == ["Registered"]
@@ -42,10 +42,10 @@ def test_a_round_is_registered_aggregated_and_accepted(at: At) -> None:
         "abstain": 0,
         "electorate": 3,
         "version": 1,
-        "current": "candidate-1-1",
+        "current": cid("candidate-1-1"),
     }
-    assert last.events[-1].args["base"] == "candidate-1-1"
-    assert chain.view("version_of", 1) == (1, "candidate-1-1", False)
+    assert last.events[-1].args["base"] == cid("candidate-1-1")
+    assert chain.view("version_of", 1) == (1, cid("candidate-1-1"), False)
 
 
 def test_a_run_ends_after_its_last_round(at: At) -> None:
@@ -55,7 +55,7 @@ def test_a_run_ends_after_its_last_round(at: At) -> None:
     assert end.events[-1].name == "RunEnded"
     assert end.events[-1].args["version"] == 3
     assert end.events[-1].args["reason"] == "completed"
-    assert chain.view("version_of", 1) == (3, "candidate-3-1", True)
+    assert chain.view("version_of", 1) == (3, cid("candidate-3-1"), True)
 
 
 def test_rewards_of_the_second_round_by_hand(at: At) -> None:
@@ -85,7 +85,7 @@ def test_a_threshold_closes_a_step_before_everybody_answered(at: At) -> None:
 def test_a_later_registration_supersedes_and_counts_once(at: At) -> None:
     chain = at("started")
     chain.register("alice")
-    chain.register("alice", cid="better")
+    chain.register("alice", name="better")
     assert chain.view("round_of", 1)[4:] == (1, 0)
     assert chain.view("window_of", 1) == (1, 1)
     chain.register("bob")
@@ -108,7 +108,7 @@ def test_a_round_nobody_registers_in_is_empty_and_keeps_the_version(at: At) -> N
     last = chain.decline("carol")
     assert names(last) == ["Declined", "StepClosed", "Finalized", "RoundOpened"]
     assert last.events[2].args["outcome"] == Phase.EMPTY
-    assert last.events[3].args["base"] == "version-0"
+    assert last.events[3].args["base"] == cid("version-0")
     assert chain.view("round_of", 1)[:3] == (2, 1, Phase.OPEN)
 
 
@@ -148,7 +148,7 @@ def test_three_rejections_raise_the_alarm_and_keep_the_version(at: At) -> None:
         alarms += [e.args["rejections"] for e in receipts[-1].events if e.name == "Alarm"]
         assert "RewardPaid" not in names(receipts[-1])
     assert alarms == [3, 4]
-    assert chain.view("version_of", 1) == (0, "version-0", True)
+    assert chain.view("version_of", 1) == (0, cid("version-0"), True)
 
 
 def test_deadlines_close_steps_and_ballots(at: At) -> None:
@@ -174,7 +174,7 @@ def test_a_round_that_no_client_could_aggregate_is_given_up(at: At) -> None:
     given_up = chain.do("mallory", "close", 1, 1, 1)
     assert names(given_up) == ["Finalized", "RoundOpened"]
     assert given_up.events[0].args["outcome"] == Phase.EMPTY
-    assert given_up.events[1].args["base"] == "version-0"
+    assert given_up.events[1].args["base"] == cid("version-0")
 
 
 def test_turns_go_round_by_enrolment_and_pass_on_in_time(at: At) -> None:
@@ -208,17 +208,17 @@ def test_steps_before_the_last_need_no_gate_and_no_ballot(at: At) -> None:
         assert names(moved) == ["Proposed", "RoundOpened"]
         assert (moved.events[0].args["electorate"], moved.events[0].args["deadline"]) == (0, 0)
         assert moved.events[1].args["step"] == step + 1
-        assert moved.events[1].args["base"] == f"candidate-1-{step}"
+        assert moved.events[1].args["base"] == cid(f"candidate-1-{step}")
     assert chain.view("window_of", 1) == (0, 0)
-    failed = chain.try_("alice", "register", 1, 1, 3, "candidate-1-2", "u", 10, 0, 0, "")
+    failed = chain.try_("alice", "register", 1, 1, 3, cid("candidate-1-2"), cid("u"), 10, 0, 0, "")
     assert failed.error == "Foedus: the update did not pass the gate"
     last = chain.accept_round()
-    assert last.events[1].args["current"] == "candidate-1-3"
+    assert last.events[1].args["current"] == cid("candidate-1-3")
     assert last.events[-1].args == {
         "run": 1,
         "round": 2,
         "step": 1,
-        "base": "candidate-1-3",
+        "base": cid("candidate-1-3"),
         "deadline": last.block_time + 100,
     }
 
@@ -232,7 +232,7 @@ def test_an_empty_later_step_ends_the_round_at_the_old_version(at: At) -> None:
     for client in CLIENTS:
         receipt = chain.decline(client)
     assert receipt.events[2].args["outcome"] == Phase.EMPTY
-    assert receipt.events[-1].args["base"] == "version-0"
+    assert receipt.events[-1].args["base"] == cid("version-0")
 
 
 def test_only_the_last_round_of_ten_counts_in_the_window(at: At) -> None:
@@ -263,11 +263,11 @@ def test_cancelling_ends_a_run(at: At) -> None:
 def test_runs_of_a_project_are_counted_apart(at: At) -> None:
     chain = at("registered")
     chain.start()
-    chain.do("alice", "register", 2, 1, 1, "version-0", "other", 10, PASS, BASE, "")
+    chain.do("alice", "register", 2, 1, 1, cid("version-0"), cid("other"), 10, PASS, BASE, "")
     assert chain.view("window_of", 1) == (1, 1)
     assert chain.view("window_of", 2) == (1, 1)
-    assert chain.view("is_seen", 1, "other") is True
-    assert chain.view("is_seen", 1, "another") is False
+    assert chain.view("is_seen", 1, cid("other")) is True
+    assert chain.view("is_seen", 1, cid("another")) is False
 
 
 # --- members ---
@@ -360,9 +360,9 @@ def test_block_filtering_of_the_published_cases(at: At) -> None:
     people = {"a": "alice", "b": "bob", "c": "carol", "d": "dave"}
     standing = {}
     for tx in case["inputs"]["txs"]:
-        base = "version-0" if tx["base"] == case["inputs"]["current_base"] else tx["base"]
+        base = cid("version-0") if tx["base"] == case["inputs"]["current_base"] else tx["base"]
         score = PASS if tx["ok"] else BASE
-        args = (1, 1, 1, base, tx["cid"], 10, score, BASE, "")
+        args = (1, 1, 1, base, cid(tx["cid"]), 10, score, BASE, "")
         if chain.try_(people[tx["client"]], "register", *args).error is None:
             standing[tx["client"]] = tx["cid"]
     assert list(standing.values()) == case["expected"]["aggregated"]
@@ -374,6 +374,6 @@ def test_a_thousand_clients_cost_one_of_them_no_more_gas(at: At) -> None:
     few = [f"c{i}" for i in range(12)]
     chain.found(few)
     chain.start(replace(RULES, threshold=12))
-    calls = [Call(c, "register", (1, 1, 1, "version-0", f"u-{c}", 9, PASS, BASE, "")) for c in few]
+    calls = [Call(c, "register", (1, 1, 1, cid("version-0"), cid(f"u-{c}"), 9, PASS, BASE, "")) for c in few]
     gas = [receipt.gas_used for receipt in chain.ledger.send(calls)]
     assert max(gas[1:-1]) - min(gas[1:-1]) < 100  # the first fills empty slots, the last closes the step

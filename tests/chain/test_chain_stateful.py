@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from chain_tools import BASE, CLIENTS, PASS, RULES, Chain, copy_of
+from chain_tools import BASE, CLIENTS, PASS, RULES, Chain, cid, copy_of
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
@@ -27,7 +27,7 @@ class RoundMachine(RuleBasedStateMachine):
         self.chain = Chain(copy_of(template, self.folder), keys)
         self.chain.start(replace(RULES, rounds=100, steps=2, threshold=2))
         self.round, self.version, self.serial = 1, 0, 0
-        self.base = self.current = "version-0"
+        self.base = self.current = cid("version-0")
         self.open_step(1)
 
     def open_step(self, step: int) -> None:
@@ -61,7 +61,7 @@ class RoundMachine(RuleBasedStateMachine):
 
     def fresh_cid(self) -> str:
         self.serial += 1
-        return f"cid-{self.serial}"
+        return cid(f"cid-{self.serial}")
 
     def is_open(self) -> bool:
         return self.phase == Phase.OPEN and int(self.chain.clock.now) <= self.deadline

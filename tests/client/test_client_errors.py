@@ -1,12 +1,16 @@
 """Every bad input gives one clear message, an exit code other than 0, and loses nothing."""
 
 import gzip
+import json
+import os
 import struct
 from pathlib import Path
 
 import pytest
 from client_tools import TINY, call, write_spec
+from typer.testing import Result
 
+from foedus.client.status import RoundStatus, RunStatus, process_at_work
 from foedus.core.errors import VerificationFailed
 from foedus.rounds.home import Home
 from foedus.rounds.runs import create_run
@@ -48,6 +52,28 @@ def test_spec_with_a_fault_creates_no_run(tmp_path: Path, text: str, parts: tupl
 def test_spec_that_is_missing_or_a_folder(tmp_path: Path) -> None:
     assert_refused(2, "there is no file", args=("run", tmp_path / "no.toml"), home=tmp_path / "home")
     assert_refused(2, "cannot read", args=("run", tmp_path), home=tmp_path / "home")
+
+
+def test_rounds_of_the_command_line_are_checked_as_those_of_a_spec(tmp_path: Path) -> None:
+    args = ("run", write_spec(tmp_path), "--rounds", "1000000")
+
+    assert_refused(2, "rounds", "(got 1000000)", args=args, home=tmp_path / "home")
+    assert not (tmp_path / "home").exists()
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"rounds":0}', "[" * 100_000], ids=str.__len__)
+def test_a_damaged_run_hides_no_other(tmp_path: Path, content: str) -> None:
+    home = Home(tmp_path / "home")
+    damaged, good = (create_run(home, load_spec(write_spec(tmp_path))) for _ in range(2))
+    (home.runs / damaged / "spec.json").write_text(content)
+
+    listed = json.loads(call("status", "--format", "json", "--home", home.root).stdout)
+    table = call("status", "--home", home.root)
+
+    assert {one["name"]: one["state"] for one in listed} == {damaged: "damaged", good: "new"}
+    assert table.exit_code == 0
+    assert f"foedus status {damaged} --home" in table.stdout
+    assert call("status", damaged, "--home", home.root).stderr.startswith("error:")
 
 
 @pytest.mark.slow
@@ -190,6 +216,18 @@ def test_home_that_cannot_be_written_to(tmp_path: Path, place: str) -> None:
     assert call("status", "--home", home).exit_code == 0  # looking is harmless: there is nothing
 
 
+def test_who_works_in_a_home_is_told_by_the_lock_and_not_by_the_number(tmp_path: Path) -> None:
+    home = Home(tmp_path / "home")
+    assert process_at_work(home) is None
+    with home.locked():
+        assert process_at_work(home) == os.getpid()
+        for text, number in (("", 0), ("no number", 0), ("4194305", 4194305)):  # beyond the largest pid
+            (home.root / "lock").write_text(text)
+            assert process_at_work(home) == number
+    (home.root / "lock").write_text(str(os.getpid()))
+    assert process_at_work(home) is None
+
+
 def test_home_in_use_is_said_with_the_process(tmp_path: Path) -> None:
     home = Home(tmp_path / "home")
     with home.locked():
@@ -227,6 +265,29 @@ def test_unknown_dataset(tmp_path: Path) -> None:
 )
 def test_wrong_usage_is_2(args: tuple[str, ...]) -> None:
     assert call(*args).exit_code == 2
+
+
+def test_last_round_that_was_not_accepted_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def round_status(number: int, outcome: str) -> RoundStatus:
+        votes = {"yes": 1, "no": 2, "abstain": 0}
+        return RoundStatus(number, outcome, 1, 3, {}, {"c\n": "x\ny"}, votes, {}, None, None, None)
+
+    def ended(*outcomes: str) -> Result:
+        history = [round_status(number, outcome) for number, outcome in enumerate(outcomes, 1)]
+        found = RunStatus("tiny-1", "completed", 2, version=1, model=CID, history=history)
+        monkeypatch.setattr("foedus.client.status.run_status", lambda *_: found)
+        return call("resume", "tiny-1", "--home", tmp_path)
+
+    told, silent = ended("accepted", "rejected"), ended("rejected", "accepted")
+
+    assert told.exit_code == silent.exit_code == 0
+    for line in (
+        "The last round was not accepted but rejected: the model is version 1.",
+        "c  declined in round 2: x y",
+        "round 2 was rejected, 1 yes and 2 no",
+    ):
+        assert line in told.stdout
+    assert "accepted" not in silent.stdout
 
 
 # --- how errors become messages and exit codes ---

@@ -1,10 +1,13 @@
 """Words and shapes of what is printed."""
 
 import json
+from pathlib import Path
 
 import pytest
 
+from foedus.client.log import report_defect
 from foedus.client.output import (
+    one_line,
     print_json,
     print_pairs,
     print_table,
@@ -13,6 +16,9 @@ from foedus.client.output import (
     short,
     size_text,
 )
+from foedus.client.settings import Settings
+from foedus.client.shell import Shell
+from foedus.rounds.home import Home
 
 
 @pytest.mark.parametrize(
@@ -53,3 +59,45 @@ def test_json_is_sorted_and_complete(capsys: pytest.CaptureFixture[str]) -> None
     text = capsys.readouterr().out
     assert json.loads(text) == {"a": "µ", "b": 10**18}
     assert text.index('"a"') < text.index('"b"')
+
+
+def test_json_is_ascii_so_that_no_terminal_obeys_it(capsys: pytest.CaptureFixture[str]) -> None:
+    text = "\x1b[2J\x9b\u202e\ud800"
+
+    print_json({"reason": text})
+
+    printed = capsys.readouterr().out
+    assert printed.isascii()
+    assert "\x1b" not in printed
+    assert json.loads(printed) == {"reason": text}
+
+
+def test_a_text_of_others_stays_in_its_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert one_line("a\nb\u2028c\x1b") == "a b c\ufffd"
+
+    print_pairs([("reason", "bad\nstate  done")])
+    print_table(("reason",), [("bad\nstate  done",)])
+
+    lines = capsys.readouterr().out.splitlines()
+    assert not [line for line in lines if line.startswith("state")]
+
+
+def test_a_defect_is_told_without_control_characters(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+
+    report_defect(ValueError("\x1b[2J\nsecond"), debug=False)
+    report_defect(ValueError("\x1b[2J"), debug=True)
+
+    text = capsys.readouterr().err
+    assert "\x1b" not in text
+    assert "ValueError: \ufffd[2J second" in text
+
+
+def test_the_home_option_of_printed_commands_is_quoted(tmp_path: Path) -> None:
+    def option(folder: Path) -> str:
+        return Shell(Settings(folder, origin={"home": "command line"}), Home(folder)).home_option
+
+    assert option(tmp_path / "my home") == f" --home '{tmp_path / 'my home'}'"
+    assert option(tmp_path / "plain") == f" --home {tmp_path / 'plain'}"

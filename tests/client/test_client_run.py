@@ -150,6 +150,37 @@ def test_resume_of_a_finished_run_says_how_it_ended(finished: Path) -> None:
     assert answer("resume", "tiny-1", home=finished) == before
 
 
+NOTHING_PASSES = TINY.replace("beta = -0.5", "beta = 1.0")
+
+
+def test_run_in_which_nothing_is_accepted_says_so_and_exits_with_1(tmp_path: Path) -> None:
+    home = tmp_path / "my home"
+
+    result = call("run", write_spec(tmp_path, NOTHING_PASSES), "--rounds", "1", "--home", home)
+    again = call("resume", "tiny-1", "--home", home, "--format", "json")
+
+    assert result.exit_code == again.exit_code == 1, result.output
+    for part in (
+        "No round was accepted",
+        "declined in round 1: gate",
+        f"foedus report tiny-1 --home '{home}'",
+        "learning_rate",
+    ):
+        assert part in result.stdout
+        assert part in again.stderr
+    assert json.loads(again.stdout)["version"] == 0
+
+
+def test_demo_without_a_model_offers_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("foedus.client.specs.DEMO", write_spec(tmp_path, NOTHING_PASSES))
+
+    result = call("demo", "--rounds", "1", "--home", tmp_path / "home")
+
+    assert result.exit_code == 1
+    assert "No round was accepted" in result.stdout
+    assert "model pull" not in result.stdout
+
+
 def test_interrupted_run_is_watched_refused_to_others_and_resumed(tmp_path: Path) -> None:
     spec, home = write_spec(tmp_path, TINY.replace("rounds = 2", "rounds = 6")), tmp_path / "home"
     process = start("run", spec, "--home", home)

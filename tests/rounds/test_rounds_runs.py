@@ -8,8 +8,8 @@ from foedus.rounds.runs import BlockClock
 from foedus.rounds.view import RunView, find_run
 
 
-def event(name: str, **args: Value) -> Event:
-    return Event(name, args, 1, 0, TxHash("0x"), 0)
+def event(kind: str, /, **args: Value) -> Event:
+    return Event(kind, args, 1, 0, TxHash("0x"), 0)
 
 
 def test_the_clock_goes_on_from_the_newest_block() -> None:
