@@ -2,7 +2,7 @@
 
 import re
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +14,7 @@ from foedus.core.errors import FoedusError, InvalidSpec
 
 if TYPE_CHECKING:
     from foedus.chain import ChainReader, Transaction
+    from foedus.core.records import Event
 
 app = typer.Typer(help="Look at blocks, transactions and events of the chain.", no_args_is_help=True)
 
@@ -106,9 +107,11 @@ def events(
     from foedus.client.chain_words import brief, member_names
 
     shell = open_shell(home)
-    number = None if run is None else _run_number(shell, run)
+    if run is not None:
+        shell.home.run_folder(run)
     with _reader(shell) as reader:
         everything = list(reader.events())
+    number = None if run is None else _run_number(everything, run)
     names = member_names(everything)
     matching = (e for e in everything if name in (None, e.name) and number in (None, e.args.get("run")))
     found = deque(matching, maxlen=last)
@@ -134,13 +137,13 @@ def _reader(shell: Shell) -> "Iterator[ChainReader]":
         reader.close()
 
 
-def _run_number(shell: Shell, run: str) -> int:
-    from foedus.client.status import number_on_chain
+def _run_number(events: "Sequence[Event]", run: str) -> int:
+    from foedus.rounds.view import find_run
 
-    number = number_on_chain(shell.home, run)
-    if number is None:
+    numbers = find_run(events, run)
+    if numbers is None:
         raise FoedusError(f"run {run} has not reached the chain yet")
-    return number
+    return numbers[1]
 
 
 def _print_transaction(found: "Transaction", names: Mapping[str, str]) -> None:

@@ -96,6 +96,8 @@ def report(run: RunArgument, home: HomeOption = None) -> None:
 
 
 def _print_runs(shell: Shell, listed: "list[RunStatus]") -> None:
+    from foedus.client.status import DAMAGED
+
     if not listed:
         say(f"no runs in {shell.home.root} yet")
         say("start one: foedus demo, or foedus run SPEC.toml", "dim")
@@ -104,7 +106,7 @@ def _print_runs(shell: Shell, listed: "list[RunStatus]") -> None:
         (
             one.name,
             one.state,
-            f"{len(one.history)}/{one.rounds}",
+            f"{len(one.history)}/{one.rounds or '?'}",
             one.version,
             _score(one.accuracy),
             _score(one.f1),
@@ -113,6 +115,9 @@ def _print_runs(shell: Shell, listed: "list[RunStatus]") -> None:
     ]
     columns = ("run", "state", "rounds", "version", "test accuracy", "test F1")
     print_table(columns, rows, right=columns[2:])
+    for one in listed:
+        if one.state == DAMAGED:
+            say(f"what is wrong with {one.name}: foedus status {one.name}{shell.home_option}", "dim")
 
 
 def _print_run(shell: Shell, found: "RunStatus") -> None:

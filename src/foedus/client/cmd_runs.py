@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from foedus.rounds.spec import RunSpec
 
 DEMO_HOME = Path("foedus-demo")
+_SHOWN_REASONS = 5
 
 RoundsOption = Annotated[
     int | None,
@@ -60,6 +61,7 @@ def demo(
     status = _new_run(shell, _load(DEMO, shell, rounds), Format.TABLE)
     _print_end(shell, status)
     _print_next(shell, status)
+    _conclude(shell, status, say)
 
 
 def run(
@@ -109,8 +111,7 @@ def _load(path: Path, shell: Shell, rounds: int | None) -> "RunSpec":
     from foedus.client.specs import for_this_machine
     from foedus.rounds.spec import load_spec
 
-    spec = for_this_machine(load_spec(path), shell.settings)
-    return spec if rounds is None else spec.model_copy(update={"rounds": rounds})
+    return for_this_machine(load_spec(path), shell.settings, rounds)
 
 
 def _fetched_before() -> Path | None:
@@ -161,9 +162,11 @@ def _finish(shell: Shell, status: "RunStatus", output: Format) -> None:
         from dataclasses import asdict
 
         print_json(asdict(status))
+        _conclude(shell, status, warn)
         return
     _print_end(shell, status)
     print_pairs(_commands(shell, status, "report", "verify"))
+    _conclude(shell, status, say)
 
 
 def _print_end(shell: Shell, status: "RunStatus") -> None:
@@ -186,9 +189,32 @@ def _print_next(shell: Shell, status: "RunStatus") -> None:
 
     report = write_report(shell.home, status.name)
     print_pairs([("report", report), *_commands(shell, status, "verify")])
+    if status.version == 0:
+        return
     say("")
     say("keep the model:", "dim")
     say(f"  foedus model pull {status.model} -o model.safetensors{shell.home_option}")
+
+
+def _conclude(shell: Shell, status: "RunStatus", out: Callable[[str], None]) -> None:
+    """Say plainly when no round, or not the last one, was accepted; exit with 1 when there is no model."""
+    last = status.history[-1] if status.history else None
+    if status.version > 0 and (last is None or last.outcome == "accepted"):
+        return
+    out("")
+    if status.version == 0:
+        out("No round was accepted: the model is still version 0, which nobody has trained.")
+    elif last is not None:
+        out(f"The last round was not accepted but {last.outcome}: the model is version {status.version}.")
+    if last is not None:
+        for client, reason in list(last.declined.items())[:_SHOWN_REASONS]:
+            out(f"  {client} declined in round {last.round}: {reason}")
+        if last.outcome == "rejected":
+            out(f"  round {last.round} was rejected, {last.votes['yes']} yes and {last.votes['no']} no")
+    out(f"Look at the reasons in the report: foedus report {status.name}{shell.home_option}")
+    out("A lower training.learning_rate often helps, or laxer policy.beta (gate) or policy.epsilon (ballot).")
+    if status.version == 0:
+        raise typer.Exit(1)
 
 
 def _commands(shell: Shell, status: "RunStatus", *names: str) -> list[tuple[str, str]]:

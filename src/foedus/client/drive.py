@@ -3,11 +3,13 @@
 import shutil
 from typing import Final
 
+from foedus.client.status import chain_events
 from foedus.core.errors import FoedusError, InvalidData, InvalidSpec, TaskFailed, UnsupportedModel
 from foedus.launch import JobFolder
 from foedus.rounds.home import Home
 from foedus.rounds.progress import Observer
 from foedus.rounds.runs import drive_run
+from foedus.rounds.view import find_run
 
 _INPUT_ERRORS: Final[dict[str, type[FoedusError]]] = {
     kind.__name__: kind for kind in (InvalidData, InvalidSpec, UnsupportedModel)
@@ -37,4 +39,4 @@ def drive(home: Home, name: str, observer: Observer) -> None:
 
 
 def _is_on_chain(home: Home, name: str) -> bool:
-    return (home.runs / name / "run.json").exists()
+    return find_run(chain_events(home), name) is not None

@@ -7,7 +7,7 @@ import tempfile
 import traceback
 from pathlib import Path
 
-from foedus.client.output import console
+from foedus.client.output import console, one_line, printable
 
 LOG_FILE = "foedus.log"
 _LOG = logging.getLogger("foedus")
@@ -35,13 +35,14 @@ def direct_log(home: Path, level: str) -> None:
 def report_defect(error: Exception, debug: bool) -> None:
     """Say that something is wrong with Foedus itself, and where the traceback is."""
     err = console(sys.stderr)
-    err.print(f"unexpected error: {type(error).__name__}: {error}", style="bold red", markup=False)
+    line = one_line(f"unexpected error: {type(error).__name__}: {error}")
+    err.print(line, style="bold red", markup=False)
     if debug:
-        err.print("".join(traceback.format_exception(error)), markup=False, soft_wrap=True)
+        err.print(printable("".join(traceback.format_exception(error))), markup=False, soft_wrap=True)
         return
     path = _keep_traceback(error)
     hint = f"This is a fault of Foedus. The traceback is in {path}; `foedus --debug …` prints it."
-    err.print(hint, style="dim", markup=False, soft_wrap=True)
+    err.print(printable(hint), style="dim", markup=False, soft_wrap=True)
 
 
 def _keep_traceback(error: Exception) -> Path:

@@ -34,14 +34,14 @@ def console(file: IO[str] | None = None) -> "Console":
 
 
 def print_json(value: object) -> None:
-    """Print a value as indented JSON with sorted keys."""
-    json.dump(value, sys.stdout, indent=2, sort_keys=True, ensure_ascii=False, default=str)
+    """Print a value as indented JSON with sorted keys, in ASCII: no terminal obeys what others wrote."""
+    json.dump(value, sys.stdout, indent=2, sort_keys=True, ensure_ascii=True, default=str)
     sys.stdout.write("\n")
 
 
 def say(text: str, style: str = "") -> None:
     """Print one line as it is: no markup, no wrapping, so that commands and paths in it can be copied."""
-    console().print(printable(text), style=style or None, markup=False, soft_wrap=True)
+    console().print(one_line(text), style=style or None, markup=False, soft_wrap=True)
 
 
 def print_table(
@@ -64,7 +64,7 @@ def print_table(
     for column in columns:
         table.add_column(column, justify="right" if column in right else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(Text(printable(str(cell))) for cell in row))
+        table.add_row(*(Text(one_line(str(cell))) for cell in row))
     console().print(table)
 
 
@@ -75,7 +75,7 @@ def print_pairs(pairs: Iterable[tuple[str, object]], indent: str = "") -> None:
     out = console()
     for name, value in listed:
         out.print(f"{indent}{name:<{width}}  ", style="dim", end="", markup=False)
-        out.print(printable(value), markup=False, soft_wrap=True)
+        out.print(one_line(value), markup=False, soft_wrap=True)
 
 
 def print_error(error: FoedusError) -> None:
@@ -89,12 +89,17 @@ def print_error(error: FoedusError) -> None:
 
 def warn(text: str) -> None:
     """Print one line to standard error."""
-    console(sys.stderr).print(printable(text), markup=False, soft_wrap=True)
+    console(sys.stderr).print(one_line(text), markup=False, soft_wrap=True)
 
 
 def printable(text: str) -> str:
     """Replace what a terminal would obey: control characters in text that others wrote."""
     return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def one_line(text: str) -> str:
+    """Replace control characters, and line ends by spaces: no text of others passes for a line of ours."""
+    return printable(" ".join(text.splitlines()))
 
 
 def short(text: str) -> str:

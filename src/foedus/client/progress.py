@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING
 
-from foedus.client.output import console, printable, seconds_text
+from foedus.client.output import console, one_line, printable, seconds_text
 from foedus.client.status import RunStatus
 from foedus.client.watch import ClientNow, Watch
 from foedus.rounds.progress import Observer, Progress
@@ -98,7 +98,7 @@ class _Display:
         is_busy = {name: now.doing in _COLOURS for name, now in clients}
         chosen = sorted(clients, key=lambda item: (not is_busy[item[0]], item[0]))[:_MOST_CLIENTS]
         for name, now in sorted(chosen):
-            table.add_row(f"  {name}", _client_bar(now), _text(_activity(now)))
+            table.add_row(_plain(f"  {name}"), _client_bar(now), _text(_activity(now)))
         if len(clients) > len(chosen):
             table.add_row(_text(f"  [dim]and {len(clients) - len(chosen)} more"))
 
@@ -133,6 +133,13 @@ def _text(markup: str) -> "RenderableType":
     from rich.text import Text
 
     return Text.from_markup(markup)
+
+
+def _plain(text: str) -> "RenderableType":
+    """Show a text that may be of others: no markup, no control characters."""
+    from rich.text import Text
+
+    return Text(one_line(text))
 
 
 def _coloured(line: str) -> "RenderableType":

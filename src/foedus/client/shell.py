@@ -1,6 +1,7 @@
 """What all commands share: options, settings, and what becomes of errors."""
 
 import os
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, cast
@@ -49,12 +50,13 @@ class Shell(NamedTuple):
 
     @property
     def home_option(self) -> str:
-        """What to append to a command so that it finds this home folder."""
+        """What to append to a command so that it finds this home folder, quoted as the shell needs it."""
         if self.settings.origin["home"] != "command line":
             return ""
         text = str(self.home.root)
         below = os.path.relpath(text)
-        return f" --home {below if len(below) < len(text) and not below.startswith('..') else text}"
+        shortest = below if len(below) < len(text) and not below.startswith("..") else text
+        return f" --home {shlex.quote(shortest)}"
 
 
 def open_shell(home: Path | None, data: Path | None = None) -> Shell:

@@ -15,11 +15,16 @@ DEMO = Path(__file__).with_name("demo.toml")
 """The spec of `foedus demo`."""
 
 
-def for_this_machine(spec: "RunSpec", settings: Settings) -> "RunSpec":
-    """Return the spec with what the settings say about data and workers; relative folders become absolute."""
+def for_this_machine(spec: "RunSpec", settings: Settings, rounds: int | None = None) -> "RunSpec":
+    """Return the spec with what the settings say about data and workers; relative folders become absolute.
+
+    `rounds` replaces those of the spec. The result is checked as any spec is: raises `InvalidSpec`.
+    """
     from foedus.rounds.spec import parse_spec
 
     values: dict[str, Any] = spec.model_dump(mode="json")
+    if rounds is not None:
+        values["rounds"] = rounds
     data, jobs = values["data"], values["jobs"]
     if settings.data is not None:
         data |= {"source": "folder", "folder": str(settings.data)}

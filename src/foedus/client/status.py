@@ -5,14 +5,17 @@ import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from foedus.core.errors import FoedusError
 from foedus.core.records import SCORE_SCALE, Choice, Event, Phase, RoundView
-from foedus.rounds.home import Home, read_json
+from foedus.rounds.home import Home
 
 if TYPE_CHECKING:
     from foedus.rounds.view import Outcome, RunView
+
+DAMAGED: Final = "damaged"
+"""The state of a run whose spec cannot be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +37,7 @@ class RoundStatus:
 
 @dataclass(frozen=True, slots=True)
 class RunStatus:
-    """One run. `state` is `new`, `running`, `interrupted`, `completed` or why else it ended."""
+    """One run. `state` is `new`, `running`, `interrupted`, `damaged`, `completed` or why else it ended."""
 
     name: str
     state: str
@@ -57,15 +60,28 @@ class RunStatus:
 
 def run_status(home: Home, name: str) -> RunStatus:
     """Return where a run stands. Raises `InvalidSpec` for an unknown run, `ChainDamaged`."""
-    home.run_folder(name)
-    return _status(home, name, chain_events(home))
+    rounds = _planned_rounds(home, name)
+    is_held = process_at_work(home) is not None
+    return _status(home, name, rounds, chain_events(home), is_held)
 
 
 def all_statuses(home: Home) -> list[RunStatus]:
-    """Return where every run of a home folder stands, oldest first. Raises `ChainDamaged`."""
+    """Return where every run of a home folder stands, oldest first. Raises `ChainDamaged`.
+
+    A run whose spec cannot be read is `damaged`; `run_status` of it says why.
+    """
     names = home.run_names()
+    is_held = process_at_work(home) is not None
     events = chain_events(home) if names else []
-    return [_status(home, name, events) for name in names]
+    listed = []
+    for name in names:
+        try:
+            rounds = _planned_rounds(home, name)
+        except FoedusError:
+            listed.append(RunStatus(name, DAMAGED, rounds=0))
+        else:
+            listed.append(_status(home, name, rounds, events, is_held))
+    return listed
 
 
 def chain_events(home: Home) -> list[Event]:
@@ -82,39 +98,42 @@ def chain_events(home: Home) -> list[Event]:
 
 
 def process_at_work(home: Home) -> int | None:
-    """Return the process that works in the home folder, or None. Only looks; disturbs nobody."""
+    """Return the process that works in the home folder, 0 if it left no number; None if there is none.
+
+    The lock decides: the number may be that of a process in another container, or of none any more.
+    """
     try:
         handle = os.open(home.root / "lock", os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return None
     try:
-        process = int(os.pread(handle, 32, 0))
-        os.kill(process, 0)  # the last holder is gone: no need to touch the lock
-        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return process
-    except (ProcessLookupError, ValueError):
-        return None
-    except PermissionError:
-        return process
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)  # given back at once
+    except OSError:
+        holder = os.pread(handle, 32, 0).strip()
+        return int(holder) if holder.isdigit() else 0
     finally:
         os.close(handle)
     return None
 
 
-def _status(home: Home, name: str, events: Sequence[Event]) -> RunStatus:
+def _planned_rounds(home: Home, name: str) -> int:
+    """Return how many rounds a run shall have. Raises `FoedusError` when its spec is damaged."""
     from foedus.rounds.runs import load_run_spec
-    from foedus.rounds.view import view_run
 
-    rounds = load_run_spec(home, name).rounds
-    is_held = process_at_work(home) is not None
-    number = number_on_chain(home, name)
-    if number is None:
-        return RunStatus(name, "running" if is_held else "new", rounds)
     try:
-        view = view_run(events, number)
-    except LookupError as error:
-        raise FoedusError(f"the chain does not know run {name}", "Was the chain's file replaced?") from error
+        return load_run_spec(home, name).rounds
+    except RecursionError as error:
+        raise FoedusError(f"the spec of run {name} is damaged") from error
+
+
+def _status(home: Home, name: str, rounds: int, events: Sequence[Event], is_held: bool) -> RunStatus:
+    from foedus.rounds.view import find_run, view_run
+
+    numbers = find_run(events, name)
+    if numbers is None:
+        return RunStatus(name, "running" if is_held else "new", rounds)
+    number = numbers[1]
+    view = view_run(events, number)
     history = [_ended_round(home, name, view, ended, outcome) for ended, outcome in view.history]
     accepted = [r for r in history if r.outcome == "accepted"]
     times = [event.block_time for event in events if event.args.get("run") == number]
@@ -132,17 +151,6 @@ def _status(home: Home, name: str, events: Sequence[Event]) -> RunStatus:
         history=history,
         under_way=None if view.ended or view.round is None else _round(view.round, view.version, {}),
     )
-
-
-def number_on_chain(home: Home, name: str) -> int | None:
-    """Return the number that the chain knows a run by; None before it has one."""
-    path = home.run_folder(name) / "run.json"
-    if not path.exists():
-        return None
-    values = read_json(path)
-    if isinstance(values, dict) and isinstance(values.get("run"), int):
-        return int(str(values["run"]))
-    raise FoedusError(f"{path} is damaged", "Delete it and resume the run: the chain tells which run it was.")
 
 
 def _ended_round(home: Home, name: str, run: "RunView", view: RoundView, outcome: "Outcome") -> RoundStatus:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from foedus.client.output import seconds_text
+from foedus.client.output import one_line, seconds_text
 from foedus.client.status import RunStatus
 from foedus.core.records import SCORE_SCALE, Choice
 from foedus.rounds.progress import Progress
@@ -107,9 +107,8 @@ def _task_failed(watch: Watch, progress: Progress) -> str:
     client = watch.client(progress.client)
     client.doing, client.share = "failed", None
     cause = progress.values.get("cause") or "no cause given"
-    return (
-        f"round {progress.round}: the {progress.values.get('kind')} task of {progress.client} failed: {cause}"
-    )
+    kind = progress.values.get("kind")
+    return one_line(f"round {progress.round}: the {kind} task of {progress.client} failed: {cause}")
 
 
 def _registered(watch: Watch, progress: Progress) -> str:
@@ -139,7 +138,9 @@ def _voted(watch: Watch, progress: Progress) -> str:
 
 def _refused(watch: Watch, progress: Progress) -> str:
     reason = progress.values.get("reason")
-    return f"round {progress.round}: the contract refused a transaction of {progress.client}: {reason}"
+    return one_line(
+        f"round {progress.round}: the contract refused a transaction of {progress.client}: {reason}"
+    )
 
 
 def _round_ended(watch: Watch, progress: Progress) -> str:
@@ -160,8 +161,10 @@ def _round_ended(watch: Watch, progress: Progress) -> str:
     if now.test_accuracy is not None:
         parts.append(f"test accuracy {now.test_accuracy:.3f}")
     parts.append(seconds_text(time.monotonic() - now.started))
-    refusals = "".join(f"\n    {name}: {reason}" for name, reason in sorted(now.declined.items()))
-    return "  ".join(parts) + refusals
+    refusals = "".join(
+        f"\n    {one_line(f'{name}: {reason}')}" for name, reason in sorted(now.declined.items())
+    )
+    return one_line("  ".join(parts)) + refusals
 
 
 def _alarm(watch: Watch, progress: Progress) -> str:
