@@ -15,7 +15,9 @@ from foedus.core.errors import InvalidSpec
 from foedus.core.records import Value
 
 REVERT = keccak(b"Error(string)")[:4]
-WORD = 32
+WORD, ADDRESS = 32, 20
+UNREADABLE = (DecodingError, OverflowError)
+"""What decoding raises on bytes that are not of these types."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,15 @@ class EventType:
     arguments: tuple[str, ...]
     types: tuple[str, ...]
     indexed: tuple[bool, ...]
+
+
+def _decode(kinds: Sequence[str], data: bytes, strict: bool = True) -> tuple[Any, ...]:
+    """Decode ABI values. A string may hold any bytes: what is not UTF-8 in it appears as `\\xff`."""
+    raw = decode(["bytes" if kind == "string" else kind for kind in kinds], data, strict)
+    return tuple(
+        value.decode(errors="backslashreplace") if kind == "string" else value
+        for kind, value in zip(kinds, raw, strict=True)
+    )
 
 
 def _types(entries: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
@@ -105,18 +116,21 @@ class ContractAbi:
             raise InvalidSpec(f"arguments of {name} do not fit the contract: {error}") from error
 
     def decode_call(self, data: bytes) -> tuple[str, dict[str, Value]]:
-        """Return the function's name and arguments; the name is empty when it is not one of ours."""
+        """Return the function's name and arguments; the name is empty when this is no call of one of ours."""
         function = self._by_selector.get(data[:4])
         if function is None:
             return "", {}
-        values = decode(function.inputs, data[4:])
+        try:
+            values = _decode(function.inputs, data[4:], strict=False)  # as the contract reads it
+        except UNREADABLE:
+            return "", {}
         names = zip(function.arguments, function.inputs, values, strict=True)
         return function.name, {name: _value(kind, value) for name, kind, value in names}
 
     def decode_output(self, name: str, data: bytes) -> Value | tuple[Value, ...]:
         """Decode what a view returned: one value, or a tuple of several."""
         kinds = self.functions[name].outputs
-        values = tuple(_value(kind, value) for kind, value in zip(kinds, decode(kinds, data), strict=True))
+        values = tuple(_value(kind, value) for kind, value in zip(kinds, _decode(kinds, data), strict=True))
         return values[0] if len(values) == 1 else values
 
     def decode_event(self, topics: Sequence[bytes], data: bytes) -> tuple[str, dict[str, Value]]:
@@ -124,7 +138,7 @@ class ContractAbi:
         event = self.events[topics[0]]
         plain = [kind for kind, indexed in zip(event.types, event.indexed, strict=True) if not indexed]
         from_topics = iter(topics[1:])
-        from_data = iter(decode(plain, data))
+        from_data = iter(_decode(plain, data))
         args: dict[str, Value] = {}
         for name, kind, indexed in zip(event.arguments, event.types, event.indexed, strict=True):
             args[name] = _topic(kind, next(from_topics)) if indexed else _value(kind, next(from_data))
@@ -135,7 +149,7 @@ def revert_reason(output: bytes) -> str:
     """Return the text of a revert, or a general word when the contract gave none."""
     if output[:4] == REVERT:
         try:
-            return str(decode(["string"], output[4:])[0])
-        except DecodingError:
+            return str(_decode(["string"], output[4:])[0])
+        except UNREADABLE:
             pass
     return "the contract gave no reason"

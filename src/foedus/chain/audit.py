@@ -1,7 +1,8 @@
 """Replay a chain from its first block and compare every row of its file with what the rules give.
 
 Trusts nothing in the file: transactions are executed again with their signatures checked, headers, state and
-receipts are made anew, and each row of each table must be exactly what was made. What a file cannot show is
+receipts are made anew, and each row of each table must be exactly what was made. The first transaction must
+deploy the contract that this version of Foedus carries; only its logs are events. What a file cannot show is
 that blocks at its very end are missing: whoever wants to know compares `AuditReport.head` with what a member
 remembers.
 """
@@ -14,9 +15,10 @@ from pathlib import Path
 
 from eth.abc import BlockHeaderAPI
 
-from foedus.chain.rows import Row, Rows, block_rows, genesis_rows
+from foedus.chain.abi import ContractAbi
+from foedus.chain.rows import Row, Rows, block_rows, contract_of, genesis_rows
 from foedus.chain.sqlite import APPLICATION_ID, TABLES, connect_readonly
-from foedus.chain.vm import BlockBuilder, decode_transaction, genesis_header
+from foedus.chain.vm import CREATE, BlockBuilder, SealedBlock, decode_transaction, genesis_header
 from foedus.core.errors import ChainDamaged
 
 ORDER = {"blocks": "number", "transactions": "block, position", "events": "block, position"}
@@ -70,6 +72,8 @@ class _Audit:
         self._db = db
         self._progress = progress
         self._nodes = _ReplayedNodes()
+        self._bytecode = ContractAbi.shipped().bytecode
+        self._contract = b""
         self._seen = dict.fromkeys(ORDER, 0)
 
     def run(self) -> AuditReport:
@@ -120,11 +124,23 @@ class _Audit:
         try:
             builder = BlockBuilder(self._nodes, parent, time)
             block = builder.seal([decode_transaction(raw) for raw in raws])
-            rows = block_rows(block)
         except Exception as error:  # whatever changed bytes do to decoders and to the EVM
             raise ChainDamaged(f"block {number}", f"it does not replay: {error}") from error
-        self._compare(number, rows)
+        if number == 1:
+            self._find_contract(block)
+        self._compare(number, block_rows(block, self._contract))
         return block.header
+
+    def _find_contract(self, block: SealedBlock) -> None:
+        deployment = block.transactions[0]
+        is_ours = deployment.to == CREATE and deployment.data == self._bytecode
+        if not is_ours or block.computations[0].is_error:
+            raise ChainDamaged(
+                "block 1",
+                "its first transaction does not deploy this version of the Foedus contract",
+                "If another version of Foedus made the chain, audit it with that.",
+            )
+        self._contract = contract_of(deployment)
 
     def _time_of(self, number: int) -> int:
         rows = self._stored("blocks", number)

@@ -10,7 +10,6 @@ from pathlib import Path
 from threading import RLock
 
 import rlp
-from eth._utils.address import generate_contract_address
 from eth.abc import BlockHeaderAPI, SignedTransactionAPI
 from eth.rlp.headers import BlockHeader
 from eth_typing import Address
@@ -19,15 +18,21 @@ from rlp.exceptions import RLPException
 from foedus.chain.abi import ContractAbi, revert_reason
 from foedus.chain.files import OwnerLock, check_filesystem, sync_folder
 from foedus.chain.keys import KeyRing
-from foedus.chain.reader import RAW_DATA, ChainReader, Transaction, text_of
-from foedus.chain.rows import Rows, block_rows, genesis_rows
+from foedus.chain.reader import ChainReader, Transaction, text_of
+from foedus.chain.rows import Rows, block_rows, contract_of, genesis_rows
 from foedus.chain.sqlite import NodeTable, connect
-from foedus.chain.vm import CALLS_PER_BLOCK, BlockBuilder, SealedBlock, genesis_header, sign_call
+from foedus.chain.vm import (
+    CALLS_PER_BLOCK,
+    CREATE,
+    BlockBuilder,
+    SealedBlock,
+    decode_transaction,
+    genesis_header,
+    sign_call,
+)
 from foedus.core.errors import ChainDamaged, InvalidSpec, Reverted
 from foedus.core.ids import TxHash
 from foedus.core.records import Block, Call, Event, Receipt, Value
-
-CREATE = b""
 
 
 class EmbeddedLedger:
@@ -144,7 +149,7 @@ class EmbeddedLedger:
         except BaseException:
             self._nodes.discard()
             raise
-        return block, block_rows(block)
+        return block, block_rows(block, self._contract)
 
     def _receipts(self, rows: Rows) -> list[Receipt]:
         table = dict(rows)
@@ -166,18 +171,23 @@ class EmbeddedLedger:
     def _create(self, path: Path, admin: str) -> BlockHeaderAPI:
         self._head = genesis_header(int(self._clock()))
         deployment = sign_call(self._keys.private_key(admin), 0, CREATE, self._abi.bytecode)
+        self._contract = contract_of(deployment)
         block, rows = self._seal(self._next_block(), [deployment])
         self._nodes.commit(genesis_rows(self._head) + rows)
         sync_folder(path.parent)
         return block.header
 
     def _find_contract(self) -> bytes:
-        row = self._db.execute(
-            "SELECT sender, raw FROM transactions WHERE block = 1 AND position = 0"
-        ).fetchone()
-        if row is None or rlp.decode(row[1])[RAW_DATA] != self._abi.bytecode:
+        query = "SELECT raw FROM transactions WHERE block = 1 AND position = 0"
+        row = self._db.execute(query).fetchone()
+        try:
+            deployment = decode_transaction(row[0])
+            contract = contract_of(deployment)
+        except Exception as error:  # whatever a missing row or changed bytes do to decoders
+            raise ChainDamaged("block 1", f"its first transaction cannot be read: {error}") from error
+        if (deployment.to, deployment.data) != (CREATE, self._abi.bytecode):
             raise InvalidSpec(
                 "this chain carries another version of the Foedus contract",
                 "Open it with the version of Foedus that made it, or start with a new home folder.",
             )
-        return generate_contract_address(Address(row[0]), 0)
+        return contract

@@ -10,9 +10,11 @@ from typing import Any
 
 import rlp
 from eth_utils.address import to_checksum_address
+from eth_utils.crypto import keccak
 
-from foedus.chain.abi import WORD, ContractAbi
+from foedus.chain.abi import ADDRESS, WORD, ContractAbi
 from foedus.chain.sqlite import connect_readonly
+from foedus.core.errors import ChainDamaged
 from foedus.core.ids import TxHash
 from foedus.core.records import Block, Event, Receipt, Value
 
@@ -20,8 +22,8 @@ EVENTS = (
     "SELECT e.block, e.position, e.topics, e.data, b.time, t.hash FROM events e"
     " JOIN blocks b ON b.number = e.block JOIN transactions t ON t.block = e.block AND t.position = e.tx"
 )
-RAW_DATA = 5
-"""Place of the call data in a transaction's RLP list."""
+RAW_NONCE, RAW_TO, RAW_DATA = 0, 3, 5
+"""Places in a transaction's RLP list."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +31,7 @@ class Transaction:
     """One transaction as an explorer shows it."""
 
     sender: str
-    function: str  # empty for the contract's deployment
+    function: str  # empty for the contract's deployment and for what is no call of the contract
     args: Mapping[str, Value]
     receipt: Receipt
 
@@ -65,8 +67,16 @@ class ChainReader:
 
     @classmethod
     def open(cls, path: Path) -> "ChainReader":
-        """Open the file for reading only. Raises `ChainDamaged` when it is not a chain's file."""
-        return cls(connect_readonly(path), ContractAbi.shipped())
+        """Open the file for reading only. Raises `ChainDamaged` when it is no chain's file or holds none."""
+        db = connect_readonly(path)
+        try:
+            is_chain = db.execute("SELECT 1 FROM blocks WHERE number = 0").fetchone() is not None
+        except sqlite3.DatabaseError:
+            is_chain = False
+        if not is_chain:
+            db.close()
+            raise ChainDamaged("database", "holds no chain yet")
+        return cls(db, ContractAbi.shipped())
 
     def close(self) -> None:
         """Close the file."""
@@ -120,5 +130,14 @@ class ChainReader:
         )
         events = tuple(self.decode(*row) for row in found)
         receipt = Receipt(TxHash(tx), block, time, gas_used, error, events)
-        function, args = self._abi.decode_call(rlp.decode(raw)[RAW_DATA])
+        fields = rlp.decode(raw)
+        is_call = fields[RAW_TO] == self._contract()
+        function, args = self._abi.decode_call(fields[RAW_DATA] if is_call else b"")
         return Transaction(to_checksum_address(sender), function, args, receipt)
+
+    def _contract(self) -> bytes:
+        """Return the contract's address: it is what the chain's first transaction creates."""
+        ((sender, raw),) = self._query(
+            "SELECT sender, raw FROM transactions WHERE block = 1 AND position = 0"
+        )
+        return keccak(rlp.encode([sender, rlp.decode(raw)[RAW_NONCE]]))[-ADDRESS:]

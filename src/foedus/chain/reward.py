@@ -46,7 +46,8 @@ def reward_wad(
     """Return the reward in WAD, 0 ≤ r < WAD, bit-equal to the contract.
 
     `own` (m) registrations of the client in the window, `total` (T) of all, `active` (N) clients with one;
-    `blocks` and `seconds` since the client's first of them; `validators` (n); median propagation in µs.
+    `blocks` of the run and `seconds` since the client's first of them; `validators` (n);
+    median propagation in µs.
     """
     if own == 0 or total == 0 or blocks == 0:
         return 0
@@ -88,13 +89,24 @@ def optimal_rate(dt: float, n: int, alpha: float, age_blocks: float = 10.0) -> f
 
 @dataclass
 class _RunBook:
-    """Registrations of a run in the window: client → round → block and time of the first in that round."""
+    """Registrations of a run in the window: client → round → beat and time of the first in that round.
+
+    A run's beats count the blocks that hold an event of it: what happens elsewhere on the chain ages nobody.
+    """
 
     project: int
     steps: int
     round: int = 0
     clients: dict[str, dict[int, tuple[int, int]]] = field(default_factory=dict)
     total: int = 0
+    beats: int = 0
+    last_block: int = -1
+
+    def beat(self, block: int) -> None:
+        """Count the block, once; of every event of the run, before anything else."""
+        if block != self.last_block:
+            self.last_block = block
+            self.beats += 1
 
     def attend(self, event: Event) -> dict[int, tuple[int, int]]:
         """Count the registration, once per client and round, and return what the client has in the window."""
@@ -103,7 +115,7 @@ class _RunBook:
             self._move_to(now)
         mine = self.clients.setdefault(str(event.args["client"]), {})
         if now not in mine:
-            mine[now] = (event.block, event.block_time)
+            mine[now] = (self.beats, event.block_time)
             self.total += 1
         return mine
 
@@ -131,7 +143,9 @@ class RewardBook:
         args = event.args
         if event.name == "RunStarted":
             self._runs[int(args["run"])] = _RunBook(int(args["project"]), int(args["steps"]))
-        elif event.name == "ValidatorsSet":
+        if "run" in args:
+            self._runs[int(args["run"])].beat(event.block)
+        if event.name == "ValidatorsSet":
             self._validators = int(args["validators"])
         elif event.name == "PropagationReported":
             self._medians[int(args["project"])] = int(args["median"])
@@ -144,12 +158,12 @@ class RewardBook:
         if int(event.args["step"]) < book.steps:
             return 0
         mine = book.attend(event)
-        block, time = mine[min(mine)]
+        beat, time = mine[min(mine)]
         return reward_wad(
             own=len(mine),
             total=book.total,
             active=len(book.clients),
-            blocks=event.block - block,
+            blocks=book.beats - beat,
             seconds=event.block_time - time,
             validators=self._validators,
             propagation_us=self._medians.get(book.project, 0),

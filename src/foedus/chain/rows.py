@@ -3,7 +3,8 @@
 from typing import Any, TypeAlias
 
 import rlp
-from eth.abc import BlockHeaderAPI, ComputationAPI
+from eth._utils.address import generate_contract_address
+from eth.abc import BlockHeaderAPI, ComputationAPI, SignedTransactionAPI
 from eth.exceptions import OutOfGas, Revert
 
 from foedus.chain.abi import revert_reason
@@ -32,8 +33,16 @@ def genesis_rows(header: BlockHeaderAPI) -> Rows:
     return [("blocks", [_block_row(header)])]
 
 
-def block_rows(block: SealedBlock) -> Rows:
-    """Return the block's rows by table, in the order of their keys."""
+def contract_of(deployment: SignedTransactionAPI) -> bytes:
+    """Return the address of what the transaction creates."""
+    return generate_contract_address(deployment.sender, deployment.nonce)
+
+
+def block_rows(block: SealedBlock, contract: bytes) -> Rows:
+    """Return the block's rows by table, in the order of their keys.
+
+    Only logs of `contract` are events: anybody may deploy code that logs whatever it likes.
+    """
     number = block.header.block_number
     transactions: list[Row] = []
     events: list[Row] = []
@@ -55,6 +64,8 @@ def block_rows(block: SealedBlock) -> Rows:
             )
         )
         for log in receipt.logs:
+            if log.address != contract:
+                continue
             topics = b"".join(topic.to_bytes(32, "big") for topic in log.topics)
             events.append((number, len(events), position, topics, log.data))
     return [

@@ -27,6 +27,8 @@ from eth_typing import Address, BlockNumber, Hash32
 sys.setrecursionlimit(min(sys.getrecursionlimit(), 10_000))
 
 CHAIN_ID = 70_338
+CREATE = b""
+"""The receiver of a transaction that deploys its data."""
 GAS_PER_CALL = 16_000_000  # below the 2**24 that newer networks allow per transaction
 CALLS_PER_BLOCK = 256
 BLOCK_GAS = GAS_PER_CALL * CALLS_PER_BLOCK

@@ -127,7 +127,7 @@ def read_json(path: Path) -> Json:
     """Read a JSON file of ours. Raises `FoedusError` naming the file when it is damaged or missing."""
     try:
         value: Json = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise FoedusError(
             f"cannot read {path}: {error}", "The file is written by Foedus; restore it."
         ) from error

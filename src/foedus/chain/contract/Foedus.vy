@@ -159,7 +159,8 @@ def start_run(
     @return The run's number, from 1.
     """
     projects._only_lead(project)
-    assert len(version0) > 0, "Foedus: the CID is missing"
+    course._check_cid(terms)
+    course._check_cid(version0)
     rules: decisions.Rules = decisions.Rules(
         rounds=rounds,
         steps=steps,
@@ -173,6 +174,7 @@ def start_run(
     decisions._check_rules(rules, projects.projects[project].clients)
     course.run_count += 1
     run: uint256 = course.run_count
+    attendance._beat(run)
     course.rules[run] = rules
     course.runs[run].project = project
     course.runs[run].current = version0
@@ -221,6 +223,7 @@ def register(
     assert num_examples > 0 and num_examples <= MAX_EXAMPLES, "Foedus: num_examples must be 1 to 2**48"
     decisions._check_scores(score_ppb, base_score_ppb)
     course._use_cid(run, cid)
+    attendance._beat(run)
     reward: uint256 = 0
     if step == course.rules[run].steps:
         assert decisions._passes(
@@ -263,6 +266,7 @@ def decline(run: uint256, round: uint256, step: uint256, reason: String[64]):
     self._check_answer(run, round, step)
     place: uint256 = (round << 64) | step
     assert course.answers[run][msg.sender].place != place, "Foedus: the client has answered already"
+    attendance._beat(run)
     course.answers[run][msg.sender] = course.Answer(place=place, is_registered=False, reward=0)
     course.runs[run].declines += 1
     log Declined(run=run, round=round, step=step, client=msg.sender, reason=reason)
@@ -277,6 +281,7 @@ def close(run: uint256, round: uint256, step: uint256):
     """
     course._check_round(run, round)
     assert step == course.runs[run].step, "Foedus: this is not the present step"
+    attendance._beat(run)
     if course.runs[run].phase == course.AGGREGATING:
         course._give_up(run)
         return
@@ -290,13 +295,15 @@ def propose(run: uint256, round: uint256, step: uint256, cid: String[64]):
     """
     @notice Propose the aggregate of a closed step. In the last step this opens the ballot; before, it opens the
             next step at once, with the candidate as its base.
-    @param cid CID of the candidate's manifest; new to the project.
+    @param cid CID of the candidate's manifest. It need not be new: rounds in which nothing can be merged give
+               equal candidates, and nobody can take one by registering it.
     """
     course._check_round(run, round)
     assert step == course.runs[run].step, "Foedus: this is not the present step"
     assert course.runs[run].phase == course.AGGREGATING, "Foedus: nothing is to be aggregated now"
     assert msg.sender == course._turn(run), "Foedus: it is another client's turn"
-    course._use_cid(run, cid)
+    attendance._beat(run)
+    course._check_cid(cid)
     course.runs[run].candidate = cid
     if step < course.rules[run].steps:
         log Proposed(run=run, round=round, step=step, proposer=msg.sender, cid=cid, electorate=0, deadline=0)
@@ -326,6 +333,7 @@ def vote(run: uint256, round: uint256, choice: uint256, score_ppb: uint256, base
     course._check_round(run, round)
     assert course.runs[run].phase == course.VOTING, "Foedus: there is no ballot now"
     assert block.timestamp <= course.runs[run].deadline, "Foedus: the deadline has passed"
+    attendance._beat(run)
     project: uint256 = course.runs[run].project
     assert projects._is_client(project, msg.sender), "Foedus: only clients of this project may do this"
     assert (
@@ -365,6 +373,7 @@ def finalize(run: uint256, round: uint256):
     course._check_round(run, round)
     assert course.runs[run].phase == course.VOTING, "Foedus: there is no ballot now"
     assert block.timestamp > course.runs[run].deadline, "Foedus: the deadline has not passed"
+    attendance._beat(run)
     course._count_votes(run)
 
 
@@ -376,6 +385,7 @@ def cancel_run(run: uint256, reason: String[64]):
     assert run > 0 and run <= course.run_count, "Foedus: no such run"
     projects._only_lead(course.runs[run].project)
     assert not course.runs[run].is_ended, "Foedus: the run has ended"
+    attendance._beat(run)
     course._end_run(run, reason)
 
 
@@ -420,6 +430,6 @@ def beta_of(run: uint256) -> int256:
 @view
 def is_seen(project: uint256, cid: String[64]) -> bool:
     """
-    @notice Whether the CID was registered or proposed in the project.
+    @notice Whether the CID was registered in the project.
     """
     return course.seen[project][keccak256(cid)]

@@ -106,6 +106,7 @@ EMPTY: constant(uint256) = 6
 
 STALL: constant(uint256) = 3  # rounds without registration that ease the gate; rejections that raise the alarm
 MAX_CLIENTS: constant(uint256) = 1024
+CID_LENGTH: constant(uint256) = 59
 
 
 run_count: public(uint256)
@@ -114,7 +115,7 @@ rules: HashMap[uint256, decisions.Rules]
 ballots: HashMap[uint256, Ballot]
 answers: HashMap[uint256, HashMap[address, Answer]]
 registrants: HashMap[uint256, HashMap[uint256, address]]
-seen: HashMap[uint256, HashMap[bytes32, bool]]  # per project: CIDs registered or proposed
+seen: HashMap[uint256, HashMap[bytes32, bool]]  # per project: CIDs registered
 
 
 @internal
@@ -140,11 +141,20 @@ def _base(run: uint256) -> String[64]:
 
 
 @internal
+@pure
+def _check_cid(cid: String[64]):
+    """
+    @notice Refuse what cannot be a CID as Foedus writes them: CIDv1 in base32 over a SHA-256.
+    """
+    assert len(cid) == CID_LENGTH and slice(cid, 0, 3) == "baf", "Foedus: that is no CID"
+
+
+@internal
 def _use_cid(run: uint256, cid: String[64]):
     """
     @notice Refuse a CID the project has seen, and remember it.
     """
-    assert len(cid) > 0, "Foedus: the CID is missing"
+    self._check_cid(cid)
     project: uint256 = self.runs[run].project
     hashed: bytes32 = keccak256(cid)
     assert not self.seen[project][hashed], "Foedus: the project has seen this CID already"

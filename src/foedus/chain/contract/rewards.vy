@@ -7,7 +7,7 @@
 
 
 WAD: constant(uint256) = 10**18
-AGE_BLOCKS: constant(uint256) = 10  # K: participation of this many blocks counts 1 - 1/e
+AGE_BLOCKS: constant(uint256) = 10  # K: participation of this many blocks of the run counts 1 - 1/e
 SLOWEST_US: constant(uint256) = 100_000_000  # propagation is clamped: alpha between 0.01 and 1000 per second
 FASTEST_US: constant(uint256) = 1_000
 MICROSECONDS: constant(uint256) = 1_000_000
@@ -60,7 +60,7 @@ def _reward(
     @param own Rounds of the window in which the client registered (m).
     @param total Registrations of the window, at most one per client and round (T).
     @param active Clients with at least one of them (N).
-    @param blocks Blocks since the client's first of them.
+    @param blocks Blocks of the run since the client's first of them.
     @param seconds_ Seconds since then; less than one counts as one.
     @param validators Validating nodes (n).
     @param propagation_us Median of the reported propagation times; clamped.
