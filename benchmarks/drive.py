@@ -14,6 +14,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from foedus import chain
 from foedus.chain import EmbeddedLedger
 from foedus.core.ids import Cid, NativeId
 from foedus.core.protocols import Buffer
@@ -67,7 +68,11 @@ class _Launcher(LocalLauncher):
             return super().states(ids, wait_s)
 
 
-_MEASURED = {"EmbeddedLedger": _Ledger, "DirectoryStore": _Store, "LocalLauncher": _Launcher}
+_MEASURED = (
+    (chain, "EmbeddedLedger", _Ledger),
+    (runs, "DirectoryStore", _Store),
+    (runs, "LocalLauncher", _Launcher),
+)
 
 
 class _Teller:
@@ -102,9 +107,9 @@ class _Teller:
 def main(arguments: Sequence[str]) -> None:
     """Drive the run that the command line names."""
     home, run, *rest = arguments
-    for name, measured in _MEASURED.items():
-        assert hasattr(runs, name), f"foedus.rounds.runs makes its {name} elsewhere now"
-        setattr(runs, name, measured)
+    for module, name, measured in _MEASURED:
+        assert hasattr(module, name), f"runs make their {name} elsewhere now"
+        setattr(module, name, measured)
     runs.drive_run(Home(Path(home)), run, _Teller("--paced" in rest))
 
 
