@@ -10,7 +10,7 @@ import pytest
 from tests.e2e.runs import finish, new_run
 
 from foedus.chain import ChainReader
-from foedus.core.errors import VerificationFailed
+from foedus.core.errors import InvalidSpec, VerificationFailed
 from foedus.core.ids import Cid
 from foedus.rounds.home import Home
 from foedus.rounds.verify import verify_run
@@ -143,5 +143,5 @@ def test_a_missing_object_is_named(home: Home) -> None:
 def test_a_run_that_never_reached_the_chain_says_so(tmp_path: Path) -> None:
     home = Home(tmp_path)
     name = new_run(home, 1)
-    with pytest.raises(VerificationFailed, match="resume it first"):
+    with pytest.raises(InvalidSpec, match="Resume it first"):
         verify_run(home, name)

@@ -17,11 +17,7 @@ from foedus.learn.partitions import partition_names
 from foedus.rounds.spec import RunSpec, load_spec, parse_spec
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = [
-    path
-    for path in (*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "changes").glob("*.md"))
-    if path.name != "plan.md"
-]
+DOCUMENTS = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "changes").glob("*.md")]
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 

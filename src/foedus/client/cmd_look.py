@@ -16,7 +16,7 @@ from foedus.client.output import (
     seconds_text,
     time_text,
 )
-from foedus.client.shell import FormatOption, HomeOption, RunArgument, Shell, open_shell
+from foedus.client.shell import FormatOption, HomeOption, RunArgument, Shell, open_shell, program
 
 if TYPE_CHECKING:
     from foedus.client.status import RoundStatus, RunStatus
@@ -142,7 +142,7 @@ def _print_run(shell: Shell, found: "RunStatus") -> None:
         rows = (_round_row(one)[:used] for one in rounds)
         print_table(columns[:used], rows, right=("round", "version", "accuracy"))
     if not found.has_ended and found.state != "running":
-        say(f"go on with: foedus resume {found.name}{shell.home_option}", "dim")
+        say(f"go on with: {program()} resume {found.name}{shell.home_option}", "dim")
 
 
 def _round_row(one: "RoundStatus") -> tuple[object, ...]:
@@ -158,7 +158,10 @@ def _score(value: float | None) -> str:
 
 
 def _print_verified(found: "VerifySummary") -> None:
-    say(f"run {found.run} is verified", "bold green")
+    progress = (
+        "" if found.state == "completed" else f" so far, {found.rounds} of {found.rounds_planned} rounds"
+    )
+    say(f"run {found.run} is verified{progress}", "bold green")
     print_pairs(
         [
             ("chain", f"{found.blocks} blocks, {found.transactions} transactions executed again"),
@@ -166,6 +169,7 @@ def _print_verified(found: "VerifySummary") -> None:
             ("rules", f"{found.updates} updates passed the gate, {found.votes} votes counted"),
             ("merges", f"{found.rounds} rounds checked, every accepted version merged again"),
             ("version", f"{found.version}, {found.current}"),
+            ("head", f"{found.head}: note it, to notice later that blocks were cut off"),
         ]
     )
 

@@ -18,6 +18,7 @@ from foedus.client.shell import (
     RunArgument,
     Shell,
     open_shell,
+    program,
 )
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def demo(
     rounds: RoundsOption = None,
     data: DataOption = None,
 ) -> None:
-    """Train a model on real images with three clients, in about a minute.
+    """Train a model on real images with three clients, in less than a minute.
 
     Each client holds half of the digits of 5,000 MNIST images. Nothing has to be set up: chain, store and
     keys are made in the home folder.
@@ -142,7 +143,7 @@ def _drive(
         with _terminated_like_interrupted(), show_progress(run_status(shell.home, name), stream) as observer:
             drive(shell.home, name, observer)
     except KeyboardInterrupt as error:
-        warn(f"interrupted; go on with: foedus resume {name}{shell.home_option}")
+        warn(f"interrupted; go on with: {program()} resume {name}{shell.home_option}")
         raise typer.Exit(INTERRUPTED) from error
     return run_status(shell.home, name)
 
@@ -193,7 +194,7 @@ def _print_next(shell: Shell, status: "RunStatus") -> None:
         return
     say("")
     say("keep the model:", "dim")
-    say(f"  foedus model pull {status.model} -o model.safetensors{shell.home_option}")
+    say(f"  {program()} model pull {status.model} -o model.safetensors{shell.home_option}")
 
 
 def _conclude(shell: Shell, status: "RunStatus", out: Callable[[str], None]) -> None:
@@ -211,11 +212,11 @@ def _conclude(shell: Shell, status: "RunStatus", out: Callable[[str], None]) -> 
             out(f"  {client} declined in round {last.round}: {reason}")
         if last.outcome == "rejected":
             out(f"  round {last.round} was rejected, {last.votes['yes']} yes and {last.votes['no']} no")
-    out(f"Look at the reasons in the report: foedus report {status.name}{shell.home_option}")
+    out(f"Look at the reasons in the report: {program()} report {status.name}{shell.home_option}")
     out("A lower training.learning_rate often helps, or laxer policy.beta (gate) or policy.epsilon (ballot).")
     if status.version == 0:
         raise typer.Exit(1)
 
 
 def _commands(shell: Shell, status: "RunStatus", *names: str) -> list[tuple[str, str]]:
-    return [(name, f"foedus {name} {status.name}{shell.home_option}") for name in names]
+    return [(name, f"{program()} {name} {status.name}{shell.home_option}") for name in names]

@@ -2,6 +2,7 @@
 
 import os
 import shlex
+import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, cast
@@ -57,6 +58,15 @@ class Shell(NamedTuple):
         below = os.path.relpath(text)
         shortest = below if len(below) < len(text) and not below.startswith("..") else text
         return f" --home {shlex.quote(shortest)}"
+
+
+def program() -> str:
+    """How the reader can call this program: by name where the shell finds it, else by its path."""
+    called = Path(sys.argv[0])
+    if called.name != "foedus" or shutil.which("foedus"):
+        return "foedus"
+    path = os.path.relpath(called)
+    return shlex.quote(str(called.absolute()) if path.startswith("..") else path)
 
 
 def open_shell(home: Path | None, data: Path | None = None) -> Shell:

@@ -16,6 +16,7 @@ from foedus.core.canonical import canonical_json
 from foedus.core.errors import (
     ChainDamaged,
     FoedusError,
+    InvalidSpec,
     ObjectDamaged,
     ObjectMissing,
     VerificationFailed,
@@ -31,9 +32,6 @@ from foedus.store import AlgorithmRef, DirectoryStore, ModelManifest, cid_of, ge
 
 Watch: TypeAlias = Callable[[str, int, int], None]
 """Told what is being checked, how much of it is done, and how much there is."""
-
-
-_NOT_THERE = "it has not reached the chain yet; resume it first"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +50,7 @@ class VerifySummary:
     updates: int
     votes: int
     rounds: int
+    rounds_planned: int
     version: int
     current: Cid
 
@@ -59,11 +58,12 @@ class VerifySummary:
 def verify_run(home: Home, name: str, watch: Watch = lambda what, done, total: None) -> VerifySummary:
     """Check everything about a run. Needs only the chain's file and the store.
 
-    Raises `VerificationFailed`, whose `place` names the first thing that is wrong.
+    Raises `VerificationFailed`, whose `place` names the first thing that is wrong, and `InvalidSpec` when
+    there is no such run yet.
     """
     home.run_folder(name)  # says which runs there are, when this is none of them
     if not home.chain.exists():
-        raise VerificationFailed(f"run {name}", _NOT_THERE)
+        raise InvalidSpec(f"run {name} has not reached the chain yet", "Resume it first.")
     with _failing("the chain"):
         audit = audit_chain(home.chain, partial(watch, "chain"))
         reader = ChainReader.open(home.chain)
@@ -73,7 +73,7 @@ def verify_run(home: Home, name: str, watch: Watch = lambda what, done, total: N
         reader.close()
     found = find_run(events, name)
     if found is None:
-        raise VerificationFailed(f"run {name}", _NOT_THERE)
+        raise InvalidSpec(f"run {name} has not reached the chain yet", "Resume it first.")
     run = view_run(events, found[1])
     _check_terms(run, events)
     _check_rewards(events)
@@ -92,6 +92,7 @@ def verify_run(home: Home, name: str, watch: Watch = lambda what, done, total: N
         updates=sum(len(view.registrations) for view in rounds),
         votes=sum(len(view.ballots) for view in rounds),
         rounds=len(run.history),
+        rounds_planned=run.rules.rounds if run.rules else 0,
         version=run.version,
         current=run.current,
     )
@@ -105,7 +106,8 @@ def _failing(place: str) -> Iterator[None]:
     except VerificationFailed:
         raise
     except ChainDamaged as error:
-        raise VerificationFailed(f"{place}, {error.place}", error.message) from error
+        message = error.message.removeprefix(f"{error.place}: ")
+        raise VerificationFailed(f"{place}, {error.place}", message) from error
     except (ObjectDamaged, ObjectMissing, FoedusError) as error:
         raise VerificationFailed(place, error.message) from error
 

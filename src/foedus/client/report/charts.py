@@ -70,11 +70,11 @@ def curves(run: RunSummary) -> list[Chart]:
             run,
             "f1",
             "F1",
-            "The mean over all labels, also those a client does not hold: with half of the labels,"
-            " a local F1 ends near one half.",
+            "The mean over all labels, also those a client does not hold: a client with half of the labels"
+            " ends near one half.",
             lambda f: f.f1,
         ),
-        _curve(run, "accuracy", "Accuracy", "Share of examples told rightly.", lambda f: f.accuracy),
+        _curve(run, "accuracy", "Accuracy", "Share of examples classified correctly.", lambda f: f.accuracy),
     ]
 
 

@@ -117,4 +117,7 @@ def _import_models() -> None:
     """Import every module of this package once, so that the decorators in them run."""
     package = importlib.import_module(__package__)
     for module in pkgutil.iter_modules(package.__path__):
-        importlib.import_module(f"{__package__}.{module.name}")
+        try:
+            importlib.import_module(f"{__package__}.{module.name}")
+        except Exception as error:  # a file that somebody added: whatever is wrong with it is theirs to know
+            raise UnsupportedModel(f"the model file {module.name}.py cannot be loaded: {error}") from error

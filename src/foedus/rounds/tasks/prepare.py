@@ -12,12 +12,14 @@ import numpy as np
 import numpy.typing as npt
 
 from foedus.core.canonical import Json, derive_seed
-from foedus.core.errors import InvalidData
+from foedus.core.errors import FoedusError, InvalidData, UnsupportedModel
 from foedus.core.ids import Cid
 from foedus.launch import JobFolder
 from foedus.learn.algorithms import get_strategy
 from foedus.learn.datasets import ImageSet, mnist
-from foedus.learn.models import initial_weights
+from foedus.learn.evaluation import evaluate
+from foedus.learn.examples import prepare_images
+from foedus.learn.models import build_model, initial_weights, model_info
 from foedus.learn.partitions import partition, split, stratified_sample
 from foedus.rounds.documents import ModelSpec, PrepareOrder, PrepareResult, TensorEntry
 from foedus.rounds.home import sync_folder
@@ -36,6 +38,7 @@ def run_prepare(folder: JobFolder, values: Mapping[str, Json]) -> None:
         spec.model.name, spec.model.args, derive_seed("initial", spec.seed), spec.model.init
     )
     images = _load(spec.data, spec.seed, Path(order.data_cache))
+    _require_fit(spec, images)
     test, shared, rest = _set_aside(images, spec)
     sets = {
         "shared": _tensors(images, {"": shared}),
@@ -70,6 +73,22 @@ def _load(data: DataSection, seed: int, cache: Path) -> ImageSet:
     if data.images is None or data.images == len(images):
         return images
     return images.take(data.images, derive_seed("images", seed))
+
+
+def _require_fit(spec: RunSpec, images: ImageSet) -> None:
+    """Score two images, so that a model that does not fit them is found before a run begins."""
+    info = model_info(spec.model.name)
+    examples = prepare_images(images.images[:2], images.labels[:2], info.input_shape, info.channels_last)
+    try:
+        evaluate(build_model(spec.model.name, spec.model.args), examples, images.label_count)
+    except FoedusError:
+        raise
+    except Exception as error:  # whatever a model raises, its author must hear of it
+        raise UnsupportedModel(
+            f"model {spec.model.name!r} does not fit images of shape {images.images.shape[1:]}"
+            f" with {images.label_count} labels: {error}",
+            "Look at the sizes of its layers and at `input_shape`.",
+        ) from error
 
 
 def _set_aside(images: ImageSet, spec: RunSpec) -> tuple[Indices, Indices, Indices]:
