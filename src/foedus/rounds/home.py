@@ -68,7 +68,10 @@ class Home:
         if _RUN_NAME.fullmatch(name) and (self.runs / name / "spec.json").is_file():
             return self.runs / name
         known = ", ".join(self.run_names()) or "none yet"
-        raise InvalidSpec(f"there is no run {name!r} in {self.root}", f"Runs here: {known}.")
+        raise InvalidSpec(
+            f"there is no run {name!r} in {self.root}",
+            f"Runs here: {known}. Name another home folder with --home.",
+        )
 
     def new_run_folder(self, prefix: str, taken: Collection[str] = ()) -> Path:
         """Return the path for a new run, `<prefix>-<number>`, not created; never a name of `taken`."""
