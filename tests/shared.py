@@ -2,17 +2,23 @@
 
 import os
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 SHARED = Path(os.environ.get("FOEDUS_SHARED") or Path(__file__).parents[2] / "shared")
 
 
+def missing(what: str) -> NoReturn:
+    """Skip the test by name for want of something; fail it where all must be there (FOEDUS_REQUIRE_ALL=1)."""
+    if os.environ.get("FOEDUS_REQUIRE_ALL") == "1":
+        pytest.fail(f"required, but missing: {what}")
+    pytest.skip(f"missing: {what}", allow_module_level=True)
+
+
 def case_file(name: str) -> Path:
-    """Return the path of `cases/<name>`; without it the test is skipped, or fails if FOEDUS_REQUIRE_ALL=1."""
+    """Return the path of `cases/<name>`; see `missing`."""
     path = SHARED / "cases" / name
     if not path.is_file():
-        if os.environ.get("FOEDUS_REQUIRE_ALL") == "1":
-            pytest.fail(f"required case file {name} is not in {path.parent}")
-        pytest.skip(f"case file {name} is not in {path.parent} (set FOEDUS_SHARED)", allow_module_level=True)
+        missing(f"case file {name} in {path.parent} (set FOEDUS_SHARED)")
     return path

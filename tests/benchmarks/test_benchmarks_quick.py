@@ -11,6 +11,7 @@ from benchmarks.machine import Watch
 from benchmarks.plain import Config
 from benchmarks.programs import ONE_THREAD, Program
 from benchmarks.result import CannotRun, Line, Options, at_least, at_most
+from tests.shared import missing
 
 from benchmarks import __main__ as program
 
@@ -40,7 +41,7 @@ def test_a_benchmark_gives_a_figure_for_each_of_its_targets(name: str, options: 
 @pytest.mark.slow
 def test_the_federation_is_compared_with_the_plain_program(options: Options) -> None:
     if (folder := program.mnist_folder()) is None:
-        pytest.skip("there is no folder of MNIST idx files (set FOEDUS_SHARED)")
+        missing("a folder of MNIST idx files (set FOEDUS_SHARED)")
     lines = importlib.import_module("benchmarks.federation").run(replace(options, mnist=folder))
     assert [line.unit for line in lines if line.target] == ["×"]
 
@@ -61,7 +62,7 @@ def test_without_mnist_the_federation_says_so(options: Options) -> None:
 @pytest.mark.slow
 def test_the_plain_program_learns(tmp_path: Path) -> None:
     if (folder := program.mnist_folder()) is None:
-        pytest.skip("there is no folder of MNIST idx files (set FOEDUS_SHARED)")
+        missing("a folder of MNIST idx files (set FOEDUS_SHARED)")
     config = Config(1, 2, 640, 60, 60, 200, str(folder), batch_size=16, learning_rate=0.05)
     with Program("benchmarks.plain", json.dumps(config.__dict__), environ=ONE_THREAD) as plain:
         assert plain.next_line()["accuracy"] > 0.5

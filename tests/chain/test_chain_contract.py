@@ -3,9 +3,11 @@
 import json
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from tests.shared import missing
 
 import foedus.chain
 from foedus.chain.abi import ContractAbi, revert_reason
@@ -30,7 +32,8 @@ PUBLIC = {
 def test_the_artefact_is_what_the_sources_compile_to(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    pytest.importorskip("vyper")
+    if find_spec("vyper") is None:
+        missing("the package vyper")
     monkeypatch.setattr(contract_compile, "ARTEFACT", tmp_path / "Foedus.json")
     contract_compile.main()
     shipped = Path(contract_compile.FOLDER / "Foedus.json").read_bytes()

@@ -1,14 +1,12 @@
 """Small models and data whose training can be computed by hand."""
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 import torch
 from torch import nn
 
@@ -18,7 +16,7 @@ from foedus.learn.examples import Examples
 from foedus.learn.strategy import MergeRules, ServerState, Update
 from foedus.learn.updates import check_update
 from foedus.learn.weights import MemorySource, Parts, Weights
-from shared import SHARED, case_file
+from shared import SHARED, case_file, missing
 
 VECTOR = Parts(trainable=("w",))
 
@@ -53,7 +51,7 @@ def mnist_folder() -> Path:
     """The folder of the four original idx files; without it the test is skipped, or fails when required."""
     folder = SHARED / "data" / "mnist"
     if not folder.is_dir():
-        (pytest.fail if os.environ.get("FOEDUS_REQUIRE_ALL") == "1" else pytest.skip)(f"{folder} is missing")
+        missing(str(folder))
     return folder
 
 

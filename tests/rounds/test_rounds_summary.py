@@ -4,9 +4,11 @@ import shutil
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from tests.shared import missing
 
 from foedus.chain import ChainReader, EmbeddedLedger, KeyRing
 from foedus.core.errors import InvalidSpec
@@ -31,7 +33,8 @@ SPEC = {
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
-    pytest.importorskip("mlxtend")
+    if find_spec("mlxtend") is None:
+        missing("the package mlxtend")
     home = Home(tmp_path_factory.mktemp("summary") / "home")
     drive_run(home, create_run(home, parse_spec(SPEC)))
     return home

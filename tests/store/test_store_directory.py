@@ -14,6 +14,7 @@ from store_helpers import MIB, object_path
 from foedus.core.errors import ObjectDamaged, ObjectMissing, StorageFull
 from foedus.store.audit import verify_all
 from foedus.store.directory import DirectoryStore
+from shared import missing
 
 
 @pytest.fixture
@@ -255,7 +256,7 @@ def test_a_really_full_file_system(tmp_path: Path) -> None:
     (tmp_path / "small").mkdir()
     command = [str(mount), "-t", "tmpfs", "-o", "size=4m", "none", str(tmp_path / "small")]
     if os.geteuid() or not mount or subprocess.run(command, capture_output=True, check=False).returncode:
-        pytest.skip("cannot mount a small file system here")
+        missing("the right to mount a small file system")
     try:
         store = DirectoryStore(tmp_path / "small" / "store")
         cid = store.put(bytes(2 * MIB))
