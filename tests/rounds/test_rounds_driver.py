@@ -248,6 +248,24 @@ def test_a_member_whose_vote_is_refused_leaves_it_to_the_others(tmp_path: Path) 
     assert [call.function for call in setting.ledger.sent[-1]] == ["vote"] * 3
 
 
+def test_a_ballot_whose_votes_came_too_late_is_counted(tmp_path: Path) -> None:
+    contract = Contract({("vote", name): "Foedus: the deadline has passed" for name in CLIENTS})
+
+    def finalize(call: Call, *args: Value) -> list[tuple[str, dict[str, Value]]]:
+        return ENDING
+
+    contract.finalize = finalize  # type: ignore[attr-defined]  # the fake answers by name
+    setting = Setting(tmp_path, contract)
+
+    def time_passes(progress: Progress) -> None:
+        if progress.what == "refused":
+            setting.now = NOW + 2000
+
+    setting.driver._observer = time_passes
+    assert setting.driver.drive().ended
+    assert [call.function for call in setting.ledger.sent[-1]] == ["finalize"]
+
+
 def test_a_merge_that_fails_for_everybody_here_stops_the_run(tmp_path: Path) -> None:
     def work(spec: JobSpec) -> Mapping[str, object] | str:
         return "the test set is damaged" if spec.application == "FL_AGGREGATE" else honest_work(spec)

@@ -125,9 +125,10 @@ class Driver:
     def _act(self) -> list[Effect]:
         """Ask what is due for each client, do what is local, return the transactions in client order."""
         effects: dict[str, Effect] = {}
-        for member in [m for m in self._members if m.client not in self._muted]:
+        for member in self._members:
             for action in self._due(member):
-                if self._do_locally(member, action):
+                is_muted = isinstance(action, machine.Vote) and member.client in self._muted
+                if is_muted or self._do_locally(member, action):
                     continue
                 job_key = self._tasks.key(member.client, TaskKind.TRAIN)
                 effect = effect_of(self._run, member, action, self._staged, job_key)
@@ -239,7 +240,7 @@ class Driver:
         elif isinstance(effect.action, machine.Propose):
             self._tasks.fail(effect.client, TaskKind.AGGREGATE, receipt.error)  # the next in line may
         elif isinstance(effect.action, machine.Vote):
-            self._muted.add(effect.client)  # no client any more: the others decide
+            self._muted.add(effect.client)  # no client any more, or too late: the others, or time, decide
         elif self._refusals[effect.key] >= _REFUSALS:
             raise Reverted(receipt.error, f"It was {effect.call.function} by {effect.client}.")
 

@@ -49,7 +49,6 @@ class RunView:
     run: int
     keep_history: bool = False
     project: int = 0
-    project_name: str = ""
     terms: Cid = _NO_CID
     version0: Cid = _NO_CID
     rules: Rules | None = None
@@ -62,7 +61,6 @@ class RunView:
     history: list[tuple[RoundView, Outcome]] = field(default_factory=list)
     beta_ppb: int = 0  # the gate's threshold now; the contract eases it when nobody passes
     round_beta_ppb: int = 0  # as it was when the round opened
-    rejections_in_a_row: int = 0
     ended: str | None = None
 
     @property
@@ -118,10 +116,6 @@ def view_run(events: Iterable[Event], run: int, keep_history: bool = True) -> Ru
 
 
 # --- one handler per event ---
-
-
-def _project_created(view: RunView, event: Event) -> None:
-    view.project_name = str(event.args["name"])
 
 
 def _member_set(view: RunView, event: Event) -> None:
@@ -241,10 +235,6 @@ def _finalized(view: RunView, event: Event) -> None:
     view.version, view.current = int(event.args["version"]), Cid(str(event.args["current"]))
     view.round = replace(view._open(), phase=phase)
     view.outcome = Outcome(phase, view.version, view.current, view.round_beta_ppb)
-    if phase is Phase.REJECTED:
-        view.rejections_in_a_row += 1
-    elif phase is Phase.ACCEPTED:
-        view.rejections_in_a_row = 0
     if view.keep_history:
         view.history.append((view.round, view.outcome))
 
@@ -258,7 +248,6 @@ def _run_ended(view: RunView, event: Event) -> None:
 
 
 _HANDLERS = {
-    "ProjectCreated": _project_created,
     "MemberSet": _member_set,
     "RunStarted": _run_started,
     "RoundOpened": _round_opened,
