@@ -15,7 +15,7 @@ from foedus.learn.algorithms import get_strategy
 from foedus.learn.examples import Examples
 from foedus.learn.strategy import MergeRules, ServerState, Update
 from foedus.learn.updates import check_update
-from foedus.learn.weights import MemorySource, Parts, Weights
+from foedus.learn.weights import MemorySource, Parts, Specs, Weights, specs_of
 from shared import SHARED, case_file, missing
 
 VECTOR = Parts(trainable=("w",))
@@ -84,9 +84,14 @@ def usable(weights: Sequence[Weights], counts: Sequence[int], server: Weights, p
     return updates
 
 
+def expected_of(server: Weights, parts: Parts) -> Specs:
+    """What an update of a whole model must look like."""
+    return {name: spec for name, spec in specs_of(server).items() if name not in parts.local}
+
+
 def refusal(source: MemorySource, server: Weights, parts: Parts) -> str:
     try:
-        check_update(source, server, parts)
+        check_update(source, expected_of(server, parts), server, parts)
     except UpdateRefused as error:
         return error.code
     return ""

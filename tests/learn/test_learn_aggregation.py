@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from learn_tools import VECTOR, refusal
+from learn_tools import VECTOR, expected_of, refusal
 
 from foedus.core.errors import InvalidData, UnsupportedModel, UpdateRefused
 from foedus.core.records import WAD
 from foedus.learn.aggregation import client_weights, weighted_mean
-from foedus.learn.updates import Claim, check_update, filter_updates, is_finite, update_norm
+from foedus.learn.updates import Claim, check_update, distance_moved, filter_updates, is_finite
 from foedus.learn.weights import MemorySource, Parts, Weights
 
 NUMBERS = st.floats(-1e6, 1e6, width=32)
@@ -185,7 +185,12 @@ def test_check_update(change: dict, code: str) -> None:
 
 def test_check_update_names_the_tensor() -> None:
     with pytest.raises(UpdateRefused, match="'w'"):
-        check_update(MemorySource({**SERVER, "w": np.full(3, np.inf, np.float32)}), SERVER, PARTS)
+        check_update(
+            MemorySource({**SERVER, "w": np.full(3, np.inf, np.float32)}),
+            expected_of(SERVER, PARTS),
+            SERVER,
+            PARTS,
+        )
 
 
 def test_finiteness_is_checked_to_the_last_block() -> None:
@@ -195,10 +200,10 @@ def test_finiteness_is_checked_to_the_last_block() -> None:
     assert not is_finite(values)
 
 
-def test_update_norm() -> None:
+def test_distance_moved() -> None:
     moved = {**SERVER, "w": np.array([3, 0, 4], dtype=np.float32), "i": np.array([50])}
-    assert update_norm(MemorySource(moved), SERVER, PARTS) == 5
-    assert update_norm(MemorySource(SERVER), SERVER, PARTS) == 0
+    assert distance_moved(moved, SERVER, PARTS.trainable) == 5
+    assert distance_moved(SERVER, SERVER, PARTS.trainable) == 0
 
 
 def test_strange_types_are_refused() -> None:

@@ -11,7 +11,7 @@ from torch import nn
 from foedus.core.errors import InvalidData, UnsupportedModel
 from foedus.core.records import WAD
 from foedus.learn.aggregation import client_weights
-from foedus.learn.algorithms import get_strategy
+from foedus.learn.algorithms import describe, get_strategy
 from foedus.learn.metrics import confusion, f1_per_label, macro_f1
 from foedus.learn.models import initial_weights
 from foedus.learn.partitions import partition
@@ -74,8 +74,8 @@ def test_block_filtering() -> None:
 
 def test_empty_block_leaves_the_state() -> None:
     assert filter_updates(cases("chain")["block_empty"]["inputs"]["txs"], "G7") == ([], [])
-    state = ServerState({"w": np.ones(2)}, {"m": np.zeros(2)}, {"rounds": 4})
-    for name in ("fedavg", "fedprox"):
+    state = ServerState({"w": np.ones(2)}, {"server": {"m": np.zeros(2)}}, {"rounds": 4})
+    for name in [info.name for info in describe()]:
         assert get_strategy(name).aggregate(state, [], MergeRules(VECTOR)) is state
 
 

@@ -17,7 +17,7 @@ from foedus.learn.algorithms.fedprox import ProximalPenalty
 from foedus.learn.examples import Examples
 from foedus.learn.models import build_model
 from foedus.learn.state import load_weights, parts_of, trainable_parameters, weights_of
-from foedus.learn.strategy import MergeRules, Update
+from foedus.learn.strategy import MergeRules, ServerState, Turn, Update
 from foedus.learn.training import LocalResult, TrainSettings, local_sgd
 from foedus.learn.weights import MemorySource, Weights
 
@@ -33,7 +33,9 @@ def same(first: Weights, second: Weights) -> bool:
 
 def run(name: str, settings_: TrainSettings, data: Examples, seed: int = 3, **params: object) -> LocalResult:
     model = small_model()
-    return get_strategy(name, params).train(model, weights_of(model), data, settings_, seed, {})
+    return get_strategy(name, params).train(
+        model, ServerState(weights_of(model)), data, settings_, Turn("a", seed)
+    )
 
 
 def plain_sgd(model: nn.Module, data: Examples, s: TrainSettings, seed: int) -> Weights:
@@ -131,7 +133,9 @@ def test_unused_and_frozen_parameters_stay() -> None:
     model.register_parameter("unused", nn.Parameter(torch.ones(2)))
     model[0].bias.requires_grad_(False)
     before = weights_of(model)
-    result = get_strategy("fedprox", {"mu": 1.0}).train(model, before, blobs(9), TrainSettings(2), 1, {})
+    result = get_strategy("fedprox", {"mu": 1.0}).train(
+        model, ServerState(before), blobs(9), TrainSettings(2), Turn("a", 1)
+    )
     assert result.weights["unused"].tobytes() == before["unused"].tobytes()
     assert result.weights["0.bias"].tobytes() == before["0.bias"].tobytes()
     assert result.weights["0.weight"].tobytes() != before["0.weight"].tobytes()

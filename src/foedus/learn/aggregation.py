@@ -19,9 +19,9 @@ import numpy as np
 from foedus.core.errors import InvalidData
 from foedus.core.records import WAD
 from foedus.learn.updates import check_schema
-from foedus.learn.weights import Array, Parts, TensorSource, Weights
+from foedus.learn.weights import Array, Parts, TensorSource, Weights, specs_of
 
-BufferMode: TypeAlias = Literal["average", "pooled"]
+BufferMode: TypeAlias = Literal["average", "pooled", "local"]
 
 BLOCK = 1 << 18  # elements: small enough for the processor's cache, large enough to make calls cheap
 
@@ -56,21 +56,39 @@ def weighted_mean(
 ) -> Weights:
     """Merge updates into new weights that share no storage with their inputs.
 
-    Trainable tensors and float buffers: weighted mean. Integer buffers: maximum. Frozen tensors and masks:
-    the server's. `pooled`: running variances become that of the pooled examples, Σp(v + m²) - (Σp m)².
-    Sources of weight 0 are never read; the others passed `check_update`. Their order decides the last bits.
+    Trainable tensors: weighted mean. The others: as `merged_rest` says. Sources of weight 0 are never read; the
+    others passed `check_update`. Their order decides the last bits.
     Raises `InvalidData` for negative weights or none, `UpdateRefused` when names, shapes or types differ.
     """
     pairs = _contributing(sources, weights)
+    expected = {name: spec for name, spec in specs_of(server).items() if name not in parts.local}
     for source, _ in pairs:
-        check_schema(source, server)
+        check_schema(source, expected)
+    total = math.fsum(weight for _, weight in pairs)
+    merged = {name: _mean(name, pairs, total, server[name], block) for name in parts.trainable}
+    return {**merged, **merged_rest(sources, weights, server, parts, buffer_mode)}
+
+
+def merged_rest(
+    sources: Sequence[TensorSource],
+    weights: Sequence[int],
+    server: Weights,
+    parts: Parts,
+    buffer_mode: BufferMode = "average",
+) -> Weights:
+    """Merge everything but the trainable tensors, by the rule that holds for every algorithm (ALGORITHMS §0).
+
+    Float buffers: weighted mean; `pooled`: running variances become that of the pooled examples,
+    Σp(v + m²) - (Σp m)². Integer buffers: maximum. Frozen and local tensors, and masks: the server's.
+    """
+    pairs = _contributing(sources, weights)
     total = math.fsum(weight for _, weight in pairs)
     merged: dict[str, Array] = {}
-    for name in sorted(server):
+    for name in sorted(server.keys() - set(parts.trainable)):
         if buffer_mode == "pooled" and name in parts.float_buffers and _mean_of(name) in server:
             merged[name] = _pooled_variance(name, pairs, total, server)
-        elif name in parts.trainable or name in parts.float_buffers:
-            merged[name] = _mean(name, pairs, total, server[name], block)
+        elif name in parts.float_buffers:
+            merged[name] = _mean(name, pairs, total, server[name], BLOCK)
         elif name in parts.other_buffers and server[name].dtype != np.bool_:
             merged[name] = np.maximum.reduce([source.read(name) for source, _ in pairs])
         else:

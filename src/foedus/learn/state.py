@@ -6,24 +6,43 @@ from torch import nn
 from foedus.core.errors import UnsupportedModel
 from foedus.learn.weights import Parts, Weights
 
+BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 
-def parts_of(model: nn.Module) -> Parts:
+
+def parts_of(model: nn.Module, is_norm_local: bool = False) -> Parts:
     """Sort the tensors of the state dict into trainable, frozen, float buffers and other buffers.
 
+    `is_norm_local`: all tensors of batch normalisation are `local` instead (FedBN, Li et al. 2021).
     Raises `UnsupportedModel` for trainable parameters that are not real floats and for extra state that is no
     tensor.
     """
     parameters = dict(model.named_parameters(remove_duplicate=False))
-    kinds: dict[str, list[str]] = {"trainable": [], "frozen": [], "float": [], "other": []}
+    local = _norm_tensors(model) if is_norm_local else frozenset()
+    kinds: dict[str, list[str]] = {"trainable": [], "frozen": [], "float": [], "other": [], "local": []}
     for name, tensor in sorted(model.state_dict().items()):
         if not isinstance(tensor, torch.Tensor):
             raise UnsupportedModel(f"the model's state {name!r} is not a tensor", "Remove the extra state.")
-        kinds[_kind(name, tensor, parameters.get(name))].append(name)
+        kinds["local" if name in local else _kind(name, tensor, parameters.get(name))].append(name)
     return Parts(
         trainable=tuple(kinds["trainable"]),
         frozen=tuple(kinds["frozen"]),
         float_buffers=tuple(kinds["float"]),
         other_buffers=tuple(kinds["other"]),
+        local=tuple(kinds["local"]),
+    )
+
+
+def has_batch_norm(model: nn.Module) -> bool:
+    """Tell whether the model has batch normalisation anywhere."""
+    return any(isinstance(module, BATCH_NORMS) for module in model.modules())
+
+
+def _norm_tensors(model: nn.Module) -> frozenset[str]:
+    return frozenset(
+        f"{prefix}.{name}" if prefix else name
+        for prefix, module in model.named_modules()
+        if isinstance(module, BATCH_NORMS)
+        for name in module.state_dict()
     )
 
 

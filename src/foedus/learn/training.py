@@ -16,7 +16,7 @@ from torch import nn
 
 from foedus.core.errors import InvalidData, TaskFailed
 from foedus.learn.examples import Examples
-from foedus.learn.state import device_of, trainable_parameters, weights_of
+from foedus.learn.state import device_of, has_batch_norm, trainable_parameters, weights_of
 from foedus.learn.weights import Weights
 
 Loss: TypeAlias = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
@@ -51,12 +51,18 @@ class TrainSettings:
 class LocalResult:
     """What one client hands back after local training."""
 
-    weights: Weights
+    weights: Weights  # the local model, which gate and floor score
     num_examples: int
     steps: int
     data_losses: tuple[float, ...]  # mean over the examples of each epoch, while training; without penalty
     penalty: float = 0.0  # at the final weights
-    client_state: Weights = field(default_factory=dict)  # what the client keeps for itself until next time
+    update: Weights | None = None  # what is handed to the others; None: the local model itself
+    memory: Weights = field(default_factory=dict)  # what the client keeps for itself until its next turn
+
+    @property
+    def handed_over(self) -> Weights:
+        """The tensors of the update."""
+        return self.weights if self.update is None else self.update
 
 
 def local_sgd(
@@ -99,7 +105,7 @@ class _Run:
     ) -> None:
         self.model, self.data, self.settings = model, data, settings
         self.penalty, self.loss, self.on_step = penalty, loss, on_step
-        self.smallest_batch = 2 if _has_batch_norm(model) else 1
+        self.smallest_batch = 2 if has_batch_norm(model) else 1
         self.steps_done = 0
         self.optimizer = _Sgd(trainable_parameters(model), settings)
 
@@ -174,11 +180,6 @@ class _Sgd:
 def _set_memory_order(model: nn.Module, channels_last: bool) -> None:
     order = torch.channels_last if channels_last else torch.contiguous_format
     model.to(memory_format=order)  # type: ignore[call-overload]  # torch's stubs lack this form
-
-
-def _has_batch_norm(model: nn.Module) -> bool:
-    kinds: Sequence[type[nn.Module]] = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
-    return any(isinstance(module, tuple(kinds)) for module in model.modules())
 
 
 def _require_finite_weights(model: nn.Module, settings: TrainSettings) -> None:

@@ -8,9 +8,10 @@ import numpy as np
 
 from foedus.core.errors import InvalidData, UpdateRefused
 from foedus.core.ids import Cid, ClientId
-from foedus.learn.weights import Array, Parts, TensorSource, Weights, dtype_name
+from foedus.learn.weights import Array, Parts, Specs, TensorSource, Weights
 
 _BLOCK = 1 << 18  # elements checked at once
+_LARGEST_EXTRA = 1 << 48
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,31 +59,38 @@ def filter_updates(
     return [accepted[client] for client in sorted(accepted)], refused
 
 
-def check_update(source: TensorSource, server: Weights, parts: Parts) -> None:
-    """Check one update against the model it is to be merged into, reading it once.
+def check_update(source: TensorSource, expected: Specs, server: Weights, parts: Parts) -> None:
+    """Check one update against what the algorithm expects, reading it once.
 
-    Raises `UpdateRefused` with code `keys`, `dtype`, `shape`, `nonfinite` or `frozen`.
+    `expected` comes from `Strategy.update_specs`. Raises `UpdateRefused` with code `keys`, `dtype`, `shape`,
+    `nonfinite`, `frozen` or `extra` (a number beside the weights that is negative or beyond 2**48).
     """
-    check_schema(source, server)
-    for name in (*parts.trainable, *parts.float_buffers):
-        if not is_finite(source.read(name)):
+    check_schema(source, expected)
+    for name, (dtype, _) in expected.items():
+        if dtype.startswith("F") and name not in parts.frozen and not is_finite(source.read(name)):
             raise UpdateRefused("nonfinite", f"tensor {name!r} has values that are not finite")
+        if name.startswith("@") and not _is_plausible(source.read(name)):
+            raise UpdateRefused("extra", f"{name!r} has values outside 0..2**48")
     for name in parts.frozen:
-        if source.read(name).tobytes() != server[name].tobytes():
+        if name in expected and source.read(name).tobytes() != server[name].tobytes():
             raise UpdateRefused("frozen", f"tensor {name!r} is frozen but was changed")
 
 
-def check_schema(source: TensorSource, server: Weights) -> None:
+def check_schema(source: TensorSource, expected: Specs) -> None:
     """Compare names, types and shapes without reading. Raises `UpdateRefused`; nothing is broadcast."""
-    different = sorted(set(source.names()) ^ server.keys())
+    different = sorted(set(source.names()) ^ expected.keys())
     if different:
         raise UpdateRefused("keys", f"tensors are missing or unknown: {', '.join(different[:5])}")
-    for name, expected in server.items():
+    for name, (wanted_dtype, wanted_shape) in expected.items():
         dtype, shape = source.spec(name)
-        if dtype != dtype_name(expected.dtype):
-            raise UpdateRefused("dtype", f"tensor {name!r} is {dtype}, not {dtype_name(expected.dtype)}")
-        if tuple(shape) != expected.shape:
-            raise UpdateRefused("shape", f"tensor {name!r} has shape {shape}, not {expected.shape}")
+        if dtype != wanted_dtype:
+            raise UpdateRefused("dtype", f"tensor {name!r} is {dtype}, not {wanted_dtype}")
+        if tuple(shape) != wanted_shape:
+            raise UpdateRefused("shape", f"tensor {name!r} has shape {shape}, not {wanted_shape}")
+
+
+def _is_plausible(values: Array) -> bool:
+    return not values.size or bool(0 <= values.min() and values.max() <= _LARGEST_EXTRA)
 
 
 def is_finite(values: Array) -> bool:
@@ -92,11 +100,16 @@ def is_finite(values: Array) -> bool:
     return all(bool(np.isfinite(flat[start : start + _BLOCK]).all()) for start in starts)
 
 
-def update_norm(source: TensorSource, server: Weights, parts: Parts) -> float:
-    """Return the Euclidean norm of the update over the trainable tensors; 0 means that nothing was learnt."""
+def distance_moved(weights: Weights, server: Weights, names: Sequence[str]) -> float:
+    """Return the Euclidean length of what local training moved; 0 means that nothing was learnt.
+
+    Tensors that have no counterpart of equal shape (a model that grew) count from zero.
+    """
     squares = []
-    for name in parts.trainable:
-        moved = source.read(name).astype(np.float64) - server[name].astype(np.float64)
+    for name in names:
+        moved = weights[name].astype(np.float64)
+        if name in server and server[name].shape == moved.shape:
+            moved -= server[name]
         squares.append(float(np.sum(moved * moved)))
     return math.sqrt(math.fsum(squares))
 

@@ -14,6 +14,11 @@ Array: TypeAlias = npt.NDArray[np.generic]
 Weights: TypeAlias = Mapping[str, Array]
 """Tensors of a model by name; the names and shapes are those of the PyTorch state dict."""
 
+Spec: TypeAlias = tuple[str, tuple[int, ...]]
+"""Data type (as safetensors spells it: `F32`, `I64`, `BOOL` …) and shape of a tensor."""
+
+Specs: TypeAlias = Mapping[str, Spec]
+
 _DTYPES = {
     "F64": np.float64,
     "F32": np.float32,
@@ -34,8 +39,8 @@ class TensorSource(Protocol):
     def names(self) -> Sequence[str]:
         """Return the names of all tensors."""
 
-    def spec(self, name: str) -> tuple[str, tuple[int, ...]]:
-        """Return data type (as safetensors spells it: `F32`, `I64`, `BOOL` …) and shape, without reading."""
+    def spec(self, name: str) -> Spec:
+        """Return data type and shape of a tensor, without reading it."""
 
     def read(self, name: str) -> Array:
         """Return one tensor. Callers never write to it."""
@@ -54,7 +59,7 @@ class MemorySource:
         """Return the names of all tensors."""
         return list(self.weights)
 
-    def spec(self, name: str) -> tuple[str, tuple[int, ...]]:
+    def spec(self, name: str) -> Spec:
         """Return data type and shape. Raises `UnsupportedModel` for a type that files cannot carry."""
         array = self.weights[name]
         return dtype_name(array.dtype), array.shape
@@ -76,6 +81,12 @@ class Parts:
     frozen: tuple[str, ...] = ()  # Z: parameters without gradient; equal to the server's on every client
     float_buffers: tuple[str, ...] = ()  # FB: running statistics; averaged
     other_buffers: tuple[str, ...] = ()  # IB: counters (maximum) and masks (the server's)
+    local: tuple[str, ...] = ()  # never leave the client (FedBN); in none of the others
+
+
+def specs_of(weights: Weights) -> dict[str, Spec]:
+    """Return type and shape of every tensor. Raises `UnsupportedModel` for types that files cannot carry."""
+    return {name: (dtype_name(array.dtype), array.shape) for name, array in sorted(weights.items())}
 
 
 def dtype_name(dtype: np.dtype[np.generic]) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib import import_module
 
 from foedus.core.errors import InvalidSpec
 from foedus.learn.algorithms.fedavg import FedAvg
@@ -9,7 +10,26 @@ from foedus.learn.algorithms.fedprox import FedProx
 from foedus.learn.arguments import Argument, Parameter, check_arguments, hint_for
 from foedus.learn.strategy import Strategy
 
-_STRATEGIES = {kind.name: kind for kind in (FedAvg, FedProx)}
+
+def _present() -> list[type[Strategy]]:  # TEMPORARY: until all modules are there
+    found: list[type[Strategy]] = []
+    for module, names in (
+        ("fedsgd", ["FedSgd"]),
+        ("fedopt", ["FedAdagrad", "FedYogi", "FedAdam", "FedAvgM"]),
+        ("fedheal", ["FedHeal"]),
+        ("scaffold", ["Scaffold"]),
+        ("fednova", ["FedNova"]),
+        ("fedma", ["FedMA"]),
+    ):
+        try:
+            loaded = import_module(f"{__name__}.{module}")
+            found += [getattr(loaded, name) for name in names]
+        except Exception:  # noqa: S112, BLE001
+            continue
+    return found
+
+
+_STRATEGIES: dict[str, type[Strategy]] = {kind.name: kind for kind in (FedAvg, FedProx, *_present())}
 
 __all__ = ["StrategyInfo", "describe", "get_strategy"]
 
@@ -21,7 +41,10 @@ class StrategyInfo:
     name: str
     title: str
     source: str
+    accepts: str  # which architectures, in words
+    summary: str  # one line
     parameters: tuple[Parameter, ...]
+    notes: str  # the module's docstring: citation, equations, when to use it, what it costs
 
 
 def get_strategy(name: str, params: Mapping[str, Argument] | None = None) -> Strategy:
@@ -36,5 +59,10 @@ def get_strategy(name: str, params: Mapping[str, Argument] | None = None) -> Str
 
 def describe() -> list[StrategyInfo]:
     """List all algorithms with their parameters, by name."""
-    kinds = (_STRATEGIES[name] for name in sorted(_STRATEGIES))
-    return [StrategyInfo(kind.name, kind.title, kind.source, kind.parameters) for kind in kinds]
+    return [_info(_STRATEGIES[name]) for name in sorted(_STRATEGIES)]
+
+
+def _info(kind: type[Strategy]) -> StrategyInfo:
+    summary = (kind.__doc__ or "").partition("\n")[0]
+    notes = (import_module(kind.__module__).__doc__ or "").strip()
+    return StrategyInfo(kind.name, kind.title, kind.source, kind.accepts, summary, kind.parameters, notes)

@@ -7,6 +7,10 @@ MLSys 2020. https://arxiv.org/abs/1812.06127
 
 Kwon, Lee and Park (2025) write the term without the ½, so their μ = 0.1 is μ = 0.2 here:
 `prox_convention = "paper"` reads μ their way.
+
+When to use it: clients with skewed data, or with very different amounts of work per round. A large μ keeps
+clients near the global model and learns slowly; 0.001 to 1 is usual. Cost: as FedAvg, plus one copy of the
+model per client.
 """
 
 from collections.abc import Sequence
@@ -19,10 +23,9 @@ from torch import nn
 from foedus.learn.algorithms._mean import merge_by_mean
 from foedus.learn.arguments import Parameter
 from foedus.learn.examples import Examples
-from foedus.learn.state import load_weights, trainable_parameters
-from foedus.learn.strategy import MergeRules, ServerState, Update
-from foedus.learn.training import LocalResult, OnStep, TrainSettings, local_sgd
-from foedus.learn.weights import Weights
+from foedus.learn.state import trainable_parameters
+from foedus.learn.strategy import MergeRules, ServerState, Strategy, Turn, Update
+from foedus.learn.training import LocalResult, TrainSettings, local_sgd
 
 
 class ProximalPenalty:
@@ -54,7 +57,7 @@ class ProximalPenalty:
 
 
 @dataclass(frozen=True)
-class FedProx:
+class FedProx(Strategy):
     """FedAvg whose clients are held back from wandering far away from the global model."""
 
     mu: float = 0.1
@@ -78,29 +81,14 @@ class FedProx:
         """The weight of the pull μ (w − θ) in the gradient."""
         return 2 * self.mu if self.prox_convention == "paper" else self.mu
 
-    def steps(self, model: nn.Module) -> int:
-        """One exchange per round."""
-        return 1
-
-    def init(self, weights: Weights) -> ServerState:
-        """Start from the weights; nothing else is remembered."""
-        return ServerState(weights)
-
     def train(
-        self,
-        model: nn.Module,
-        base: Weights,
-        data: Examples,
-        settings: TrainSettings,
-        seed: int,
-        client_state: Weights,
-        on_step: OnStep | None = None,
+        self, model: nn.Module, state: ServerState, data: Examples, settings: TrainSettings, turn: Turn
     ) -> LocalResult:
         """Train by SGD with the pull towards the base."""
-        load_weights(model, base)
+        self.fit(model, state.weights)
         # Without the object at μ = 0, so that the bytes are FedAvg's.
         penalty = ProximalPenalty(trainable_parameters(model), self.effective_mu) if self.mu else None
-        return local_sgd(model, data, settings, seed, penalty=penalty, on_step=on_step)
+        return local_sgd(model, data, settings, turn.seed, penalty=penalty, on_step=turn.on_step)
 
     def aggregate(self, state: ServerState, updates: Sequence[Update], rules: MergeRules) -> ServerState:
         """Take the weighted mean, as FedAvg does."""
