@@ -29,7 +29,7 @@ class World:
 
     @property
     def initial(self) -> Tensors:
-        return dict(self.project.weights(self.project.manifest(self.version0).weights))
+        return dict(self.project.state(self.version0).weights)
 
     def put(self, data: bytes) -> Cid:
         return self.project.store.put(data)

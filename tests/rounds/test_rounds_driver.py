@@ -46,6 +46,8 @@ def merge_result(kind: str) -> dict[str, object]:
         "kind": kind,
         "candidate": cid_of(canonical_json(CANDIDATE)),
         "manifest": CANDIDATE,
+        "state": None,
+        "parts": [],
         "refused": {},
         "is_empty": False,
         "local": SCORES,

@@ -10,12 +10,16 @@ from tests.rounds.project import World, to_bytes
 
 from foedus.core.ids import Cid, ClientId
 from foedus.rounds.documents import UpdateEntry
-from foedus.rounds.tasks import merge as merging
-from foedus.rounds.tasks.merge import merge
-from foedus.store import decode
+from foedus.rounds.tasks import merging
+from foedus.store import ModelManifest, decode
 
 Tensors = dict[str, np.ndarray]
 NAMES = ("client-1", "client-2", "client-3")
+
+
+def merge(world: World, version: int, entries: list[UpdateEntry]) -> tuple[ModelManifest, Tensors]:
+    merged = merging.merge(world.project, world.version0, version, 1, entries)
+    return merged.manifest, dict(merged.state.weights)
 
 
 def entries(cids: Mapping[str, Cid], **changes: int) -> list[UpdateEntry]:
@@ -64,7 +68,7 @@ HOSTILE: list[tuple[str, Callable[[World], bytes]]] = [
 
 @pytest.mark.parametrize(("code", "make"), HOSTILE)
 def test_a_hostile_update_is_refused_alone(world: World, code: str, make: Callable[[World], bytes]) -> None:
-    manifest, merged = merge(world.project, world.version0, 1, with_third(world, world.put(make(world))))
+    manifest, merged = merge(world, 1, with_third(world, world.put(make(world))))
     assert manifest.refused == {ClientId("client-3"): code}
     assert [used.client for used in manifest.updates] == ["client-1", "client-2"]
     np.testing.assert_allclose(merged["1.weight"], world.initial["1.weight"], atol=1e-6)
@@ -72,7 +76,7 @@ def test_a_hostile_update_is_refused_alone(world: World, code: str, make: Callab
 
 def test_a_missing_update_is_refused_alone(world: World) -> None:
     absent = Cid("bafkreifzjut3te2nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e")
-    manifest, _ = merge(world.project, world.version0, 1, with_third(world, absent))
+    manifest, _ = merge(world, 1, with_third(world, absent))
     assert manifest.refused == {ClientId("client-3"): "missing"}
 
 
@@ -82,13 +86,13 @@ def test_a_damaged_update_is_refused_alone(world: World) -> None:
     data = bytearray(path.read_bytes())
     data[-20] ^= 1
     path.write_bytes(data)
-    manifest, _ = merge(world.project, world.version0, 1, with_third(world, cid))
+    manifest, _ = merge(world, 1, with_third(world, cid))
     assert manifest.refused == {ClientId("client-3"): "damaged"}
 
 
 def test_without_usable_updates_the_candidate_holds_the_bases_weights(world: World) -> None:
     bad = world.put(b"nothing")
-    manifest, merged = merge(world.project, world.version0, 1, entries({"client-1": bad}))
+    manifest, merged = merge(world, 1, entries({"client-1": bad}))
     assert manifest.updates == ()
     assert manifest.weights == world.project.manifest(world.version0).weights
     np.testing.assert_array_equal(merged["1.weight"], world.initial["1.weight"])
@@ -96,21 +100,21 @@ def test_without_usable_updates_the_candidate_holds_the_bases_weights(world: Wor
 
 def test_the_order_of_the_updates_does_not_matter(world: World) -> None:
     updates = with_third(world, world.put(world.update(0.003)))
-    one, _ = merge(world.project, world.version0, 1, updates)
-    other, _ = merge(world.project, world.version0, 1, updates[::-1])
+    one, _ = merge(world, 1, updates)
+    other, _ = merge(world, 1, updates[::-1])
     assert one == other
 
 
 def test_large_updates_are_streamed_to_the_same_bytes(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     updates = with_third(world, world.put(world.update(0.003)))
-    one, _ = merge(world.project, world.version0, 1, updates)
+    one, _ = merge(world, 1, updates)
     monkeypatch.setattr(merging, "KEEP_BYTES", 0)
-    other, _ = merge(world.project, world.version0, 1, updates)
+    other, _ = merge(world, 1, updates)
     assert one == other
 
 
 def test_the_manifest_tells_the_lineage(world: World, tmp_path: Path) -> None:
-    manifest, _ = merge(world.project, world.version0, 4, with_third(world, world.put(world.update(0.003))))
+    manifest, _ = merge(world, 4, with_third(world, world.put(world.update(0.003))))
     assert manifest.version == 4
     assert manifest.base == world.version0
     assert manifest.algorithm.name == "fedprox"

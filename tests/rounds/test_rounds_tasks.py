@@ -1,5 +1,6 @@
 """The tasks as workers run them: from a job folder to its result."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from foedus.core.ids import Cid
 from foedus.launch import JobFolder
 from foedus.rounds.documents import Document, MergeOrder, MergeResult, TrainOrder, TrainResult, UpdateEntry
 from foedus.rounds.tasks import run_task
-from foedus.store import DirectoryStore, cid_of, encode
+from foedus.store import DirectoryStore, cid_of, encode, put_manifest
 
 
 def job(path: Path, order: Document) -> JobFolder:
@@ -27,6 +28,8 @@ def train_order(world: World, client: str = "client-1", **changes: object) -> Tr
         "store": str(world.project.store.root),
         "terms": world.project.terms_cid,
         "base": world.version0,
+        "current": world.version0,
+        "memory": None,
         "client": client,
         "round": 1,
         "step": 1,
@@ -87,7 +90,11 @@ def merge_order(world: World, tmp_path: Path, kind: str) -> MergeOrder:
         store=str(world.project.store.root),
         terms=world.project.terms_cid,
         base=world.version0,
+        current=world.version0,
         version=1,
+        step=1,
+        memory=None,
+        new_memory=None,
         client="client-1",
         dataset=str(world.folder / "data" / "client-1.safetensors"),
         updates=entries,
@@ -150,8 +157,10 @@ def test_a_dataset_that_is_not_there_is_named(world: World, tmp_path: Path) -> N
 
 
 def test_base_weights_of_another_model_are_damage(world: World) -> None:
+    manifest = world.project.manifest(world.version0)
+    other = replace(manifest, weights=world.put(b"something else entirely"))
     with pytest.raises(ObjectDamaged, match="do not fit the model"):
-        world.project.weights(world.put(b"something else entirely"))
+        world.project.state(put_manifest(world.project.store, other))
 
 
 def test_divergence_is_a_failed_task_that_says_what_to_do(world: World, tmp_path: Path) -> None:

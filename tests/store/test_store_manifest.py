@@ -46,6 +46,7 @@ def test_the_stored_form() -> None:
     assert FULL.to_json() == {
         "kind": "model",
         "version": 3,
+        "step": 1,
         "model": A,
         "weights": B,
         "base": C,

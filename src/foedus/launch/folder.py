@@ -1,7 +1,7 @@
 """The job folder: the one protocol between whoever submits a job and whoever runs it.
 
-`spec.json` goes in; `events.jsonl` and `out.log` grow; `update.safetensors` and then, last, `result.json`
-come out (or `failure.json`). It needs neither network nor database, so it works on compute nodes without
+`spec.json` goes in; `events.jsonl` and `out.log` grow; `update.safetensors` (and `state.parts`,
+`memory.safetensors`) and then, last, `result.json` come out (or `failure.json`). It needs neither network nor database, so it works on compute nodes without
 outside access. docs/reference/job-folder.md describes it for readers of other languages.
 Whatever is read may have been written by somebody hostile.
 """
@@ -20,8 +20,9 @@ from foedus.launch import _files
 
 SPEC, KEY, EVENTS, LOG = "spec.json", "job.json", "events.jsonl", "out.log"
 UPDATE, RESULT, FAILURE = "update.safetensors", "result.json", "failure.json"
-_OUTPUTS = (EVENTS, UPDATE, RESULT, FAILURE)
-_TEMPORARIES = tuple(_files.temporary_name(name) for name in (UPDATE, RESULT, FAILURE))
+STATE, MEMORY = "state.parts", "memory.safetensors"
+_OUTPUTS = (EVENTS, UPDATE, STATE, MEMORY, RESULT, FAILURE)
+_TEMPORARIES = tuple(_files.temporary_name(name) for name in (UPDATE, STATE, MEMORY, RESULT, FAILURE))
 
 SPEC_LIMIT_BYTES = 16 << 20
 RESULT_LIMIT_BYTES = 16 << 20
@@ -117,11 +118,19 @@ class JobFolder:
 
     def open_update(self) -> BinaryIO | None:
         """Open `update.safetensors`, None when there is none. Raises `TaskFailed` for a link or device."""
-        try:
-            descriptor = _files.open_regular(self.path, UPDATE)
-        except ValueError as error:
-            raise TaskFailed(f"the task's update is not usable: {error}") from error
-        return None if descriptor is None else os.fdopen(descriptor, "rb")
+        return self._open(UPDATE)
+
+    def open_state(self) -> BinaryIO | None:
+        """Open `state.parts`, as `open_update` does."""
+        return self._open(STATE)
+
+    def open_memory(self) -> BinaryIO | None:
+        """Open `memory.safetensors`, as `open_update` does."""
+        return self._open(MEMORY)
+
+    def remove_state(self) -> None:
+        """Remove `state.parts` once it is kept elsewhere; harmless when there is none."""
+        _files.remove(self.path, (STATE,))
 
     def remove_update(self) -> None:
         """Remove `update.safetensors` once it is kept elsewhere; harmless when there is none."""
@@ -150,6 +159,14 @@ class JobFolder:
     def write_update(self, chunks: Iterable[Buffer]) -> None:
         """Write `update.safetensors` durably; call it before `finish`."""
         _files.write_atomic(self.path, UPDATE, chunks)
+
+    def write_state(self, chunks: Iterable[Buffer]) -> None:
+        """Write `state.parts`, files one after another whose sizes the result tells, as `write_update` does."""
+        _files.write_atomic(self.path, STATE, chunks)
+
+    def write_memory(self, chunks: Iterable[Buffer]) -> None:
+        """Write `memory.safetensors`, which stays in this folder, as `write_update` does."""
+        _files.write_atomic(self.path, MEMORY, chunks)
 
     def finish(self, result: Mapping[str, Json]) -> None:
         """Write `result.json` durably, as the last thing the task does: its presence means completed."""
@@ -183,6 +200,13 @@ class JobFolder:
     def open_log(self) -> int:
         """Return a descriptor that appends to `out.log`."""
         return _files.open_appending(self.path, LOG)
+
+    def _open(self, name: str) -> BinaryIO | None:
+        try:
+            descriptor = _files.open_regular(self.path, name)
+        except ValueError as error:
+            raise TaskFailed(f"the task's {name} is not usable: {error}") from error
+        return None if descriptor is None else os.fdopen(descriptor, "rb")
 
     def _read_object(self, name: str, limit_bytes: int) -> Mapping[str, Json] | None:
         data = _files.read_capped(self.path, name, limit_bytes)

@@ -46,6 +46,11 @@ def client_weights(
     return _without_common_divisor([int(weight * scale) for weight in exact])
 
 
+def client_bonuses(rewards_wad: Sequence[int], kappa: float = 1.0) -> list[int]:
+    """Return integers proportional to 1 + κ r_k, without common divisor (ALGORITHMS §8)."""
+    return client_weights([1] * len(rewards_wad), rewards_wad, kappa)
+
+
 def weighted_mean(
     sources: Sequence[TensorSource],
     weights: Sequence[int],

@@ -97,6 +97,7 @@ class Strategy(Protocol):
     title: ClassVar[str]
     source: ClassVar[str]  # the publication it implements
     accepts: ClassVar[str] = "any model"  # which architectures, in words
+    has_fixed_shapes: bool = True  # every version has the shapes of version 0
     parameters: ClassVar[tuple[Parameter, ...]] = ()
 
     def check(self, model: nn.Module, robust: RobustRule = MEAN) -> None:

@@ -109,7 +109,7 @@ def distance_moved(weights: Weights, server: Weights, names: Sequence[str]) -> f
     for name in names:
         moved = weights[name].astype(np.float64)
         if name in server and server[name].shape == moved.shape:
-            moved -= server[name]
+            moved -= server[name].astype(np.float64)
         squares.append(float(np.sum(moved * moved)))
     return math.sqrt(math.fsum(squares))
 

@@ -35,7 +35,7 @@ class Difference:
     def block(self, name: str, start: int, stop: int) -> Block:
         """Return a part of the difference; the subtraction is exact to float64."""
         moved = self.source.read_part(name, start, stop).astype(np.float64)
-        moved -= self.server[name].reshape(-1)[start:stop]
+        moved -= self.server[name].reshape(-1)[start:stop].astype(np.float64)
         if self.scale != 1.0:
             moved *= self.scale
         return moved

@@ -13,7 +13,7 @@ from foedus.core.errors import FoedusError, ObjectDamaged
 from foedus.core.ids import Cid
 from foedus.core.protocols import ModelStore
 from foedus.core.records import WAD
-from foedus.rounds.spec import AlgorithmSection, Argument, Name, RunSpec, TrainingSection
+from foedus.rounds.spec import AlgorithmSection, Argument, Name, RobustSection, RunSpec, TrainingSection
 from foedus.store import get_json, put_json
 
 Text = Annotated[str, Field(max_length=200)]
@@ -92,11 +92,23 @@ class Terms(Document):
     data: Text  # which data, in words
     algorithm: AlgorithmSection
     training: TrainingSection
-    buffers: Literal["average", "pooled"]
+    robust: RobustSection
+    buffers: Literal["average", "pooled", "local"]
     kappa: float = Field(ge=0, allow_inf_nan=False)
     cap_ratio: float = Field(gt=0, allow_inf_nan=False)
     floor_ratio: Score
     seed: Count
+
+
+PartName = Annotated[str, Field(pattern=r"^(server|client/[a-z0-9][a-z0-9_-]{0,31})$")]
+
+
+class StateDocument(Document):
+    """What an algorithm remembers beside the weights: its counters, and its parts by CID."""
+
+    kind: Literal["state"] = "state"
+    counters: dict[Text, Count]
+    parts: dict[PartName, CidText]
 
 
 # --- job folders: orders in spec.json ---
@@ -123,11 +135,13 @@ class TrainOrder(Document):
     kind: Literal["train"] = "train"
     store: str
     terms: CidText
-    base: CidText  # manifest
+    base: CidText  # manifest that the exchange starts from
+    current: CidText  # manifest of the version in force; the base unless the round has had exchanges already
     client: Name
     round: Count
     step: Count
     dataset: str  # the client's own examples
+    memory: str | None  # job folder of the client's own task whose memory it goes on from
 
 
 class UpdateEntry(Document):
@@ -146,9 +160,13 @@ class MergeOrder(Document):
     store: str
     terms: CidText
     base: CidText
+    current: CidText  # manifest of the version in force
     version: Count  # of the candidate
+    step: Count
     client: Name
     dataset: str
+    memory: str | None  # job folder of what the client kept for itself when the version in force was made
+    new_memory: str | None  # the same of this round
     updates: list[UpdateEntry]
 
 
@@ -171,6 +189,7 @@ class PrepareResult(Document):
     data: Text
     labels: int
     histograms: dict[str, list[Count]]
+    exchanges: Annotated[int, Field(ge=1, le=1000)]  # in one round
     files: dict[str, CidText]  # initial, shared, test: what they must be when they are published
     datasets: dict[str, CidText]  # of each client, when the run starts
     model: ModelSpec
@@ -194,12 +213,21 @@ class TrainResult(Document):
     seconds: float = Field(ge=0)
 
 
+class PartFile(Document):
+    """One part of an algorithm's state in `state.parts`."""
+
+    cid: CidText
+    size: Count  # bytes
+
+
 class MergeResult(Document):
     """What merging gave: the candidate's manifest and its scores."""
 
     kind: Literal["aggregate", "verify"]
     candidate: CidText
     manifest: dict[str, Any]
+    state: StateDocument | None  # that the manifest names
+    parts: list[PartFile]  # the changed ones, in the order of `state.parts`; from the aggregate task only
     refused: dict[str, Text]
     is_empty: bool
     local: Scores

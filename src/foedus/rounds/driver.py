@@ -7,9 +7,10 @@ store or in the job folders; so the process may be killed at any point and `resu
 
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from foedus.core.errors import FoedusError, Reverted, TaskFailed
 from foedus.core.ids import Cid, ClientId
@@ -168,7 +169,7 @@ class Driver:
         """Do what needs no transaction, or comes before one. Tells whether the action is done with that."""
         match action:
             case machine.Launch(kind):
-                order = order_for(kind, self._run, member, self._world.store_root)
+                order = order_for(kind, self._run, member, self._world.store_root, self._tasks.root)
                 self._tasks.launch(member.client, kind, order)
                 self._observer(Progress("task", self._number, member.client, {"kind": kind}))
                 return True
@@ -216,11 +217,27 @@ class Driver:
         assert isinstance(result, MergeResult)
         folder = self._tasks.folder(member.client, TaskKind.AGGREGATE)
         has_weights = self._store_output(folder, Cid(str(result.manifest.get("weights"))))
-        if not has_weights or put_json(self._world.store, result.manifest) != candidate:
+        is_complete = has_weights and self._store_state(folder, result)
+        if not is_complete or put_json(self._world.store, result.manifest) != candidate:
             raise FoedusError(
                 f"the aggregate task of round {self._number} computed {candidate}, but left other files",
                 "Its job folder was changed from outside. Remove the folder and resume the run.",
             )
+
+    def _store_state(self, folder: JobFolder, result: MergeResult) -> bool:
+        """Store the changed parts of the algorithm's state, then the document that names all of them."""
+        file = folder.open_state()
+        if file is not None:
+            with file:
+                for part in result.parts:
+                    if self._world.store.put(_chunks(file, part.size)) != part.cid:
+                        return False
+            folder.remove_state()
+        if not all(self._world.store.has(Cid(part.cid)) for part in result.parts):
+            return False
+        if result.state is None:
+            return result.manifest.get("state") is None
+        return put_json(self._world.store, result.state.to_json()) == result.manifest.get("state")
 
     def _send(self, effects: Sequence[Effect]) -> None:
         self._outbox.plan(effect.key for effect in effects)
@@ -265,3 +282,10 @@ class Driver:
         if failed is not None:
             hint = "Nothing is lost: mend the cause and resume the run; the task is then done again."
             raise TaskFailed(f"the updates of round {view.number} cannot be merged: {failed.cause}", hint)
+
+
+def _chunks(file: BinaryIO, size_bytes: int) -> Iterator[bytes]:
+    """Yield the next bytes of a file, `size_bytes` in all, or fewer where it ends before."""
+    while size_bytes > 0 and (chunk := file.read(min(size_bytes, 1 << 20))):
+        size_bytes -= len(chunk)
+        yield chunk

@@ -99,8 +99,10 @@ def _call(
     raise AssertionError(f"{action} is no transaction")
 
 
-def order_for(kind: TaskKind, run: RunView, member: Member, store_root: Path) -> TrainOrder | MergeOrder:
-    """Write the order of a task of the step that is under way."""
+def order_for(
+    kind: TaskKind, run: RunView, member: Member, store_root: Path, jobs: Path
+) -> TrainOrder | MergeOrder:
+    """Write the order of a task of the step that is under way. `jobs` holds the run's job folders."""
     view = run.round
     assert view is not None
     if kind is TaskKind.TRAIN:
@@ -108,21 +110,48 @@ def order_for(kind: TaskKind, run: RunView, member: Member, store_root: Path) ->
             store=str(store_root),
             terms=run.terms,
             base=view.base,
+            current=run.current,
             client=member.client,
             round=view.number,
             step=view.step,
             dataset=str(member.dataset),
+            memory=_memory(run, member, jobs, view.step),
         )
     return MergeOrder(
         kind="aggregate" if kind is TaskKind.AGGREGATE else "verify",
         store=str(store_root),
         terms=run.terms,
         base=view.base,
+        current=run.current,
         version=run.version + 1,
+        step=view.step,
         client=member.client,
         dataset=str(member.dataset),
+        memory=_memory(run, member, jobs, 1),
+        new_memory=str(task_folder(jobs, view.number, view.step, member.client, TaskKind.TRAIN)),
         updates=entries_of(view),
     )
+
+
+def task_folder(jobs: Path, number: int, step: int, client: ClientId, kind: TaskKind) -> Path:
+    """Return where a task's job folder lies below the run's folder of jobs."""
+    return jobs / f"r{number:05d}.{step}" / f"{client}.{kind}"
+
+
+def _memory(run: RunView, member: Member, jobs: Path, step: int) -> str | None:
+    """Return the job folder of the task whose memory a client goes on from.
+
+    Between the exchanges of a round that is its own task of the exchange before; else that of the last
+    accepted round it had a part in, so that a rejected round has left no trace.
+    """
+    assert run.rules is not None
+    if step > 1:
+        assert run.round is not None
+        return str(task_folder(jobs, run.round.number, step - 1, member.client, TaskKind.TRAIN))
+    last = run.contributed.get(member.client)
+    if last is None:
+        return None
+    return str(task_folder(jobs, last, run.rules.steps, member.client, TaskKind.TRAIN))
 
 
 def entries_of(view: RoundView) -> list[UpdateEntry]:

@@ -45,6 +45,11 @@ class TaskBook:
             table.clear()
         return True
 
+    @property
+    def root(self) -> Path:
+        """The folder below which all job folders of the run lie."""
+        return self._folder
+
     def folder(self, client: ClientId, kind: TaskKind) -> JobFolder:
         """Return the job folder of a task of this step."""
         return JobFolder(self._folder / self._prefix / f"{client}.{kind}")

@@ -135,7 +135,9 @@ def started(site: Site, spec: RunSpec, folder: Path, launcher: Launcher) -> tupl
     if found is None:
         prepared = prepare(spec, folder, launcher, site.home.data)
         terms, version0 = publish_project(site.store, spec, prepared, folder)
-        return start_on_chain(site.ledger, folder.name, spec, members_of(spec, folder), terms, version0)
+        return start_on_chain(
+            site.ledger, folder.name, spec, members_of(spec, folder), terms, version0, prepared.exchanges
+        )
     site.clock.go_on_from(site.ledger.head().timestamp)
     for member in members_of(spec, folder):
         if not member.dataset.is_file():

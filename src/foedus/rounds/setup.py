@@ -74,6 +74,7 @@ def publish_project(
         data=prepared.data,
         algorithm=spec.algorithm,
         training=spec.training,
+        robust=spec.robust,
         buffers=spec.policy.buffers,
         kappa=spec.policy.kappa,
         cap_ratio=spec.policy.cap_ratio,
@@ -106,9 +107,18 @@ def _put_file(store: ModelStore, path: Path) -> Cid:
 
 
 def start_on_chain(
-    ledger: Ledger, name: str, spec: RunSpec, members: Sequence[Member], terms: Cid, version0: Cid
+    ledger: Ledger,
+    name: str,
+    spec: RunSpec,
+    members: Sequence[Member],
+    terms: Cid,
+    version0: Cid,
+    exchanges: int = 1,
 ) -> tuple[int, int]:
-    """Create the project, enrol the members and start the run. Returns (project, run). Raises `Reverted`."""
+    """Create the project, enrol the members and start the run. Returns (project, run). Raises `Reverted`.
+
+    `exchanges` is how many there are in a round: more than one for algorithms that merge layer by layer.
+    """
     lead = members[0].account
     events = list(ledger.events())
     created = _find(events, "ProjectCreated", lambda event: event.args["name"] == name)
@@ -118,7 +128,7 @@ def start_on_chain(
     _enrol(ledger, events, project, members)
     started = _find(events, "RunStarted", lambda event: event.args["project"] == project)
     if started is None:
-        call = Call(lead, "start_run", (project, terms, version0, *_numbers(spec)))
+        call = Call(lead, "start_run", (project, terms, version0, *_numbers(spec, exchanges)))
         started = _event(_send(ledger, [call])[0], "RunStarted")
     return project, int(started.args["run"])
 
@@ -148,12 +158,12 @@ def _enrol(ledger: Ledger, events: Sequence[Event], project: int, members: Seque
         _send(ledger, calls)
 
 
-def _numbers(spec: RunSpec) -> tuple[int, ...]:
+def _numbers(spec: RunSpec, exchanges: int) -> tuple[int, ...]:
     policy = spec.policy
     gate = GateMode.MARGIN if policy.gate == "margin" else GateMode.RATIO
     return (
         spec.rounds,
-        1,  # exchanges per round
+        exchanges,
         spec.threshold,
         policy.deadline_s,
         policy.vote_s,

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from foedus.core.errors import InvalidSpec
+from foedus.learn.robust.rule import RobustRule, RuleName
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")]
 Argument = bool | int | float | str | list[int] | list[list[int]]
@@ -62,6 +63,21 @@ class AlgorithmSection(_Section):
     params: dict[str, Argument] = {}
 
 
+class RobustSection(_Section):
+    """How a merge withstands hostile clients: first clip, then mix, then the rule. See the how-to."""
+
+    rule: RuleName = "mean"
+    byzantine: int = Field(0, ge=0, le=511, description="how many hostile clients to withstand")
+    clip: float = Field(
+        0.0, ge=0, le=1000, description="shorten updates to this many times the median length; 0: do not"
+    )
+    mix: bool = Field(False, description="nearest-neighbour mixing before the rule")
+
+    def as_rule(self) -> RobustRule:
+        """Return the rule as merges take it."""
+        return RobustRule(self.rule, self.byzantine, self.clip, self.mix)
+
+
 class TrainingSection(_Section):
     """Local training (Algorithm 1)."""
 
@@ -97,7 +113,7 @@ class PolicySection(_Section):
     cap_ratio: float = Field(
         3.0, gt=0, description="claimed examples count up to this many times their median"
     )
-    buffers: Literal["average", "pooled"] = "average"
+    buffers: Literal["average", "pooled", "local"] = "average"
 
 
 class JobsSection(_Section):
@@ -123,6 +139,7 @@ class RunSpec(_Section):
     partition: PartitionSection = PartitionSection()
     algorithm: AlgorithmSection = AlgorithmSection()
     training: TrainingSection = TrainingSection()
+    robust: RobustSection = RobustSection()
     policy: PolicySection = PolicySection()
     jobs: JobsSection = JobsSection()
 
@@ -135,6 +152,11 @@ class RunSpec(_Section):
             )
         if self.policy.gate == "ratio" and self.policy.beta < 0:
             raise ValueError('policy.beta must be at least 0 with gate = "ratio"; 0.9 is usual')
+        if self.policy.buffers == "local" and self.policy.floor_ratio > 0:
+            raise ValueError(
+                'policy.buffers = "local" needs policy.floor_ratio = 0: nobody else can score a model whose '
+                "normalisation stays with its client"
+            )
         return self
 
     @property

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from foedus.chain import ChainReader, audit_chain, wrong_rewards
 from foedus.core.canonical import canonical_json
@@ -23,12 +23,15 @@ from foedus.core.errors import (
 )
 from foedus.core.ids import Cid, ClientId
 from foedus.core.records import Choice, Event, Phase, RoundView
-from foedus.rounds.documents import ModelSpec, Terms, fetch
+from foedus.rounds.documents import ModelSpec, StateDocument, Terms, fetch
 from foedus.rounds.effects import entries_of
 from foedus.rounds.home import Home
 from foedus.rounds.rules import ballot_accepts, gate_passes
 from foedus.rounds.view import Outcome, RunView, find_run, view_run
 from foedus.store import AlgorithmRef, DirectoryStore, ModelManifest, cid_of, get_manifest
+
+if TYPE_CHECKING:
+    from foedus.rounds.tasks.project import Project
 
 Watch: TypeAlias = Callable[[str, int, int], None]
 """Told what is being checked, how much of it is done, and how much there is."""
@@ -189,19 +192,25 @@ def _objects(run: RunView, store: DirectoryStore) -> Iterator[tuple[str, Cid]]:
     yield "shared evaluation set", Cid(terms.shared)
     yield "test set", Cid(terms.test)
     yield from _version_objects("version 0", run.version0, store)
-    for view in _rounds(run):
-        absent = _refused_as_absent(view, store)
-        for registered in view.registrations:
-            is_needed = view.phase is Phase.ACCEPTED and registered.client not in absent
-            if is_needed or store.has(registered.cid):
-                yield f"round {view.number}, update of {registered.client}", registered.cid
-        if view.candidate is not None and (view.phase is Phase.ACCEPTED or store.has(view.candidate)):
-            yield from _version_objects(f"round {view.number}, candidate", view.candidate, store)
+    needed = {id(view) for view, _ in _accepted_exchanges(run)}
+    needed |= {id(view) for view in _rounds(run) if view.phase is Phase.ACCEPTED}
+    for view in [*run.exchanges, *_rounds(run)]:
+        yield from _round_objects(view, id(view) in needed, store)
+
+
+def _round_objects(view: RoundView, is_needed: bool, store: DirectoryStore) -> Iterator[tuple[str, Cid]]:
+    """List what an exchange left in the store; of one that led to a version, all of it must be there."""
+    absent = _refused_as_absent(view, store) if is_needed else set()
+    for registered in view.registrations:
+        if (is_needed and registered.client not in absent) or store.has(registered.cid):
+            yield f"round {view.number}, update of {registered.client}", registered.cid
+    if view.candidate is not None and (is_needed or store.has(view.candidate)):
+        yield from _version_objects(f"round {view.number}, candidate", view.candidate, store)
 
 
 def _refused_as_absent(view: RoundView, store: DirectoryStore) -> set[ClientId]:
     """Clients whose registered update nobody had: the accepted manifest says so, and left them out."""
-    if view.phase is not Phase.ACCEPTED or view.candidate is None or not store.has(view.candidate):
+    if view.candidate is None or not store.has(view.candidate):
         return set()
     with _failing(f"round {view.number}, candidate, manifest {view.candidate}"):
         refused = get_manifest(store, view.candidate).refused
@@ -210,34 +219,55 @@ def _refused_as_absent(view: RoundView, store: DirectoryStore) -> set[ClientId]:
 
 def _version_objects(place: str, manifest: Cid, store: DirectoryStore) -> Iterator[tuple[str, Cid]]:
     with _failing(f"{place}, manifest {manifest}"):
-        weights = get_manifest(store, manifest).weights
+        found = get_manifest(store, manifest)
+        parts = fetch(store, found.state, StateDocument).parts if found.state else {}
     yield f"{place}, manifest", manifest
-    yield f"{place}, weights", weights
+    yield f"{place}, weights", found.weights
+    if found.state is not None:
+        yield f"{place}, state", found.state
+    for name, cid in parts.items():
+        yield f"{place}, state of {name}", Cid(cid)
 
 
 def _check_merges(run: RunView, home: Home, watch: Watch) -> None:
     """Recompute every accepted candidate from the registered updates: it must get the same CID."""
-    from foedus.rounds.tasks.merge import merge  # noqa: PLC0415 - loads PyTorch, only once all else is right
-    from foedus.rounds.tasks.project import open_project  # noqa: PLC0415
+    from foedus.rounds.tasks.project import open_project  # noqa: PLC0415 - loads PyTorch, only once all else is right
 
     with _failing("terms"):
         project = open_project(str(home.store), run.terms)
         initial = project.manifest(run.version0)
         algorithm = project.terms.algorithm
+    if run.rules is None or run.rules.steps != project.steps:
+        raise VerificationFailed("terms", f"{algorithm.name} has {project.steps} exchanges a round")
     expected = ModelManifest(
         0, Cid(project.terms.model), initial.weights, None, AlgorithmRef(algorithm.name, algorithm.params)
     )
     if initial != expected:
         raise VerificationFailed("version 0", "its manifest does not fit the terms")
+    for view, number in _accepted_exchanges(run):
+        _check_merge(project, view, number)
     version = 0
     for done, (view, outcome) in enumerate(run.history, 1):
         if outcome.phase is Phase.ACCEPTED:
-            with _failing(f"round {view.number}, merge"):
-                manifest, _ = merge(project, view.base, version + 1, entries_of(view))
-            candidate = cid_of([canonical_json(manifest.to_json())])
-            if candidate != view.candidate:
-                _fail(view, "merge", f"gives {candidate}, but {view.candidate} was accepted")
+            _check_merge(project, view, version + 1)
             version += 1
         if outcome.version != version:
             _fail(view, "version", f"is {outcome.version}, but should be {version}")
         watch("merges", done, len(run.history))
+
+
+def _accepted_exchanges(run: RunView) -> list[tuple[RoundView, int]]:
+    """List the exchanges before the last of rounds that led to a version, with its number."""
+    versions = {v.number: o.version for v, o in run.history if o.phase is Phase.ACCEPTED}
+    return [(view, versions[view.number]) for view in run.exchanges if view.number in versions]
+
+
+def _check_merge(project: "Project", view: RoundView, version: int) -> None:
+    """Merge one exchange again. Raises `VerificationFailed` when it gives another candidate."""
+    from foedus.rounds.tasks.merging import merge  # noqa: PLC0415 - as above
+
+    with _failing(f"round {view.number}, merge"):
+        merged = merge(project, view.base, version, view.step, entries_of(view))
+    candidate = cid_of([canonical_json(merged.manifest.to_json())])
+    if candidate != view.candidate:
+        _fail(view, "merge", f"gives {candidate}, but {view.candidate} was proposed")

@@ -56,9 +56,13 @@ class RunView:
     current: Cid = _NO_CID
     names: dict[str, ClientId] = field(default_factory=dict)  # address -> client, all that ever were members
     roles: dict[str, Role] = field(default_factory=dict)  # address -> role now, in order of enrolment
+    contributed: dict[ClientId, int] = field(default_factory=dict)  # client -> its last accepted round
     round: RoundView | None = None  # the step that is open, or the last one when the run has ended
     outcome: Outcome | None = None  # of the round that ended last
     history: list[tuple[RoundView, Outcome]] = field(default_factory=list)
+    exchanges: list[RoundView] = field(
+        default_factory=list
+    )  # that rounds of several steps had before the last
     beta_ppb: int = 0  # the gate's threshold now; the contract eases it when nobody passes
     round_beta_ppb: int = 0  # as it was when the round opened
     ended: str | None = None
@@ -154,6 +158,8 @@ def _round_opened(view: RunView, event: Event) -> None:
     args = event.args
     number = int(args["round"])
     view.round_beta_ppb = view.beta_ppb
+    if view.keep_history and int(args["step"]) > 1:
+        view.exchanges.append(view._open())
     view.round = RoundView(
         number=number,
         step=int(args["step"]),
@@ -234,6 +240,8 @@ def _finalized(view: RunView, event: Event) -> None:
     phase = Phase(int(event.args["outcome"]))
     view.version, view.current = int(event.args["version"]), Cid(str(event.args["current"]))
     view.round = replace(view._open(), phase=phase)
+    if phase is Phase.ACCEPTED:
+        view.contributed.update({r.client: view.round.number for r in view.round.registrations})
     view.outcome = Outcome(phase, view.version, view.current, view.round_beta_ppb)
     if view.keep_history:
         view.history.append((view.round, view.outcome))

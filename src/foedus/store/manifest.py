@@ -19,7 +19,7 @@ from foedus.store.unixfs import PROFILE_NAME
 
 JSON_LIMIT_BYTES: Final = 1 << 20
 _FIELDS: Final = (
-    "kind", "version", "model", "weights", "base", "algorithm", "updates", "refused", "state", "profile",
+    "kind", "version", "step", "model", "weights", "base", "algorithm", "updates", "refused", "state", "profile",
 )  # fmt: skip
 _CLIENT: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 _WORD: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
@@ -55,6 +55,7 @@ class ModelManifest:
     updates: tuple[UsedUpdate, ...] = ()  # sorted by client
     refused: Mapping[ClientId, str] = field(default_factory=dict)  # client -> code of `UpdateRefused`
     state: Cid | None = None  # of the algorithm's state, e.g. optimiser moments
+    step: int = 1  # exchange of the round; one that others follow makes no version yet
     profile: str = PROFILE_NAME  # how the CIDs were made
 
     def to_json(self) -> dict[str, Json]:
@@ -66,6 +67,7 @@ class ModelManifest:
         return {
             "kind": "model",
             "version": self.version,
+            "step": self.step,
             "model": self.model,
             "weights": self.weights,
             "base": self.base,
@@ -91,6 +93,7 @@ class ModelManifest:
             updates=_updates(fields["updates"]),
             refused=_refused(fields["refused"]),
             state=_optional_cid(fields["state"], "state"),
+            step=_count(fields["step"], "step"),
         )
 
 
@@ -134,17 +137,20 @@ def get_manifest(store: ModelStore, cid: Cid) -> ModelManifest:
 
 
 def lineage(store: ModelStore, cid: Cid, max_length: int = 100_000) -> Iterator[tuple[Cid, ModelManifest]]:
-    """Yield a version and all it descends from, newest first.
+    """Yield a version and all it descends from, newest first; not the exchanges on the way to a version.
 
     Raises `ObjectMissing`, or `ObjectDamaged` when a link is not a manifest or the line is longer than
     `max_length` (it cannot be a circle unless hashes collide; the limit ends that one, too).
     """
     current: Cid | None = cid
+    newest: int | None = None
     for _ in range(max_length):
         if current is None:
             return
         manifest = get_manifest(store, current)
-        yield current, manifest
+        if manifest.version != newest:
+            yield current, manifest
+        newest = manifest.version
         current = manifest.base
     if current is not None:
         raise ObjectDamaged(f"the line of versions before {cid} is longer than {max_length:,}")

@@ -21,6 +21,7 @@ from foedus.learn.evaluation import evaluate
 from foedus.learn.examples import prepare_images
 from foedus.learn.models import build_model, initial_weights, model_info
 from foedus.learn.partitions import partition, split, stratified_sample
+from foedus.learn.state import has_batch_norm
 from foedus.rounds.documents import ModelSpec, PrepareOrder, PrepareResult, TensorEntry
 from foedus.rounds.home import sync_folder
 from foedus.rounds.spec import DataSection, RunSpec
@@ -33,7 +34,7 @@ def run_prepare(folder: JobFolder, values: Mapping[str, Json]) -> None:
     """Write `initial`, `shared`, `test` (.safetensors) beside the result, and each client's own dataset."""
     order = PrepareOrder.from_json(values, "the order")
     spec = order.run_spec
-    get_strategy(spec.algorithm.name, spec.algorithm.params)
+    exchanges = _exchanges(spec)
     weights = initial_weights(
         spec.model.name, spec.model.args, derive_seed("initial", spec.seed), spec.model.init
     )
@@ -52,6 +53,7 @@ def run_prepare(folder: JobFolder, values: Mapping[str, Json]) -> None:
         PrepareResult(
             data=images.source,
             labels=images.label_count,
+            exchanges=exchanges,
             histograms=histograms,
             files={name: str(cid) for name, cid in files.items()},
             datasets=datasets,
@@ -65,6 +67,21 @@ def run_prepare(folder: JobFolder, values: Mapping[str, Json]) -> None:
             ),
         ).to_json()
     )
+
+
+def _exchanges(spec: RunSpec) -> int:
+    """Return how many exchanges a round has. Raises when algorithm, model and robust rule do not fit."""
+    strategy = get_strategy(spec.algorithm.name, spec.algorithm.params)
+    model, robust = build_model(spec.model.name, spec.model.args), spec.robust.as_rule()
+    if not robust.is_plain:
+        robust.require(spec.threshold)
+    strategy.check(model, robust)
+    if spec.policy.buffers == "local" and not has_batch_norm(model):
+        raise UnsupportedModel(
+            f'buffers = "local" keeps batch normalisation with its client, but {spec.model.name!r} has none',
+            'Use buffers = "average", or a model with batch normalisation.',
+        )
+    return strategy.steps(model)
 
 
 def _load(data: DataSection, seed: int, cache: Path) -> ImageSet:

@@ -18,9 +18,11 @@ from foedus.learn.algorithms import get_strategy
 from foedus.learn.evaluation import evaluate
 from foedus.learn.examples import Examples, prepare_images
 from foedus.learn.models import build_model, model_info
-from foedus.learn.state import load_weights, parts_of
+from foedus.learn.state import parts_of
+from foedus.learn.strategy import MergeRules, ServerState
 from foedus.learn.weights import Weights
-from foedus.rounds.documents import ModelSpec, Scores, Terms, fetch
+from foedus.rounds.documents import ModelSpec, Scores, StateDocument, Terms, fetch
+from foedus.rounds.tasks.memory import read_memory
 from foedus.store import DirectoryStore, ModelManifest, Schema, TensorFile, TensorSpec, get_manifest
 
 _LOSS_LIMIT = 1e30  # an infinite loss is reported as this: JSON has no infinity
@@ -55,36 +57,68 @@ class Project:
         spec = fetch(self.store, Cid(self.terms.model), ModelSpec)
         self.model = build_model(spec.name, spec.args)
         self.info = model_info(spec.name)
-        self.parts = parts_of(self.model)
+        self.parts = parts_of(self.model, is_norm_local=self.terms.buffers == "local")
         self.schema = Schema(
             {name: TensorSpec(entry.dtype, tuple(entry.shape)) for name, entry in spec.tensors.items()}
         )
         self.strategy = get_strategy(self.terms.algorithm.name, self.terms.algorithm.params)
-        self._weights: _Recent[Cid, Weights] = _Recent(2)
+        self.steps = self.strategy.steps(self.model)
+        self._states: _Recent[Cid, ServerState] = _Recent(2)
         self._scores: _Recent[tuple[Cid, str], Scores] = _Recent(64)
 
     def manifest(self, cid: Cid) -> ModelManifest:
         """Return the manifest of a version."""
         return get_manifest(self.store, cid)
 
-    def weights(self, cid: Cid) -> Weights:
-        """Return a version's weights. Raises `ObjectDamaged` when they do not fit the model."""
-        return self._weights.get(cid, lambda: self._read_version(cid))
+    def rules(self, step: int) -> MergeRules:
+        """Return what a merge of this exchange must know."""
+        terms = self.terms
+        return MergeRules(
+            parts=self.parts,
+            buffer_mode=terms.buffers,
+            robust=terms.robust.as_rule(),
+            model=self.model,
+            step=step,
+            learning_rate=terms.training.learning_rate,
+            momentum=terms.training.momentum,
+        )
 
-    def remember_weights(self, cid: Cid, weights: Weights) -> None:
-        """Keep weights that were just computed: the next task most likely starts from them."""
-        self._weights.get(cid, lambda: weights)
+    # --- the states of versions ---
 
-    def _read_version(self, cid: Cid) -> Weights:
+    def state(self, manifest_cid: Cid) -> ServerState:
+        """Return the server state of a version. Raises `ObjectDamaged` when it does not fit the model."""
+        return self._states.get(manifest_cid, lambda: self._read_state(manifest_cid))
+
+    def remember_state(self, manifest_cid: Cid, state: ServerState) -> None:
+        """Keep a state that was just computed: the next task most likely starts from it."""
+        self._states.get(manifest_cid, lambda: state)
+
+    def _read_state(self, manifest_cid: Cid) -> ServerState:
+        manifest = self.manifest(manifest_cid)
+        schema = self.schema if self.strategy.has_fixed_shapes else None
+        weights = self._read_tensors(manifest.weights, schema)
+        if manifest.state is None:
+            return self.strategy.init(weights)
+        document = fetch(self.store, manifest.state, StateDocument)
+        parts = {name: self._read_tensors(Cid(cid), None) for name, cid in document.parts.items()}
+        return ServerState(weights, parts, document.counters)
+
+    def _read_tensors(self, cid: Cid, schema: Schema | None) -> Weights:
         try:
             with self.store.open(cid) as file:
-                return TensorFile(file, self.schema).read_all()
+                return TensorFile(file, schema).read_all()
         except UpdateRefused as error:
-            raise ObjectDamaged(f"the weights {cid} do not fit the model: {error.message}") from error
+            raise ObjectDamaged(f"the tensors {cid} do not fit the model: {error.message}") from error
+
+    def with_local(self, weights: Weights, memory: Weights) -> Weights:
+        """Return weights as one client sees them: with the tensors that never leave it (FedBN)."""
+        return {**weights, **{name: memory[name] for name in self.parts.local if name in memory}}
+
+    # --- scores ---
 
     def load(self, weights: Weights) -> None:
         """Put weights into the project's one model object."""
-        load_weights(self.model, weights)
+        self.strategy.fit(self.model, weights)
 
     def score(self, weights_cid: Cid, weights: Weights, set_name: str, examples: Examples) -> Scores:
         """Score weights on a named set; asked again for the same, the answer is known."""
@@ -94,6 +128,15 @@ class Project:
             return self._evaluate(examples)
 
         return self._scores.get((weights_cid, set_name), compute)
+
+    def score_as(
+        self, memory: str | None, weights_cid: Cid, weights: Weights, set_name: str, examples: Examples
+    ) -> Scores:
+        """Score a version as one client sees it: with the tensors it kept in the job folder `memory`."""
+        if not self.parts.local:
+            return self.score(weights_cid, weights, set_name, examples)
+        own = self.with_local(weights, read_memory(memory))
+        return self.score(weights_cid, own, f"{memory}#{set_name}", examples)
 
     def score_loaded(self, weights_cid: Cid, set_name: str, examples: Examples) -> Scores:
         """Score what the model object holds, which is `weights_cid`."""

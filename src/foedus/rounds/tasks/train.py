@@ -2,17 +2,19 @@
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 
 import torch
 
 from foedus.core.canonical import Json, derive_seed
-from foedus.core.ids import Cid
+from foedus.core.ids import Cid, ClientId
 from foedus.launch import JobFolder
-from foedus.learn.training import OnStep, TrainSettings
-from foedus.learn.updates import update_norm
-from foedus.learn.weights import MemorySource
-from foedus.rounds.documents import TrainOrder, TrainResult
-from foedus.rounds.tasks.project import open_project
+from foedus.learn.strategy import Turn
+from foedus.learn.training import LocalResult, OnStep, TrainSettings
+from foedus.learn.updates import distance_moved
+from foedus.rounds.documents import Scores, TrainOrder, TrainResult
+from foedus.rounds.tasks.memory import read_memory
+from foedus.rounds.tasks.project import Project, open_project
 from foedus.store import cid_of, encode
 
 _REPORT_S = 0.2  # how often a task says how far it is
@@ -24,27 +26,27 @@ def run_train(folder: JobFolder, values: Mapping[str, Json]) -> None:
     order = TrainOrder.from_json(values, "the order")
     project = open_project(order.store, Cid(order.terms))
     terms = project.terms
-    base_cid = project.manifest(Cid(order.base)).weights
-    base = project.weights(base_cid)
-    val, shared = project.private(order.dataset, "val"), project.published(Cid(terms.shared))
-    own = f"{order.dataset}#val"
-    base_scores = project.score(base_cid, base, own, val)
-    shared_base = project.score(base_cid, base, terms.shared, shared)
+    memory = read_memory(order.memory)
+    base, shared_base = _score_version(project, order)
 
+    state = project.state(Cid(order.base))
+    state = replace(state, weights=project.with_local(state.weights, memory))
     result = project.strategy.train(
         project.model,
-        base,
+        state,
         project.private(order.dataset, "train"),
         TrainSettings(**terms.training.model_dump()),
-        derive_seed(order.terms, terms.seed, order.round, order.client) + order.step,
-        {},
-        _reporter(folder),
+        Turn(
+            ClientId(order.client),
+            derive_seed(order.terms, terms.seed, order.round, order.client) + order.step,
+            order.step,
+            memory,
+            _reporter(folder),
+        ),
     )
-    buffers = encode(result.weights)
-    update = cid_of(buffers)
-    folder.write_update(buffers)
-    local = project.score_loaded(update, own, val)
-    shared_local = project.score_loaded(update, terms.shared, shared)
+    update = _write(folder, project, result)
+    local = project.score_loaded(update, f"{order.dataset}#val", project.private(order.dataset, "val"))
+    shared_local = project.score_loaded(update, terms.shared, project.published(Cid(terms.shared)))
     folder.finish(
         TrainResult(
             update=update,
@@ -53,14 +55,36 @@ def run_train(folder: JobFolder, values: Mapping[str, Json]) -> None:
             train_loss=list(result.data_losses),
             penalty=result.penalty,
             local=local,
-            base=base_scores,
+            base=base,
             shared_local=shared_local,
             shared_base=shared_base,
             is_above_floor=shared_local.f1 >= terms.floor_ratio * shared_base.f1,
-            update_norm=update_norm(MemorySource(result.weights), base, project.parts),
+            update_norm=distance_moved(result.weights, state.weights, project.parts.trainable),
             seconds=time.monotonic() - started,
         ).to_json()
     )
+
+
+def _score_version(project: Project, order: TrainOrder) -> tuple[Scores, Scores]:
+    """Score the version in force on the client's validation split and on the shared set."""
+    current, shared = Cid(order.current), Cid(project.terms.shared)
+    version, weights = project.manifest(current).weights, project.state(current).weights
+    val = project.private(order.dataset, "val")
+    return (
+        project.score_as(order.memory, version, weights, f"{order.dataset}#val", val),
+        project.score_as(order.memory, version, weights, shared, project.published(shared)),
+    )
+
+
+def _write(folder: JobFolder, project: Project, result: LocalResult) -> Cid:
+    """Write what goes to the others, and what the client keeps; return the CID of the former."""
+    own = project.parts.local
+    buffers = encode({name: tensor for name, tensor in result.handed_over.items() if name not in own})
+    folder.write_update(buffers)
+    kept = {**result.memory, **{name: result.weights[name] for name in own}}
+    if kept:
+        folder.write_memory(encode(kept))
+    return cid_of(buffers)
 
 
 def _reporter(folder: JobFolder) -> OnStep:
