@@ -97,6 +97,7 @@ class Terms(Document):
     kappa: float = Field(ge=0, allow_inf_nan=False)
     cap_ratio: float = Field(gt=0, allow_inf_nan=False)
     floor_ratio: Score
+    fraction: float = Field(gt=0, le=1, allow_inf_nan=False)
     seed: Count
 
 

@@ -25,6 +25,7 @@ from foedus.rounds.machine import Action, LocalFacts, advance
 from foedus.rounds.narrate import chain_progress, task_progress
 from foedus.rounds.outbox import Outbox
 from foedus.rounds.progress import Observer, Progress, ignore
+from foedus.rounds.sampling import drawn
 from foedus.rounds.view import RunView
 from foedus.store import put_json
 
@@ -60,12 +61,14 @@ class Driver:
         resources: Resources,
         observer: Observer = ignore,
         clock: Callable[[], float] = time.time,
+        fraction: float = 1.0,
     ) -> None:
         self._world = world
         self._run = view
         self._members = sorted(members, key=lambda member: member.client)
         self._observer = observer
         self._clock = clock
+        self._fraction = fraction
         self._outbox = Outbox(folder / "outbox.sqlite")
         self._tasks = TaskBook(folder / "jobs", world.launcher, resources)
         self._staged: dict[ClientId, Cid] = {}
@@ -140,8 +143,16 @@ class Driver:
         view, rules = self._run.round, self._run.rules
         assert view is not None
         assert rules is not None
-        facts = LocalFacts(self._tasks.facts(member.client), self._are_peers_busy(view, member.client))
+        facts = LocalFacts(
+            self._tasks.facts(member.client),
+            self._are_peers_busy(view, member.client),
+            member.client in self._drawn(view),
+        )
         return advance(view, rules, self._run.beta_ppb, member.client, facts, int(self._clock()))
+
+    def _drawn(self, view: RoundView) -> frozenset[ClientId]:
+        """Return the clients that train in this round."""
+        return drawn(view.electorate, self._run.terms, view.number, self._fraction, len(view.declined))
 
     def _are_peers_busy(self, view: RoundView, me: ClientId) -> bool:
         """Whether sending now would split into two blocks what can go into one (see `LocalFacts`)."""
@@ -151,7 +162,8 @@ class Driver:
             kinds, answered = _TRAINING, {r.client for r in view.registrations} | set(view.declined)
         else:
             kinds, answered = _MERGES, {b.client for b in view.ballots}
-        peers = [m.client for m in self._members if m.client in view.electorate]
+        concerned = self._drawn(view) if is_open else view.electorate
+        peers = [m.client for m in self._members if m.client in concerned]
         busy = [c for c in peers if c not in answered and not self._has_ended(c, kinds)]
         if is_open and len(peers) - len(busy) >= self._run.rules.threshold:
             return False  # enough for this round: stragglers are not waited for

@@ -56,6 +56,7 @@ class LocalFacts:
 
     tasks: Mapping[TaskKind, TaskFact] = field(default_factory=dict)
     peers_busy: bool = False
+    is_drawn: bool = True  # whether this client trains in this round (see `foedus.rounds.sampling`)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +150,7 @@ def _while_open(
         return []
     task = facts.tasks.get(TaskKind.TRAIN)
     if task is None:
-        return [Launch(TaskKind.TRAIN)]
+        return [Launch(TaskKind.TRAIN)] if facts.is_drawn else []
     if not task.state.is_final or (facts.peers_busy and _may_wait(view, rules, now)):
         return []
     if task.trained is None:

@@ -110,6 +110,7 @@ def drive_run(home: Home, name: str, observer: Observer = ignore) -> RunView:
             Resources(walltime_s=spec.jobs.walltime_s),
             observer,
             site.clock,
+            spec.policy.fraction,
         )
         return driver.drive()
 

@@ -79,6 +79,7 @@ def publish_project(
         kappa=spec.policy.kappa,
         cap_ratio=spec.policy.cap_ratio,
         floor_ratio=spec.policy.floor_ratio,
+        fraction=spec.policy.fraction,
         seed=spec.seed,
     )
     algorithm = AlgorithmRef(spec.algorithm.name, spec.algorithm.params)

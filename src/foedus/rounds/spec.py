@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from foedus.core.errors import InvalidSpec
 from foedus.learn.robust.rule import RobustRule, RuleName
+from foedus.rounds.sampling import draw_size
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")]
 Argument = bool | int | float | str | list[int] | list[list[int]]
@@ -91,8 +92,11 @@ class TrainingSection(_Section):
 class PolicySection(_Section):
     """What the members agreed on: gate, rewards, ballots and deadlines. Fixed when the run starts."""
 
+    fraction: float = Field(
+        1.0, gt=0, le=1, description="share of the clients that train in a round, drawn anew for each"
+    )
     threshold: int | None = Field(
-        None, ge=1, description="updates that close a round at once; all by default"
+        None, ge=1, description="updates that close a round at once; all who train by default"
     )
     deadline_s: int = Field(86_400, ge=1, le=_LONGEST_S, description="seconds a round waits for updates")
     vote_s: int = Field(
@@ -145,10 +149,10 @@ class RunSpec(_Section):
 
     @model_validator(mode="after")
     def _fits_together(self) -> "RunSpec":
-        threshold, clients = self.policy.threshold, self.partition.clients
-        if threshold is not None and threshold > clients:
+        threshold, training = self.policy.threshold, self.clients_per_round
+        if threshold is not None and threshold > training:
             raise ValueError(
-                f"policy.threshold {threshold} exceeds the {clients} clients of partition.clients"
+                f"policy.threshold {threshold} exceeds the {training} clients that train in a round"
             )
         if self.policy.gate == "ratio" and self.policy.beta < 0:
             raise ValueError('policy.beta must be at least 0 with gate = "ratio"; 0.9 is usual')
@@ -160,9 +164,14 @@ class RunSpec(_Section):
         return self
 
     @property
+    def clients_per_round(self) -> int:
+        """How many clients train in a round."""
+        return draw_size(self.partition.clients, self.policy.fraction)
+
+    @property
     def threshold(self) -> int:
         """Registrations that close a round at once."""
-        return self.policy.threshold or self.partition.clients
+        return self.policy.threshold or self.clients_per_round
 
 
 def load_spec(path: Path) -> RunSpec:
