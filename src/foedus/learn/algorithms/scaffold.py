@@ -1,0 +1,212 @@
+"""SCAFFOLD. Karimireddy, Kale, Mohri, Reddi, Stich, Suresh: SCAFFOLD: stochastic controlled averaging for
+federated learning. ICML 2020. https://arxiv.org/abs/1910.06378 (Algorithm 1, option II)
+
+    each client k:  K_k steps of  w ← w − η_l (∇F_k(w) + c − c_k)  from θ;   θ_k = w
+    server:         c_k⁺ = c_k − c + (θ − θ_k) / (K_k η_l)
+                    θ ← θ + η_g Σ_k w_k (θ_k − θ)        c ← c + |S|/N · Σ_k w_k (c_k⁺ − c_k)      Σ_k w_k = 1
+
+`weight_by="uniform"` is the published algorithm, which minimises the plain mean of the clients' objectives;
+"examples" minimises the mean over all examples, as the other algorithms do. N is `clients`, or else the
+number of clients that have taken part so far; when that grows, c is spread over them, c ← c N_before / N.
+
+The control variates belong to the server state: every member computes them from the updates, clients upload
+their models and numbers of steps only, and a rejected round takes them back. That option II measures the mean
+gradient needs plain SGD: `training.momentum` must be 0.
+
+When to use it: when clients' data differ much and the same clients come back; it removes the drift that
+FedAvg has with many local steps. Cost: the state holds one model per client and one for the server.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import nn
+
+from foedus.core.errors import InvalidSpec
+from foedus.core.ids import ClientId
+from foedus.learn.algorithms._delta import (
+    WEIGHT_BY,
+    WeightBy,
+    centre,
+    contributing,
+    extra_of,
+    filled,
+    mean_of_models,
+    moved,
+    rest_of,
+)
+from foedus.learn.algorithms._steps import STEPS, with_steps
+from foedus.learn.arguments import Parameter
+from foedus.learn.examples import Examples
+from foedus.learn.strategy import (
+    SERVER,
+    MergeRules,
+    ServerState,
+    StateParts,
+    Strategy,
+    Turn,
+    Update,
+    part_of,
+)
+from foedus.learn.training import LocalResult, TrainSettings, local_sgd
+from foedus.learn.vectors import Block, Difference, Vector
+from foedus.learn.weights import Array, Specs, Weights
+
+
+class ControlVariate:
+    """The constant correction c − c_k of every gradient; it adds nothing to the objective."""
+
+    def __init__(self, model: nn.Module, correction: Weights) -> None:
+        self._pairs = [
+            (parameter, torch.tensor(correction[name]).to(parameter))
+            for name, parameter in model.named_parameters()
+            if parameter.requires_grad and name in correction
+        ]
+
+    @torch.no_grad()
+    def add_gradient(self) -> None:
+        """Add the correction to the gradients; parameters without gradient did not move and stay without."""
+        used = [(p.grad, correction) for p, correction in self._pairs if p.grad is not None]
+        if used:
+            torch._foreach_add_([grad for grad, _ in used], [correction for _, correction in used])
+
+    def value(self) -> float:
+        """Return 0."""
+        return 0.0
+
+
+@dataclass(frozen=True)
+class Scaffold(Strategy):
+    """FedAvg whose clients correct every step for how their gradient differs from everybody's."""
+
+    server_lr: float = 1.0
+    clients: int = 0
+    weight_by: WeightBy = "examples"
+
+    name: ClassVar[str] = "scaffold"
+    title: ClassVar[str] = "SCAFFOLD"
+    source: ClassVar[str] = "Karimireddy et al., ICML 2020, arXiv:1910.06378"
+    parameters: ClassVar[tuple[Parameter, ...]] = (
+        Parameter("server_lr", 1.0, "η_g, step of the server", low=0.0, high=100.0),
+        Parameter(
+            "clients", 0, "N, all clients there are; 0: those that took part so far", low=0, high=10**9
+        ),
+        WEIGHT_BY,
+    )
+
+    def update_specs(self, state: ServerState, client: ClientId, rules: MergeRules) -> Specs:
+        """Return the model's tensors and the number of steps."""
+        return {**super().update_specs(state, client, rules), STEPS: ("I64", ())}
+
+    def train(
+        self, model: nn.Module, state: ServerState, data: Examples, settings: TrainSettings, turn: Turn
+    ) -> LocalResult:
+        """Train by corrected SGD. Raises `InvalidSpec` when the settings have a momentum."""
+        _require_plain(settings.momentum, settings.learning_rate)
+        self.fit(model, state.weights)
+        own, common = state.parts.get(part_of(turn.client), {}), state.parts.get(SERVER, {})
+        correction = {name: _difference(common[name], own.get(name)) for name in common}
+        penalty = ControlVariate(model, correction) if correction else None
+        return with_steps(local_sgd(model, data, settings, turn.seed, penalty=penalty, on_step=turn.on_step))
+
+    def aggregate(self, state: ServerState, updates: Sequence[Update], rules: MergeRules) -> ServerState:
+        """Move the model and all control variates. Updates that claim no step have no say."""
+        _require_plain(rules.momentum, rules.learning_rate)
+        ordered = [u for u in contributing(updates, self.weight_by) if extra_of(u.source, STEPS)]
+        if not ordered:
+            return state
+        server, weights = state.weights, [update.weight for update in ordered]
+        controls = {update.client: _next_control(state, update, rules) for update in ordered}
+        parts = {**state.parts, **{part_of(client): new for client, new in controls.items()}}
+        changes = [_Change(new, state.parts.get(part_of(client), {})) for client, new in controls.items()]
+        change = centre(changes, weights, server, rules, rules.parts.trainable)
+        known, total = self._count(state.parts), self._count(parts)
+        parts[SERVER] = _next_common(state, change, rules, known / total, len(ordered) / total)
+        return dataclasses.replace(state, weights=self._next_model(state, ordered, rules), parts=parts)
+
+    def _next_model(self, state: ServerState, ordered: Sequence[Update], rules: MergeRules) -> Weights:
+        if self.server_lr == 1:
+            return mean_of_models(state, ordered, rules)
+        server = state.weights
+        vectors = [Difference(update.source, server) for update in ordered]
+        delta = centre(vectors, [update.weight for update in ordered], server, rules)
+
+        def step(name: str, start: int, stop: int) -> Block:
+            return delta.block(name, start, stop) * self.server_lr
+
+        return {**moved(server, rules.parts.trainable, step), **rest_of(ordered, server, rules, delta)}
+
+    def _count(self, parts: StateParts) -> int:
+        """Return N: as given, or how many clients have a control variate."""
+        return max(self.clients, len(parts.keys() - {SERVER}))
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """new − old, where a tensor that is in neither is 0."""
+
+    new: Weights
+    old: Weights
+
+    def block(self, name: str, start: int, stop: int) -> Block:
+        """Return a part of the difference."""
+        change = np.zeros(stop - start)
+        if name in self.new:
+            change += self.new[name].reshape(-1)[start:stop].astype(np.float64)
+        if name in self.old:
+            change -= self.old[name].reshape(-1)[start:stop].astype(np.float64)
+        return change
+
+
+def _next_control(state: ServerState, update: Update, rules: MergeRules) -> Weights:
+    """Return c_k⁺ in the parameters' own types, saturated at their limits."""
+    old = _Change(state.parts.get(part_of(update.client), {}), state.parts.get(SERVER, {}))  # c_k − c
+    moves = Difference(update.source, state.weights)
+    divisor = -(extra_of(update.source, STEPS) * rules.learning_rate)
+
+    def control(name: str) -> Array:
+        like = state.weights[name]
+        limit = float(np.finfo(like.dtype.char).max)
+
+        def values(start: int, stop: int) -> Block:
+            block = moves.block(name, start, stop)
+            block /= divisor
+            block += old.block(name, start, stop)
+            return np.clip(block, -limit, limit, out=block)
+
+        return filled(like, like.dtype, values)
+
+    return {name: control(name) for name in rules.parts.trainable}
+
+
+def _next_common(state: ServerState, change: Vector, rules: MergeRules, kept: float, share: float) -> Weights:
+    """Return c ← kept · c + share · change, in float64."""
+    old = state.parts.get(SERVER, {})
+
+    def common(name: str) -> Array:
+        def values(start: int, stop: int) -> Block:
+            block = change.block(name, start, stop)
+            block *= share
+            if name in old:
+                block += old[name].reshape(-1)[start:stop].astype(np.float64) * kept
+            return block
+
+        return filled(state.weights[name], np.dtype(np.float64), values)
+
+    return {name: common(name) for name in rules.parts.trainable}
+
+
+def _difference(common: Array, own: Array | None) -> Array:
+    exact = common.astype(np.float64)
+    return exact if own is None else exact - own.astype(np.float64)
+
+
+def _require_plain(momentum: float, learning_rate: float) -> None:
+    if momentum:
+        raise InvalidSpec("SCAFFOLD trains by plain SGD", "Set the momentum of training to 0.")
+    if not learning_rate > 0:
+        raise InvalidSpec("SCAFFOLD divides by the learning rate of training", "Set it above 0.")
