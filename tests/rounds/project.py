@@ -9,7 +9,7 @@ import numpy as np
 from foedus.core.ids import Cid
 from foedus.launch import JobFolder
 from foedus.rounds.documents import PrepareOrder, PrepareResult
-from foedus.rounds.setup import client_names, publish_project
+from foedus.rounds.setup import groups_of, publish_project
 from foedus.rounds.spec import parse_spec
 from foedus.rounds.tasks import run_task
 from foedus.rounds.tasks.project import Project
@@ -56,7 +56,7 @@ def build_world(folder: Path) -> World:
     job.path.mkdir(parents=True)
     order = PrepareOrder(
         spec=spec.model_dump(mode="json"),
-        clients=[str(name) for name in client_names(3)],
+        members={str(name): [str(c) for c in clients] for name, clients in groups_of(spec).items()},
         data_cache=str(folder),
         data_folder=str(folder / "data"),
     )

@@ -10,7 +10,7 @@ from tests.rounds.project import World, to_bytes
 
 from foedus.core.ids import Cid, ClientId
 from foedus.rounds.documents import UpdateEntry
-from foedus.rounds.tasks import merging
+from foedus.rounds.tasks import merging, opening
 from foedus.store import ModelManifest, decode
 
 Tensors = dict[str, np.ndarray]
@@ -18,7 +18,7 @@ NAMES = ("client-1", "client-2", "client-3")
 
 
 def merge(world: World, version: int, entries: list[UpdateEntry]) -> tuple[ModelManifest, Tensors]:
-    merged = merging.merge(world.project, world.version0, version, 1, entries)
+    merged = merging.merge(world.project, world.version0, merging.Place(1, 1, version), entries)
     return merged.manifest, dict(merged.state.weights)
 
 
@@ -108,7 +108,7 @@ def test_the_order_of_the_updates_does_not_matter(world: World) -> None:
 def test_large_updates_are_streamed_to_the_same_bytes(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     updates = with_third(world, world.put(world.update(0.003)))
     one, _ = merge(world, 1, updates)
-    monkeypatch.setattr(merging, "KEEP_BYTES", 0)
+    monkeypatch.setattr(opening, "KEEP_BYTES", 0)
     other, _ = merge(world, 1, updates)
     assert one == other
 

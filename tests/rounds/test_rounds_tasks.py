@@ -92,6 +92,7 @@ def merge_order(world: World, tmp_path: Path, kind: str) -> MergeOrder:
         base=world.version0,
         current=world.version0,
         version=1,
+        round=1,
         step=1,
         memory=None,
         new_memory=None,

@@ -41,13 +41,13 @@ def rehearse(spec: "RunSpec", home: Home) -> "PrepareResult":
     """
     from foedus.launch import JobFolder
     from foedus.rounds.documents import PrepareOrder, PrepareResult
-    from foedus.rounds.setup import client_names
+    from foedus.rounds.setup import groups_of
     from foedus.rounds.tasks.prepare import run_prepare
 
     with tempfile.TemporaryDirectory(prefix="foedus-") as name:
         order = PrepareOrder(
             spec=spec.model_dump(mode="json"),
-            clients=[str(client) for client in client_names(spec.partition.clients)],
+            members={str(name): [str(c) for c in clients] for name, clients in groups_of(spec).items()},
             data_cache=str(home.data),
             data_folder=str(Path(name) / "data"),
         )

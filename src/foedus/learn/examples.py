@@ -30,6 +30,10 @@ class Examples:
         """Move to a device."""
         return Examples(self.inputs.to(device), self.targets.to(device), self.channels_last)
 
+    def part(self, start: int, stop: int) -> "Examples":
+        """Return a view of some examples."""
+        return Examples(self.inputs[start:stop], self.targets[start:stop], self.channels_last)
+
     def batches(self, order: torch.Tensor, size: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """Yield (inputs, targets) of `size` rows in the given order; the last batch may be smaller."""
         # Rows are picked while the channel axis is last, so batches have the wanted memory order for free.

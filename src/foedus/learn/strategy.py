@@ -98,6 +98,14 @@ class Strategy(Protocol):
     source: ClassVar[str]  # the publication it implements
     accepts: ClassVar[str] = "any model"  # which architectures, in words
     has_fixed_shapes: bool = True  # every version has the shapes of version 0
+
+    @property
+    def plain_pull(self) -> float | None:
+        """The µ of FedProx when clients train by SGD with that pull and nothing else, 0 without; else None.
+
+        Many such clients can be trained together (`foedus.learn.batched`).
+        """
+        return None
     parameters: ClassVar[tuple[Parameter, ...]] = ()
 
     def check(self, model: nn.Module, robust: RobustRule = MEAN) -> None:

@@ -1,5 +1,6 @@
 """Model weights as NumPy arrays, where they come from, and which part of a model each tensor belongs to."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
@@ -71,6 +72,43 @@ class MemorySource:
     def read_part(self, name: str, start: int, stop: int) -> Array:
         """Return elements of the tensor itself, where it is contiguous."""
         return self.weights[name].reshape(-1)[start:stop]
+
+
+EXAMPLES = "@examples"
+"""In an update of several clients: how many examples are behind each row."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One client's `TensorSource` in an update that holds those of several, stacked along the first axis."""
+
+    stacked: TensorSource
+    index: int
+
+    def names(self) -> Sequence[str]:
+        """Return the names of the client's own tensors."""
+        return [name for name in self.stacked.names() if name != EXAMPLES]
+
+    def spec(self, name: str) -> Spec:
+        """Return data type and shape of one row."""
+        dtype, shape = self.stacked.spec(name)
+        return dtype, tuple(shape[1:])
+
+    def read(self, name: str) -> Array:
+        """Return one row."""
+        shape = self.spec(name)[1]
+        return self.read_part(name, 0, math.prod(shape)).reshape(shape)
+
+    def read_part(self, name: str, start: int, stop: int) -> Array:
+        """Return elements of one row."""
+        first = self.index * math.prod(self.spec(name)[1])
+        return self.stacked.read_part(name, first + start, first + stop)
+
+
+def stacked_specs(specs: Specs, rows: int) -> dict[str, Spec]:
+    """Return what an update of `rows` clients has, whose own updates have these tensors."""
+    stacked = {name: (dtype, (rows, *shape)) for name, (dtype, shape) in specs.items()}
+    return {**stacked, EXAMPLES: ("I64", (rows,))}
 
 
 @dataclass(frozen=True, slots=True)

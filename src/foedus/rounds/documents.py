@@ -80,6 +80,14 @@ class ModelSpec(Document):
     tensors: dict[str, TensorEntry]
 
 
+class Hosting(Document):
+    """A simulation: a few members, the hosts, train all clients (see `foedus.rounds.hosting`)."""
+
+    clients: int = Field(ge=1, le=100_000)
+    hosts: int = Field(ge=1, le=256)
+    batch: Literal["vmap", "serial"]
+
+
 class Terms(Document):
     """What the members of a run agreed on, beyond the numbers that the contract enforces."""
 
@@ -98,6 +106,7 @@ class Terms(Document):
     cap_ratio: float = Field(gt=0, allow_inf_nan=False)
     floor_ratio: Score
     fraction: float = Field(gt=0, le=1, allow_inf_nan=False)
+    hosting: Hosting | None
     seed: Count
 
 
@@ -120,7 +129,9 @@ class PrepareOrder(Document):
 
     kind: Literal["prepare"] = "prepare"
     spec: dict[str, Any]  # a RunSpec, checked again by whoever reads it
-    clients: list[Name]
+    members: dict[
+        Name, list[Name]
+    ]  # whose dataset holds which clients' examples: its own, or of those it hosts
     data_cache: str  # folder of fetched datasets
     data_folder: str  # where the clients' own datasets go
 
@@ -163,6 +174,7 @@ class MergeOrder(Document):
     base: CidText
     current: CidText  # manifest of the version in force
     version: Count  # of the candidate
+    round: Count
     step: Count
     client: Name
     dataset: str

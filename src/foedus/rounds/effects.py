@@ -124,6 +124,7 @@ def order_for(
         base=view.base,
         current=run.current,
         version=run.version + 1,
+        round=view.number,
         step=view.step,
         client=member.client,
         dataset=str(member.dataset),

@@ -110,7 +110,7 @@ def drive_run(home: Home, name: str, observer: Observer = ignore) -> RunView:
             Resources(walltime_s=spec.jobs.walltime_s),
             observer,
             site.clock,
-            spec.policy.fraction,
+            1.0 if spec.is_batched else spec.policy.fraction,
         )
         return driver.drive()
 
@@ -119,7 +119,8 @@ def drive_run(home: Home, name: str, observer: Observer = ignore) -> RunView:
 def local_launcher(spec: RunSpec) -> Iterator[Launcher]:
     """Start the warm workers of a run: one per client, at most one more than there are processors."""
     cpus = len(os.sched_getaffinity(0))
-    workers = spec.jobs.workers or min(spec.partition.clients, cpus + 1)
+    members = spec.jobs.hosts if spec.is_batched else spec.partition.clients
+    workers = spec.jobs.workers or min(members, cpus + 1)
     with LocalLauncher(
         "foedus.rounds.tasks:run_task",
         workers=workers,

@@ -1,7 +1,7 @@
 """Which clients train in a round: drawn anew for each, alike by everybody. Pure.
 
-McMahan et al. 2017 draw m = max(⌊C·K⌋, 1) of K clients uniformly. Here everybody sorts the clients by a hash of
-terms, round and name, and takes the first m: no coordinator, no message, nothing that could be lost.
+McMahan et al. 2017 draw m = max(⌊C·K⌋, 1) of K clients uniformly. Here everybody sorts the clients by a hash
+of terms, round and name, and takes the first m: no coordinator, no message, nothing that could be lost.
 """
 
 import math

@@ -8,24 +8,26 @@ from foedus.core.ids import Cid, ClientId
 from foedus.core.protocols import Launcher, Ledger, ModelStore
 from foedus.core.records import SCORE_SCALE, Call, Event, GateMode, JobSpec, Receipt, Resources, Role
 from foedus.launch import JobFolder
-from foedus.rounds.documents import PrepareOrder, PrepareResult, Terms, publish
+from foedus.rounds.documents import Hosting, PrepareOrder, PrepareResult, Terms, publish
 from foedus.rounds.effects import Member
+from foedus.rounds.hosting import client_names, hosted
 from foedus.rounds.spec import RunSpec
 from foedus.store import AlgorithmRef, ModelManifest, cid_of, put_manifest
 
 _WAIT_S = 1.0
 
 
-def client_names(count: int) -> list[ClientId]:
-    """Name the clients of a simulation: `client-1` …, padded so that they sort by number."""
-    width = len(str(count))
-    return [ClientId(f"client-{number:0{width}}") for number in range(1, count + 1)]
-
-
 def members_of(spec: RunSpec, folder: Path) -> list[Member]:
     """Return the clients of a run on this machine, with their datasets below the run's folder."""
-    names = client_names(spec.partition.clients)
-    return [Member(name, name, folder / "data" / f"{name}.safetensors") for name in names]
+    return [Member(name, name, folder / "data" / f"{name}.safetensors") for name in groups_of(spec)]
+
+
+def groups_of(spec: RunSpec) -> dict[ClientId, list[ClientId]]:
+    """Return the members of a run on this machine, each with the clients whose examples it holds."""
+    clients = spec.partition.clients
+    if spec.is_batched:
+        return {host: list(block) for host, block in hosted(clients, spec.jobs.hosts).items()}
+    return {name: [name] for name in client_names(clients)}
 
 
 def prepare(spec: RunSpec, folder: Path, launcher: Launcher, data_cache: Path) -> PrepareResult:
@@ -34,7 +36,7 @@ def prepare(spec: RunSpec, folder: Path, launcher: Launcher, data_cache: Path) -
     job.path.mkdir(parents=True, exist_ok=True)
     order = PrepareOrder(
         spec=spec.model_dump(mode="json"),
-        clients=[str(name) for name in client_names(spec.partition.clients)],
+        members={str(name): [str(c) for c in clients] for name, clients in groups_of(spec).items()},
         data_cache=str(data_cache),
         data_folder=str(folder / "data"),
     )
@@ -80,6 +82,9 @@ def publish_project(
         cap_ratio=spec.policy.cap_ratio,
         floor_ratio=spec.policy.floor_ratio,
         fraction=spec.policy.fraction,
+        hosting=Hosting(clients=spec.partition.clients, hosts=spec.jobs.hosts, batch=spec.jobs.batch)
+        if spec.is_batched
+        else None,
         seed=spec.seed,
     )
     algorithm = AlgorithmRef(spec.algorithm.name, spec.algorithm.params)

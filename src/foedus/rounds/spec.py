@@ -16,6 +16,7 @@ Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")]
 Argument = bool | int | float | str | list[int] | list[list[int]]
 
 _FILE_LIMIT_BYTES: Final = 1 << 20
+MOST_MEMBERS: Final = 1024  # of a project, as the contract has it
 _LONGEST_S: Final = 1_000_000_000  # what the contract allows
 _REPR: Final = reprlib.Repr()  # shortens what is long and what is nested deeply
 _REPR.maxstring = _REPR.maxother = 80
@@ -50,7 +51,7 @@ class PartitionSection(_Section):
     """How the remaining examples fall to clients. `args` as in `foedus.learn.partitions`."""
 
     kind: str = "noniid-2"
-    clients: int = Field(3, ge=1, le=1024)
+    clients: int = Field(3, ge=1, le=100_000)
     args: dict[str, Argument] = {}
     shared_fraction: float = Field(
         0.0, ge=0.0, lt=1.0, description="share of the examples that every client gets"
@@ -121,8 +122,15 @@ class PolicySection(_Section):
 
 
 class JobsSection(_Section):
-    """How tasks run on this machine."""
+    """How tasks run on this machine. What `launcher` says of simulated clients is part of the run's terms."""
 
+    launcher: Literal["local", "batched"] = Field(
+        "local", description="batched: the clients are simulated, many in one task"
+    )
+    hosts: int = Field(1, ge=1, le=256, description="members that simulate the clients of a batched run")
+    batch: Literal["vmap", "serial"] = Field(
+        "vmap", description="simulated clients train many at once, or one after the other"
+    )
     workers: int | None = Field(
         None, ge=1, le=256, description="warm worker processes; one per client by default"
     )
@@ -154,6 +162,7 @@ class RunSpec(_Section):
             raise ValueError(
                 f"policy.threshold {threshold} exceeds the {training} clients that train in a round"
             )
+        self._require_members()
         if self.policy.gate == "ratio" and self.policy.beta < 0:
             raise ValueError('policy.beta must be at least 0 with gate = "ratio"; 0.9 is usual')
         if self.policy.buffers == "local" and self.policy.floor_ratio > 0:
@@ -163,9 +172,30 @@ class RunSpec(_Section):
             )
         return self
 
+    def _require_members(self) -> None:
+        clients, jobs = self.partition.clients, self.jobs
+        if jobs.launcher == "local":
+            if clients > MOST_MEMBERS:
+                raise ValueError(
+                    f"{clients} clients exceed the {MOST_MEMBERS} members of a project; "
+                    'simulate them with jobs.launcher = "batched"'
+                )
+            return
+        if jobs.hosts > clients:
+            raise ValueError(f"jobs.hosts {jobs.hosts} exceeds the {clients} clients of partition.clients")
+        if self.policy.buffers == "local":
+            raise ValueError('policy.buffers = "local" needs jobs.launcher = "local"')
+
+    @property
+    def is_batched(self) -> bool:
+        """Whether a few members simulate all clients."""
+        return self.jobs.launcher == "batched"
+
     @property
     def clients_per_round(self) -> int:
-        """How many clients train in a round."""
+        """How many members register an update in a round: the drawn clients, or all hosts."""
+        if self.is_batched:
+            return self.jobs.hosts
         return draw_size(self.partition.clients, self.policy.fraction)
 
     @property

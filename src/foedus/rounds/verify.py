@@ -264,10 +264,10 @@ def _accepted_exchanges(run: RunView) -> list[tuple[RoundView, int]]:
 
 def _check_merge(project: "Project", view: RoundView, version: int) -> None:
     """Merge one exchange again. Raises `VerificationFailed` when it gives another candidate."""
-    from foedus.rounds.tasks.merging import merge  # noqa: PLC0415 - as above
+    from foedus.rounds.tasks.merging import Place, merge  # noqa: PLC0415 - as above
 
     with _failing(f"round {view.number}, merge"):
-        merged = merge(project, view.base, version, view.step, entries_of(view))
+        merged = merge(project, view.base, Place(view.number, view.step, version), entries_of(view))
     candidate = cid_of([canonical_json(merged.manifest.to_json())])
     if candidate != view.candidate:
         _fail(view, "merge", f"gives {candidate}, but {view.candidate} was proposed")

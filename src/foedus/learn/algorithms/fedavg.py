@@ -28,6 +28,11 @@ class FedAvg(Strategy):
     title: ClassVar[str] = "FedAvg"
     source: ClassVar[str] = "McMahan et al., AISTATS 2017, arXiv:1602.05629"
 
+    @property
+    def plain_pull(self) -> float:
+        """Plain SGD."""
+        return 0.0
+
     def train(
         self, model: nn.Module, state: ServerState, data: Examples, settings: TrainSettings, turn: Turn
     ) -> LocalResult:

@@ -81,6 +81,11 @@ class FedProx(Strategy):
         """The weight of the pull μ (w − θ) in the gradient."""
         return 2 * self.mu if self.prox_convention == "paper" else self.mu
 
+    @property
+    def plain_pull(self) -> float:
+        """SGD with the pull."""
+        return self.effective_mu
+
     def train(
         self, model: nn.Module, state: ServerState, data: Examples, settings: TrainSettings, turn: Turn
     ) -> LocalResult:

@@ -12,7 +12,7 @@ from foedus.core.ids import Cid
 from foedus.launch import JobFolder
 from foedus.rounds.documents import MergeOrder, MergeResult, PartFile, Scores
 from foedus.rounds.tasks.memory import read_memory
-from foedus.rounds.tasks.merging import Merged, merge
+from foedus.rounds.tasks.merging import Merged, Place, merge
 from foedus.rounds.tasks.project import Project, open_project
 from foedus.store import cid_of, encode
 
@@ -22,7 +22,8 @@ def run_merge(folder: JobFolder, values: Mapping[str, Json]) -> None:
     started = time.monotonic()
     order = MergeOrder.from_json(values, "the order")
     project = open_project(order.store, Cid(order.terms))
-    merged = merge(project, Cid(order.base), order.version, order.step, order.updates)
+    place = Place(order.round, order.step, order.version)
+    merged = merge(project, Cid(order.base), place, order.updates)
     candidate = cid_of([canonical_json(merged.manifest.to_json())])
     if order.kind == "aggregate":
         folder.write_update(encode(merged.state.weights))

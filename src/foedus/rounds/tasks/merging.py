@@ -1,30 +1,28 @@
 """From registered updates to a candidate (Algorithm 4): the same manifest and bytes for everybody."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from foedus.core.canonical import canonical_json
-from foedus.core.errors import InvalidData, ObjectDamaged, ObjectMissing, UpdateRefused
+from foedus.core.errors import InvalidData
 from foedus.core.ids import Cid, ClientId
 from foedus.core.protocols import Buffer
 from foedus.learn.aggregation import client_bonuses, client_weights
 from foedus.learn.strategy import ServerState, Update
-from foedus.learn.updates import Claim, check_update, filter_updates
-from foedus.learn.weights import MemorySource, TensorSource
+from foedus.learn.updates import Claim, filter_updates
 from foedus.rounds.documents import StateDocument, UpdateEntry, fetch
+from foedus.rounds.tasks.opening import Exchange, Opened, open_updates
 from foedus.rounds.tasks.project import Project
-from foedus.store import (
-    AlgorithmRef,
-    ModelManifest,
-    Schema,
-    TensorFile,
-    TensorSpec,
-    UsedUpdate,
-    cid_of,
-    encode,
-)
+from foedus.store import AlgorithmRef, ModelManifest, UsedUpdate, cid_of, encode
 
-KEEP_BYTES = 256 << 20  # updates up to this size together stay in memory between checking and merging
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where in a run a merge belongs."""
+
+    number: int  # of the round
+    step: int
+    version: int  # that the candidate would become
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +44,7 @@ class Merged:
     changed: Sequence[PartBytes]
 
 
-def merge(project: Project, base_cid: Cid, version: int, step: int, entries: Sequence[UpdateEntry]) -> Merged:
+def merge(project: Project, base_cid: Cid, place: Place, entries: Sequence[UpdateEntry]) -> Merged:
     """Compute the candidate from the registered updates.
 
     An update that breaks the schema, is not finite, touches frozen tensors or falls below the floor on the
@@ -54,56 +52,49 @@ def merge(project: Project, base_cid: Cid, version: int, step: int, entries: Seq
     (too few for the project's robust rule), the candidate holds the base's state, and nobody votes for it.
     """
     base, state = project.manifest(base_cid), project.state(base_cid)
-    sources: dict[ClientId, TensorSource] = {}
-    claims: list[Claim] = []
-    for entry in entries:
-        client, cid, fault = ClientId(entry.client), Cid(entry.cid), ""
-        try:
-            sources[client] = _open_checked(project, base, state, client, cid, step, len(entries))
-        except UpdateRefused as error:
-            fault = error.code
-        except ObjectMissing:
-            fault = "missing"
-        except ObjectDamaged:
-            fault = "damaged"
-        claims.append(Claim(client, base_cid, cid, entry.num_examples, fault=fault))
-    accepted, refusals = filter_updates(claims, base_cid)
-    refused = {refusal.client: refusal.code for refusal in refusals}
-    usable = {claim.client for claim in accepted}
-    used = sorted((entry for entry in entries if entry.client in usable), key=lambda entry: entry.client)
+    exchange = Exchange(base, state, place.number, place.step, len(entries))
+    opened = [update for entry in entries for update in open_updates(project, exchange, entry)]
+    usable, refused = _filtered(opened, base_cid)
     try:
-        merged = _aggregate(project, state, sources, step, used)
+        merged = _aggregate(project, state, place.step, usable)
     except InvalidData:  # these updates together are not what the algorithm can merge
-        refused |= {ClientId(entry.client): "unmergeable" for entry in used}
-        merged, used = state, []
+        refused |= {update.client: "unmergeable" for update in usable}
+        merged, usable = state, []
     document, changed = _stored(project, base.state, state, merged)
+    used = {update.entry.client: update.entry for update in usable}
     manifest = ModelManifest(
-        version=version,
-        step=step,
+        version=place.version,
+        step=place.step,
         model=Cid(project.terms.model),
         weights=cid_of(encode(merged.weights)),
         base=base_cid,
         algorithm=AlgorithmRef(project.terms.algorithm.name, project.terms.algorithm.params),
-        updates=tuple(UsedUpdate(ClientId(e.client), Cid(e.cid), e.num_examples, e.reward) for e in used),
+        updates=tuple(
+            UsedUpdate(ClientId(e.client), Cid(e.cid), e.num_examples, e.reward)
+            for _, e in sorted(used.items())
+        ),
         refused=refused,
         state=cid_of([canonical_json(document.to_json())]) if document else None,
     )
     return Merged(manifest, merged, document, changed)
 
 
-def _aggregate(
-    project: Project,
-    state: ServerState,
-    sources: Mapping[ClientId, TensorSource],
-    step: int,
-    used: Sequence[UpdateEntry],
-) -> ServerState:
-    terms, rewards = project.terms, [entry.reward for entry in used]
-    weights = client_weights([e.num_examples for e in used], rewards, terms.kappa, terms.cap_ratio)
+def _filtered(opened: Sequence[Opened], base: Cid) -> tuple[list[Opened], dict[ClientId, str]]:
+    """Return the updates to merge, by client id, and why the others are not among them."""
+    claims = [Claim(one.client, base, Cid(one.cid), one.num_examples, fault=one.fault) for one in opened]
+    accepted, refusals = filter_updates(claims, base)
+    usable = {claim.client for claim in accepted}
+    merged = sorted((one for one in opened if one.client in usable), key=lambda one: one.client)
+    return merged, {refusal.client: refusal.code for refusal in refusals}
+
+
+def _aggregate(project: Project, state: ServerState, step: int, usable: Sequence[Opened]) -> ServerState:
+    terms, rewards = project.terms, [one.entry.reward for one in usable]
+    weights = client_weights([one.num_examples for one in usable], rewards, terms.kappa, terms.cap_ratio)
     bonuses = client_bonuses(rewards, terms.kappa)
     updates = [
-        Update(ClientId(entry.client), sources[ClientId(entry.client)], weight, bonus)
-        for entry, weight, bonus in zip(used, weights, bonuses, strict=True)
+        Update(one.client, one.source, weight, bonus)
+        for one, weight, bonus in zip(usable, weights, bonuses, strict=True)
     ]
     return project.strategy.aggregate(state, updates, project.rules(step))
 
@@ -126,42 +117,3 @@ def _stored(
         cids[name] = part.cid
         changed.append(part)
     return StateDocument(counters=dict(after.counters), parts=cids), changed
-
-
-def _open_checked(
-    project: Project,
-    base: ModelManifest,
-    state: ServerState,
-    client: ClientId,
-    cid: Cid,
-    step: int,
-    count: int,
-) -> TensorSource:
-    """Open one update for merging, after every check that concerns it alone. Raises `UpdateRefused`."""
-    expected = project.strategy.update_specs(state, client, project.rules(step))
-    schema = Schema({name: TensorSpec(*spec) for name, spec in expected.items()})
-    file = project.store.open(cid)
-    tensors = TensorFile(file, schema)
-    source: TensorSource = tensors
-    if schema.data_bytes * count <= KEEP_BYTES:
-        source = MemorySource(tensors.read_all())
-        file.close()
-    check_update(source, expected, state.weights, project.parts)
-    if project.terms.floor_ratio > 0 and step == project.steps:
-        _require_floor(project, base, state, cid, source)
-    return source
-
-
-def _require_floor(
-    project: Project, base: ModelManifest, state: ServerState, cid: Cid, source: TensorSource
-) -> None:
-    """The part of the gate that everybody can recompute (Algorithm 2, on the shared evaluation set)."""
-    local = project.strategy.scorable(state, source, project.parts)
-    if local is None:
-        return
-    shared_cid = project.terms.shared
-    shared = project.published(Cid(shared_cid))
-    floor = project.terms.floor_ratio * project.score(base.weights, state.weights, shared_cid, shared).f1
-    found = project.score(cid, local, shared_cid, shared).f1
-    if found < floor:
-        raise UpdateRefused("floor", f"scores {found:.4f} on the shared set, below the floor of {floor:.4f}")

@@ -20,11 +20,12 @@ from foedus.learn.datasets import ImageSet, mnist
 from foedus.learn.evaluation import evaluate
 from foedus.learn.examples import prepare_images
 from foedus.learn.models import build_model, initial_weights, model_info
-from foedus.learn.partitions import partition, split, stratified_sample
+from foedus.learn.partitions import Split, partition, split, stratified_sample
 from foedus.learn.state import has_batch_norm
 from foedus.rounds.documents import ModelSpec, PrepareOrder, PrepareResult, TensorEntry
 from foedus.rounds.home import sync_folder
 from foedus.rounds.spec import DataSection, RunSpec
+from foedus.rounds.tasks.project import TRAIN_COUNTS
 from foedus.store import Schema, cid_of, encode
 
 Indices = npt.NDArray[np.int64]
@@ -47,7 +48,7 @@ def run_prepare(folder: JobFolder, values: Mapping[str, Json]) -> None:
         "initial": weights,
     }
     files = {name: _write(folder.path / f"{name}.safetensors", tensors) for name, tensors in sets.items()}
-    datasets, histograms = _deal(images, rest, spec, order.clients, Path(order.data_folder))
+    datasets, histograms = _deal(images, rest, spec, order.members, Path(order.data_folder))
     schema = Schema.of(weights)
     folder.finish(
         PrepareResult(
@@ -76,6 +77,12 @@ def _exchanges(spec: RunSpec) -> int:
     if not robust.is_plain:
         robust.require(spec.threshold)
     strategy.check(model, robust)
+    if spec.is_batched and strategy.steps(model) > 1:
+        raise UnsupportedModel(
+            f"clients of {spec.algorithm.name} remember things between the exchanges of a round, "
+            "which simulated ones cannot",
+            'Use jobs.launcher = "local", or parameters that make it one exchange a round.',
+        )
     if spec.policy.buffers == "local" and not has_batch_norm(model):
         raise UnsupportedModel(
             f'buffers = "local" keeps batch normalisation with its client, but {spec.model.name!r} has none',
@@ -130,21 +137,32 @@ def _set_aside(images: ImageSet, spec: RunSpec) -> tuple[Indices, Indices, Indic
 
 
 def _deal(
-    images: ImageSet, rest: Indices, spec: RunSpec, clients: Sequence[str], target: Path
+    images: ImageSet, rest: Indices, spec: RunSpec, members: Mapping[str, Sequence[str]], target: Path
 ) -> tuple[dict[str, str], dict[str, list[int]]]:
-    """Write every client's dataset; return their CIDs, and how many examples of each label each holds."""
+    """Write every member's dataset; return their CIDs, and how many examples of each label clients hold."""
     labels = images.labels[rest]
     seed = derive_seed("partition", spec.seed)
     kind = spec.partition
+    clients = [client for hosted in members.values() for client in hosted]
     dealt = partition(kind.kind, labels, clients, seed, kind.args, kind.shared_fraction)
-    datasets, histograms = {}, {}
-    for client, positions in dealt.items():
-        parts = split(positions, labels, derive_seed("split", spec.seed, client))
-        rows = {"train_": rest[parts.train], "val_": rest[parts.val], "test_": rest[parts.test]}
-        datasets[client] = str(_write(target / f"{client}.safetensors", _tensors(images, rows)))
-        counts = np.bincount(labels[positions], minlength=images.label_count)
-        histograms[client] = [int(count) for count in counts]
-    return datasets, histograms
+    datasets = {}
+    for member, hosted in members.items():
+        parts = [split(dealt[c], labels, derive_seed("split", spec.seed, c)) for c in hosted]
+        tensors = _tensors(images, _joined(parts, rest))
+        if spec.is_batched:
+            tensors[TRAIN_COUNTS] = np.array([len(one.train) for one in parts], dtype=np.int64)
+        datasets[member] = str(_write(target / f"{member}.safetensors", tensors))
+    counts = {c: np.bincount(labels[rows], minlength=images.label_count) for c, rows in dealt.items()}
+    return datasets, {client: [int(count) for count in found] for client, found in counts.items()}
+
+
+def _joined(parts: Sequence[Split], rest: Indices) -> dict[str, Indices]:
+    """Return the rows of a member's training, validation and test examples, client after client."""
+    return {
+        "train_": rest[np.concatenate([one.train for one in parts])],
+        "val_": rest[np.concatenate([one.val for one in parts])],
+        "test_": rest[np.concatenate([one.test for one in parts])],
+    }
 
 
 def _tensors(images: ImageSet, parts: Mapping[str, Indices]) -> dict[str, npt.NDArray[np.generic]]:

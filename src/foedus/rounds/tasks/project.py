@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 import numpy as np
 
 from foedus.core.errors import InvalidData, ObjectDamaged, UpdateRefused
-from foedus.core.ids import Cid
+from foedus.core.ids import Cid, ClientId
 from foedus.learn.algorithms import get_strategy
 from foedus.learn.evaluation import evaluate
 from foedus.learn.examples import Examples, prepare_images
@@ -22,8 +22,13 @@ from foedus.learn.state import parts_of
 from foedus.learn.strategy import MergeRules, ServerState
 from foedus.learn.weights import Weights
 from foedus.rounds.documents import ModelSpec, Scores, StateDocument, Terms, fetch
+from foedus.rounds.hosting import hosted
+from foedus.rounds.sampling import drawn
 from foedus.rounds.tasks.memory import read_memory
 from foedus.store import DirectoryStore, ModelManifest, Schema, TensorFile, TensorSpec, get_manifest
+
+TRAIN_COUNTS = "train_counts"
+"""In a host's dataset: how many training examples each of its clients has."""
 
 _LOSS_LIMIT = 1e30  # an infinite loss is reported as this: JSON has no infinity
 
@@ -63,6 +68,8 @@ class Project:
         )
         self.strategy = get_strategy(self.terms.algorithm.name, self.terms.algorithm.params)
         self.steps = self.strategy.steps(self.model)
+        hosting = self.terms.hosting
+        self.hosted = hosted(hosting.clients, hosting.hosts) if hosting else {}
         self._states: _Recent[Cid, ServerState] = _Recent(2)
         self._scores: _Recent[tuple[Cid, str], Scores] = _Recent(64)
 
@@ -165,6 +172,23 @@ class Project:
                 return self._examples(TensorFile(file), f"{part}_", path)
         except OSError as error:
             raise InvalidData(f"cannot read the dataset {path}: {error.strerror}") from error
+
+    def drawn_of(self, host: ClientId, number: int) -> list[ClientId]:
+        """Return which of a host's simulated clients train in a round, in order."""
+        everybody = [client for block in self.hosted.values() for client in block]
+        chosen = drawn(everybody, self.terms_cid, number, self.terms.fraction)
+        return [client for client in self.hosted.get(host, ()) if client in chosen]
+
+    @lru_cache(maxsize=8)  # noqa: B019 - as above
+    def private_by_client(self, path: str) -> tuple[Examples, ...]:
+        """Return the training examples of each client that a host simulates, in order."""
+        everything = self.private(path, "train")
+        with Path(path).open("rb") as file:
+            counts = TensorFile(file).read(TRAIN_COUNTS)
+        stops = np.cumsum(counts)
+        if counts.dtype != np.int64 or counts.min() < 1 or stops[-1] != len(everything):
+            raise InvalidData(f"{path} is not the dataset of a host: its counts are wrong")
+        return tuple(everything.part(int(stop - n), int(stop)) for n, stop in zip(counts, stops, strict=True))
 
     def _examples(self, tensors: TensorFile, prefix: str, where: str) -> Examples:
         try:

@@ -9,10 +9,12 @@ import torch
 from foedus.core.canonical import Json, derive_seed
 from foedus.core.ids import Cid, ClientId
 from foedus.launch import JobFolder
-from foedus.learn.strategy import Turn
+from foedus.learn.strategy import ServerState, Turn
 from foedus.learn.training import LocalResult, OnStep, TrainSettings
 from foedus.learn.updates import distance_moved
+from foedus.learn.weights import Weights
 from foedus.rounds.documents import Scores, TrainOrder, TrainResult
+from foedus.rounds.tasks.hosted import host_turn, train_hosted
 from foedus.rounds.tasks.memory import read_memory
 from foedus.rounds.tasks.project import Project, open_project
 from foedus.store import cid_of, encode
@@ -31,19 +33,7 @@ def run_train(folder: JobFolder, values: Mapping[str, Json]) -> None:
 
     state = project.state(Cid(order.base))
     state = replace(state, weights=project.with_local(state.weights, memory))
-    result = project.strategy.train(
-        project.model,
-        state,
-        project.private(order.dataset, "train"),
-        TrainSettings(**terms.training.model_dump()),
-        Turn(
-            ClientId(order.client),
-            derive_seed(order.terms, terms.seed, order.round, order.client) + order.step,
-            order.step,
-            memory,
-            _reporter(folder),
-        ),
-    )
+    result = _train(project, order, state, memory, _reporter(folder))
     update = _write(folder, project, result)
     local = project.score_loaded(update, f"{order.dataset}#val", project.private(order.dataset, "val"))
     shared_local = project.score_loaded(update, terms.shared, project.published(Cid(terms.shared)))
@@ -63,6 +53,20 @@ def run_train(folder: JobFolder, values: Mapping[str, Json]) -> None:
             seconds=time.monotonic() - started,
         ).to_json()
     )
+
+
+def _train(
+    project: Project, order: TrainOrder, state: ServerState, memory: Weights, on_step: OnStep
+) -> LocalResult:
+    settings = TrainSettings(**project.terms.training.model_dump())
+    client = ClientId(order.client)
+    if project.terms.hosting is not None:
+        turn = host_turn(project, client, order.dataset, order.round, order.step, on_step)
+        return train_hosted(project, state, settings, turn)
+    seed = derive_seed(order.terms, project.terms.seed, order.round, order.client) + order.step
+    data = project.private(order.dataset, "train")
+    own = Turn(client, seed, order.step, memory, on_step)
+    return project.strategy.train(project.model, state, data, settings, own)
 
 
 def _score_version(project: Project, order: TrainOrder) -> tuple[Scores, Scores]:

@@ -1,0 +1,132 @@
+"""A host's train task: the drawn ones of its simulated clients, one after the other or many at once."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from foedus.core.canonical import derive_seed
+from foedus.core.ids import ClientId
+from foedus.learn.examples import Examples
+from foedus.learn.strategy import ServerState, Turn
+from foedus.learn.training import LocalResult, OnStep, TrainSettings
+from foedus.learn.weights import EXAMPLES, Array, Weights
+from foedus.rounds.tasks.project import Project
+
+
+@dataclass(frozen=True, slots=True)
+class HostTurn:
+    """One host's turn to train: its drawn clients with their examples, and where progress is told."""
+
+    clients: Sequence[ClientId]
+    data: Sequence[Examples]
+    seeds: Sequence[int]
+    on_step: OnStep | None
+
+
+def host_turn(
+    project: Project, host: ClientId, dataset: str, number: int, step: int, on_step: OnStep | None
+) -> HostTurn:
+    """Return which of a host's clients train in this round, each with a seed of its own."""
+    everybody = dict(zip(project.hosted[host], project.private_by_client(dataset), strict=True))
+    clients = project.drawn_of(host, number)
+    seeds = [derive_seed(project.terms_cid, project.terms.seed, number, client) + step for client in clients]
+    return HostTurn(clients, [everybody[client] for client in clients], seeds, on_step)
+
+
+def train_hosted(
+    project: Project, state: ServerState, settings: TrainSettings, turn: HostTurn
+) -> LocalResult:
+    """Train all drawn clients from the state.
+
+    The update holds their updates stacked, one row each in the order of the clients, and how many examples
+    are behind each. The local model, for gate and ballot, is their mean. Without a drawn client it has no
+    examples.
+    """
+    if not turn.clients:
+        return LocalResult(state.weights, 0, 0, (), update={})
+    assert project.terms.hosting is not None
+    pull = project.strategy.plain_pull
+    if project.terms.hosting.batch == "vmap" and pull is not None:
+        found = _together(project, state, settings, turn, pull)
+    else:
+        found = _one_by_one(project, state, settings, turn)
+    mean = _mean(found.local, found.examples, state.weights)
+    project.load(mean)
+    share = found.examples / found.examples.sum()
+    return LocalResult(
+        mean,
+        int(found.examples.sum()),
+        int(found.steps.sum()),
+        tuple(float(loss) for loss in share @ found.losses),
+        update={**found.update, EXAMPLES: found.examples},
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Stacked:
+    """What all clients gave, one row each."""
+
+    local: Weights
+    update: Weights
+    examples: np.ndarray  # (clients,) int64
+    steps: np.ndarray  # (clients,) int64
+    losses: np.ndarray  # (clients, epochs)
+
+
+def _together(
+    project: Project, state: ServerState, settings: TrainSettings, turn: HostTurn, pull: float
+) -> _Stacked:
+    from foedus.learn.batched import train_batched  # noqa: PLC0415 - TEMPORARY
+
+    result = train_batched(
+        project.model, state.weights, turn.data, settings, turn.seeds, mu=pull, on_block=_told(turn.on_step)
+    )
+    specs = project.strategy.update_specs(state, turn.clients[0], project.rules(1))
+    extra = {"@steps": result.steps} if "@steps" in specs else {}
+    return _Stacked(
+        result.weights, {**result.weights, **extra}, result.num_examples, result.steps, result.losses
+    )
+
+
+def _one_by_one(project: Project, state: ServerState, settings: TrainSettings, turn: HostTurn) -> _Stacked:
+    tell, results = _told(turn.on_step), []
+    for done, (client, data, seed) in enumerate(zip(turn.clients, turn.data, turn.seeds, strict=True), 1):
+        own = Turn(client, seed)
+        results.append(project.strategy.train(project.model, state, data, settings, own))
+        tell(done, len(turn.clients), results[-1].data_losses[-1] if results[-1].data_losses else 0.0)
+    local = _stack([result.weights for result in results])
+    is_same = all(result.update is None for result in results)
+    return _Stacked(
+        local,
+        local if is_same else _stack([result.handed_over for result in results]),
+        np.array([result.num_examples for result in results]),
+        np.array([result.steps for result in results]),
+        np.array([result.data_losses for result in results], dtype=np.float64).reshape(len(results), -1),
+    )
+
+
+def _stack(rows: Sequence[Weights]) -> Weights:
+    return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+
+
+def _mean(stacked: Weights, examples: np.ndarray, like: Weights) -> Weights:
+    """Return the mean model of a host's clients. It is only scored: its last bits matter to nobody else."""
+    return {name: _mean_of(rows, examples, like[name]) for name, rows in stacked.items() if name in like}
+
+
+def _mean_of(rows: Array, examples: np.ndarray, like: Array) -> Array:
+    if like.dtype.kind != "f":
+        return np.asarray(rows.max(axis=0), dtype=like.dtype)
+    return np.average(rows.astype(np.float64), axis=0, weights=examples).astype(like.dtype)
+
+
+def _told(on_step: OnStep | None) -> Callable[[int, int, float], None]:
+    """Let a batch's progress appear as that of any training: clients done, of all."""
+
+    def tell(done: int, total: int, loss: float) -> None:
+        if on_step is not None:
+            on_step(done, total, torch.tensor(loss))
+
+    return tell
