@@ -1,0 +1,193 @@
+"""FedHEAL. Chen, Huang, Ye: Fair federated learning under domain skew with local consistency and domain
+diversity. CVPR 2024. https://arxiv.org/abs/2405.16585
+
+FPHL: of client k's n-th update only elements count that point where its earlier updates mostly pointed.
+With u = θ − θ_k and I the share of its n − 1 earlier updates in which u ≥ 0, per element:
+
+    C = I if u ≥ 0 else 1 − I        M = 1[C > τ], and 1 everywhere when n = 1
+
+FAEL: clients that are far from the global model count more, by the length of what is left of their updates.
+
+    d_k = Σ_tensors ‖M ⊙ u‖₂         Δp_k ← (1 − β) Δp_k + β d_k / Σ_j d_j        p_k ← p_k + Δp_k
+    q_k = p_k / Σ_j p_j              θ[i] ← θ[i] − Σ_k q_k M_k[i] u_k[i] / Σ_k q_k M_k[i]
+
+Sums run over the clients of the round, whose p start at 1/|S|; an element that nobody keeps stays as it is.
+`store="normalised"` scales the p of a round back to the sum they had before, so that clients who come late or
+seldom keep a fair share; "running_sum" is the released code, for clients who all take part in every round.
+Because longer updates weigh more, they are first shortened to `clip_ratio` times the median length. Rewards
+multiply q; what is stored knows nothing of them. How many examples clients have does not matter, except for
+`p0="examples"`. Counts have 16 bits: after 32,766 rounds a client's history is halved; shares stay.
+
+When to use it: when clients' data come from different domains (scanners, sites) and the worst served matters.
+Cost: nothing for clients; the server state holds two bytes per parameter and client.
+"""
+
+import dataclasses
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import ClassVar, Literal
+
+import numpy as np
+from torch import nn
+
+from foedus.core.errors import InvalidSpec
+from foedus.core.ids import ClientId
+from foedus.learn.aggregation import merged_rest
+from foedus.learn.algorithms._consistency import History, Observation, masked_mean, see_all
+from foedus.learn.algorithms._delta import contributing, moved, reduced
+from foedus.learn.arguments import Parameter
+from foedus.learn.examples import Examples
+from foedus.learn.robust import MEAN, RobustRule
+from foedus.learn.strategy import MergeRules, ServerState, Strategy, Turn, Update, part_of
+from foedus.learn.training import LocalResult, TrainSettings, local_sgd
+from foedus.learn.vectors import Block, Difference
+from foedus.learn.weights import Weights
+
+_ROUNDS, _WEIGHT, _CHANGE = "@rounds", "@p", "@dp"
+_LONGEST = 1e290  # of a distance, so that sums of distances stay finite
+_BUFFER_STEPS = 1 << 53  # shares become whole numbers of these for the mean of the buffers
+_KEEPING = ("mean", "krum", "multi-krum")  # robust rules that choose among updates instead of replacing them
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A client's weight p, and Δp, by how much it last grew."""
+
+    weight: float
+    change: float = 0.0
+
+
+@dataclass(frozen=True)
+class FedHeal(Strategy):
+    """Drop what contradicts a client's history, and weigh clients by their distance from the model."""
+
+    tau: float = 0.3
+    beta: float = 0.4
+    store: Literal["normalised", "running_sum"] = "normalised"
+    p0: Literal["uniform", "examples"] = "uniform"
+    clip_ratio: float = 3.0
+
+    name: ClassVar[str] = "fedheal"
+    title: ClassVar[str] = "FedHEAL"
+    source: ClassVar[str] = "Chen, Huang, Ye, CVPR 2024, arXiv:2405.16585"
+    parameters: ClassVar[tuple[Parameter, ...]] = (
+        Parameter("tau", 0.3, "share of the history that must agree; below 0: no mask", low=-1.0, high=1.0),
+        Parameter("beta", 0.4, "how fast weights follow distances; 0: not at all", low=0.0, high=1.0),
+        Parameter(
+            "store",
+            "normalised",
+            "weights kept comparable between rounds, or summed up as in the released code",
+            choices=("normalised", "running_sum"),
+        ),
+        Parameter("p0", "uniform", "a client's first weight", choices=("uniform", "examples")),
+        Parameter("clip_ratio", 3.0, "longest update, in median lengths; 0: any", low=0.0, high=1e9),
+    )
+
+    def check(self, model: nn.Module, robust: RobustRule = MEAN) -> None:
+        """Refuse robust rules that leave nobody's own update to be masked and weighed."""
+        if robust.rule not in _KEEPING:
+            raise InvalidSpec(
+                f"FedHEAL weighs each client's own update, which {robust.rule!r} does not keep",
+                f"Use one of {', '.join(_KEEPING)}, with clipping or mixing if you like.",
+            )
+
+    def train(
+        self, model: nn.Module, state: ServerState, data: Examples, settings: TrainSettings, turn: Turn
+    ) -> LocalResult:
+        """Train by plain SGD."""
+        self.fit(model, state.weights)
+        return local_sgd(model, data, settings, turn.seed, on_step=turn.on_step)
+
+    def aggregate(self, state: ServerState, updates: Sequence[Update], rules: MergeRules) -> ServerState:
+        """Move every element by the weighted mean of the updates that are consistent there."""
+        ordered = contributing(updates)
+        if not ordered:
+            return state
+        server, names = state.weights, rules.parts.trainable
+        seen = [
+            Observation(Difference(update.source, server), _history(state, update.client), self.tau)
+            for update in ordered
+        ]
+        see_all(seen, server, names)
+        scales = _clipped([one.length for one in seen], self.clip_ratio)
+        distances = [scale * min(one.distance, _LONGEST) for one, scale in zip(seen, scales, strict=True)]
+        shares, stored = self.weigh(self._shares(state, ordered), distances)
+        factors = rewarded(shares, [update.bonus for update in ordered])
+
+        def step(name: str, start: int, stop: int) -> Block:
+            return masked_mean(seen, factors, scales, name, start, stop)
+
+        merged = {**moved(server, names, step), **_rest(ordered, factors, server, rules)}
+        parts = {
+            part_of(update.client): _remembered(one.history, share)
+            for update, one, share in zip(ordered, seen, stored, strict=True)
+        }
+        return dataclasses.replace(state, weights=merged, parts={**state.parts, **parts})
+
+    def weigh(self, shares: Sequence[Share], distances: Sequence[float]) -> tuple[list[float], list[Share]]:
+        """Return q of this round's clients, and what to store about them (FAEL)."""
+        total = math.fsum(distances)
+        weights, changes = [], []
+        for share, distance in zip(shares, distances, strict=True):
+            part = distance / total if total else 1 / len(shares)
+            changes.append((1 - self.beta) * share.change + self.beta * part)
+            weights.append(share.weight + changes[-1])
+        after = math.fsum(weights)
+        kept = math.fsum(share.weight for share in shares) / after if self.store == "normalised" else 1.0
+        stored = [Share(weight * kept, change) for weight, change in zip(weights, changes, strict=True)]
+        return [weight / after for weight in weights], stored
+
+    def _shares(self, state: ServerState, ordered: Sequence[Update]) -> list[Share]:
+        """Return what is stored about these clients, p = `p0` for those who are here for the first time."""
+        first = [1 / len(ordered)] * len(ordered)
+        if self.p0 == "examples":
+            counts = [Fraction(update.weight, update.bonus) for update in ordered]
+            first = [float(count / sum(counts)) for count in counts]
+        shares = []
+        for update, weight in zip(ordered, first, strict=True):
+            part = state.parts.get(part_of(update.client))
+            if part is None:
+                shares.append(Share(weight))
+            else:
+                shares.append(Share(float(part[_WEIGHT].item()), float(part[_CHANGE].item())))
+        return shares
+
+
+def rewarded(shares: Sequence[float], bonuses: Sequence[int]) -> list[float]:
+    """Return q_k (1 + κ r_k) / Σ (ALGORITHMS §8)."""
+    products = [share * bonus for share, bonus in zip(shares, reduced(bonuses), strict=True)]
+    total = math.fsum(products)
+    return [product / total for product in products]
+
+
+def _clipped(lengths: Sequence[float], ratio: float) -> list[float]:
+    """Return by how much to shorten each update; nothing to measure by (a median of 0) shortens none."""
+    limit = ratio * min(statistics.median(lengths), _LONGEST)
+    return [limit / length if 0 < limit < length else 1.0 for length in lengths]
+
+
+def _rest(ordered: Sequence[Update], factors: Sequence[float], server: Weights, rules: MergeRules) -> Weights:
+    """Merge the buffers with the same weights as the parameters, to within 2⁻⁵³."""
+    sources = [update.source for update in ordered]
+    weights = [round(factor * _BUFFER_STEPS) for factor in factors]
+    return merged_rest(sources, weights, server, rules.parts, rules.buffer_mode)
+
+
+def _history(state: ServerState, client: ClientId) -> History:
+    part = state.parts.get(part_of(client))
+    if part is None:
+        return History({})
+    counts = {name: counts for name, counts in part.items() if not name.startswith("@")}
+    return History(counts, int(part[_ROUNDS].item()))
+
+
+def _remembered(history: History, share: Share) -> Weights:
+    return {
+        **history.counts,
+        _ROUNDS: np.array(history.rounds, np.int64),
+        _WEIGHT: np.array(share.weight),
+        _CHANGE: np.array(share.change),
+    }
