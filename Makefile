@@ -50,6 +50,7 @@ test: $(READY)
 
 docs: $(READY)
 	'$(BIN)/python' docs/make_cli_reference.py
+	'$(BIN)/python' docs/make_algorithm_pages.py
 	'$(BIN)/python' -m pytest -q tests/repository
 
 bench: $(READY)

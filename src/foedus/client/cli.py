@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 import foedus
-from foedus.client import cmd_chain, cmd_config, cmd_look, cmd_model, cmd_runs, cmd_store
+from foedus.client import cmd_algorithms, cmd_chain, cmd_config, cmd_look, cmd_model, cmd_runs, cmd_store
 from foedus.client.shell import FoedusGroup
 
 EXIT_CODES = (
@@ -32,6 +32,7 @@ for _command, _panel in (
     (cmd_look.report, "Runs"),
 ):
     app.command(rich_help_panel=_panel)(_command)
+app.command(rich_help_panel="Models, data and what lies beneath")(cmd_algorithms.algorithms)
 for _group, _name in (
     (cmd_model.app, "model"),
     (cmd_config.data_app, "data"),

@@ -61,7 +61,7 @@ def weighted_mean(
 ) -> Weights:
     """Merge updates into new weights that share no storage with their inputs.
 
-    Trainable tensors: weighted mean. The others: as `merged_rest` says. Sources of weight 0 are never read; the
+    Trainable tensors: weighted mean. The rest: as `merged_rest` says. Sources of weight 0 are never read; the
     others passed `check_update`. Their order decides the last bits.
     Raises `InvalidData` for negative weights or none, `UpdateRefused` when names, shapes or types differ.
     """

@@ -22,6 +22,19 @@ class Parameter:
     high: float = math.inf
     choices: tuple[str, ...] = ()
 
+    @property
+    def range_text(self) -> str:
+        """What is valid, in words: `0 to 1`, `half or paper`, `true or false`."""
+        if self.choices:
+            return " or ".join(self.choices)
+        if isinstance(self.default, bool):
+            return "true or false"
+        if not isinstance(self.default, (int, float)):
+            return "-"
+        if self.high == math.inf:
+            return "any number" if self.low == -math.inf else f"at least {self.low:g}"
+        return f"{self.low:g} to {self.high:g}" if self.low > -math.inf else f"at most {self.high:g}"
+
 
 def check_arguments(
     owner: str, parameters: Sequence[Parameter], given: Mapping[str, Argument]

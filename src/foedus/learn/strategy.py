@@ -106,6 +106,7 @@ class Strategy(Protocol):
         Many such clients can be trained together (`foedus.learn.batched`).
         """
         return None
+
     parameters: ClassVar[tuple[Parameter, ...]] = ()
 
     def check(self, model: nn.Module, robust: RobustRule = MEAN) -> None:
@@ -131,7 +132,7 @@ class Strategy(Protocol):
         return {n: s for n, s in specs_of(state.weights).items() if n not in rules.parts.local}
 
     def scorable(self, state: ServerState, source: TensorSource, parts: Parts) -> Weights | None:
-        """Return the local model behind an update, for others to score; None when an update does not show it."""
+        """Return the local model behind an update, for others to score; None when it does not show one."""
         if parts.local:
             return None
         return {name: source.read(name) for name in state.weights}
