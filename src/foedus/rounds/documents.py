@@ -83,7 +83,7 @@ class ModelSpec(Document):
 class Hosting(Document):
     """A simulation: a few members, the hosts, train all clients (see `foedus.rounds.hosting`)."""
 
-    clients: int = Field(ge=1, le=100_000)
+    clients: int = Field(ge=1, le=10_000)
     hosts: int = Field(ge=1, le=256)
     batch: Literal["vmap", "serial"]
 

@@ -51,7 +51,7 @@ class PartitionSection(_Section):
     """How the remaining examples fall to clients. `args` as in `foedus.learn.partitions`."""
 
     kind: str = "noniid-2"
-    clients: int = Field(3, ge=1, le=100_000)
+    clients: int = Field(3, ge=1, le=10_000)
     args: dict[str, Argument] = {}
     shared_fraction: float = Field(
         0.0, ge=0.0, lt=1.0, description="share of the examples that every client gets"
