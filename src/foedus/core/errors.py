@@ -38,6 +38,15 @@ class UnsupportedModel(FoedusError):
     exit_code = 2
 
 
+class UnsupportedArchitecture(UnsupportedModel):
+    """An algorithm that works on a model's layers cannot work on this one: which part of it, and why. Permanent."""
+
+    def __init__(self, part: str, reason: str, hint: str = "") -> None:
+        super().__init__(f"{part}: {reason}", hint)
+        self.part = part
+        self.reason = reason
+
+
 class UpdateRefused(FoedusError):
     """One client's update breaks the project's schema. Only that client is refused.
 

@@ -1,0 +1,70 @@
+"""What a server state remembers of matching: whose unit is whose, and how wide clients' own nets are."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from foedus.core.ids import ClientId
+from foedus.learn.matching.bbp import Assignment
+from foedus.learn.matching.chain import Chain
+from foedus.learn.matching.layers import units
+from foedus.learn.matching.merge import Member, Merged
+from foedus.learn.strategy import SERVER, ServerState, part_of
+from foedus.learn.weights import Weights
+
+_ASSIGN, _WIDTH, _MERGES = "assign/", "width/", "merges"
+
+
+def merges(state: ServerState) -> int:
+    """Return how many merges led to this state; 0 for version 0."""
+    return state.counters.get(_MERGES, 0)
+
+
+def assignments(state: ServerState, part: str) -> dict[str, Assignment]:
+    """Return by layer which global units are those of a client (`part_of`) or, in a round, of the server."""
+    stored = state.parts.get(part, {})
+    return {
+        name.removeprefix(_ASSIGN): array.astype(np.int64)
+        for name, array in stored.items()
+        if name.startswith(_ASSIGN)
+    }
+
+
+def local_widths(chain: Chain, state: ServerState) -> dict[str, int]:
+    """Return the width of each layer in clients' own nets: that of version 0, whatever the global net has."""
+    return {
+        layer.name: state.counters.get(_WIDTH + layer.name, units(layer, state.weights))
+        for layer in chain.layers
+    }
+
+
+def took_part(chain: Chain, state: ServerState, client: ClientId, step: int) -> bool:
+    """Tell whether a client took part in this round's exchanges before `step`."""
+    known = assignments(state, part_of(client))
+    return all(layer.name in known for layer in chain.layers[: step - 1])
+
+
+def next_state(
+    chain: Chain, state: ServerState, members: Sequence[Member], merged: Merged, is_continued: bool
+) -> ServerState:
+    """Return the state with merged tensors and the assignments of the clients that took part, only those.
+
+    `is_continued`: they come to those of the exchanges before. Who was not there starts afresh some day.
+    """
+    counters = {**state.counters, _MERGES: merges(state) + 1}
+    counters.update({_WIDTH + name: width for name, width in local_widths(chain, state).items()})
+    weights = {name: array.copy() for name, array in state.weights.items() if name not in merged.weights}
+    parts: dict[str, Weights] = {}
+    for index, member in enumerate(members):
+        new = {name: found[index] for name, found in merged.assignments.items()}
+        parts[part_of(member.client)] = _stored(state, part_of(member.client), new, is_continued)
+    parts[SERVER] = _stored(state, SERVER, merged.server, is_continued)
+    parts = {name: part for name, part in parts.items() if part}
+    return ServerState({**weights, **merged.weights}, parts, counters)
+
+
+def _stored(
+    state: ServerState, part: str, new: Mapping[str, Assignment], is_continued: bool
+) -> dict[str, Assignment]:
+    known = {**(assignments(state, part) if is_continued else {}), **new}
+    return {_ASSIGN + name: array for name, array in known.items()}
