@@ -13,6 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from foedus.client.compare import Comparison, compare
     from foedus.client.sdk import open_home, report, resume, run, runs, status, verify
     from foedus.client.status import RoundStatus, RunStatus
     from foedus.core.errors import FoedusError
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _MODULE_OF = {
+    "Comparison": "client.compare",
     "DirectoryStore": "store",
     "FoedusError": "core.errors",
     "Home": "rounds.home",
@@ -36,6 +38,7 @@ _MODULE_OF = {
     "RunSpec": "rounds.spec",
     "RunStatus": "client.status",
     "VerifySummary": "rounds.verify",
+    "compare": "client.compare",
     "create_run": "rounds.runs",
     "drive_run": "rounds.runs",
     "get_manifest": "store",
@@ -52,6 +55,7 @@ _MODULE_OF = {
 }
 
 __all__ = [
+    "Comparison",
     "DirectoryStore",
     "FoedusError",
     "Home",
@@ -63,6 +67,7 @@ __all__ = [
     "RunStatus",
     "VerifySummary",
     "__version__",
+    "compare",
     "create_run",
     "drive_run",
     "get_manifest",

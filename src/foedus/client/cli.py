@@ -5,7 +5,16 @@ from typing import Annotated
 import typer
 
 import foedus
-from foedus.client import cmd_algorithms, cmd_chain, cmd_config, cmd_look, cmd_model, cmd_runs, cmd_store
+from foedus.client import (
+    cmd_algorithms,
+    cmd_chain,
+    cmd_compare,
+    cmd_config,
+    cmd_look,
+    cmd_model,
+    cmd_runs,
+    cmd_store,
+)
 from foedus.client.shell import FoedusGroup
 
 EXIT_CODES = (
@@ -27,6 +36,7 @@ for _command, _panel in (
     (cmd_runs.demo, "Runs"),
     (cmd_runs.run, "Runs"),
     (cmd_runs.resume, "Runs"),
+    (cmd_compare.compare, "Runs"),
     (cmd_look.status, "Runs"),
     (cmd_look.verify, "Runs"),
     (cmd_look.report, "Runs"),

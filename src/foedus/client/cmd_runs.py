@@ -140,7 +140,7 @@ def _drive(
 
     stream = sys.stdout if output is Format.TABLE else sys.stderr
     try:
-        with _terminated_like_interrupted(), show_progress(run_status(shell.home, name), stream) as observer:
+        with terminated_like_interrupted(), show_progress(run_status(shell.home, name), stream) as observer:
             drive(shell.home, name, observer)
     except KeyboardInterrupt as error:
         warn(f"interrupted; go on with: {program()} resume {name}{shell.home_option}")
@@ -149,7 +149,7 @@ def _drive(
 
 
 @contextmanager
-def _terminated_like_interrupted() -> Iterator[None]:
+def terminated_like_interrupted() -> Iterator[None]:
     """Let SIGTERM, which batch systems send first, end a run in the same orderly way as Ctrl-C."""
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:

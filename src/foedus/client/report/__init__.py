@@ -6,7 +6,7 @@ from pathlib import Path
 
 from foedus.rounds.home import Home
 
-__all__ = ["write_report"]
+__all__ = ["write_file", "write_report"]
 
 CURVES = "curves.png"
 
@@ -25,12 +25,12 @@ def write_report(home: Home, name: str, target: Path | None = None) -> Path:
     summary = summarise_run(home, name)
     curves = draw_curves(summary)
     path.parent.mkdir(parents=True, exist_ok=True)
-    _write(path.with_name(CURVES), curves)
-    _write(path, render_report(summary, curves).encode())
+    write_file(path.with_name(CURVES), curves)
+    write_file(path, render_report(summary, curves).encode())
     return path
 
 
-def _write(path: Path, data: bytes) -> None:
+def write_file(path: Path, data: bytes) -> None:
     """Put the whole file in place at once, so that whoever has the old one open never sees half a file."""
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from importlib.resources import files
 from typing import Final
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from foedus import __version__
@@ -40,11 +40,11 @@ def render_report(run: RunSummary, picture: bytes = b"") -> str:
     charts = {chart.key: chart for chart in [*curves(run), *contributions(run), labels(run)]}
     data: dict[str, Json] = {"run": run.name, "charts": [chart.to_json() for chart in charts.values()]}
     return (
-        _environment()
+        environment("foedus.client.report")
         .get_template("report.html")
         .render(
             **_lists(run),
-            **_inlined(),
+            **inlined(asset("foedus.client.report", "report.js")),
             run=run,
             charts=charts,
             cards=cards(run),
@@ -74,14 +74,17 @@ def _lists(run: RunSummary) -> dict[str, object]:
     }
 
 
-def _inlined() -> dict[str, str]:
-    """Return style and scripts, as they stand in this package, and the policy that lets only them run."""
-    library, script, style = (_asset(name) for name in (ECHARTS, "report.js", "report.css"))
+def inlined(script: str, style: str = "") -> dict[str, str]:
+    """Return style and scripts of a page, and the policy that lets only these scripts run.
+
+    `script` and `style` (on top of the report's) are files of ours, never anything from outside.
+    """
+    library, common = asset("foedus.client.report", ECHARTS), asset("foedus.client.report", "report.css")
     return {
         "policy": _policy(library, script),
         "library": Markup(library),  # noqa: S704 — files of this package
         "script": Markup(script),  # noqa: S704
-        "style": Markup(style),  # noqa: S704
+        "style": Markup(common + style),  # noqa: S704
     }
 
 
@@ -91,9 +94,10 @@ def embedded_json(value: Mapping[str, Json]) -> Markup:
     return Markup(text.translate(_ESCAPES))  # noqa: S704 — no character that means something in HTML is left
 
 
-def _environment() -> Environment:
+def environment(*packages: str) -> Environment:
+    """Return the templates of some packages, all of them escaping whatever they are given."""
     environment = Environment(
-        loader=PackageLoader("foedus.client.report"),
+        loader=ChoiceLoader([PackageLoader(package) for package in packages]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -107,8 +111,9 @@ def _environment() -> Environment:
     return environment
 
 
-def _asset(name: str) -> str:
-    return files("foedus.client.report").joinpath("static", name).read_text(encoding="utf-8")
+def asset(package: str, name: str) -> str:
+    """Return the text of a static file of a package."""
+    return files(package).joinpath("static", name).read_text(encoding="utf-8")
 
 
 def _policy(*scripts: str) -> str:

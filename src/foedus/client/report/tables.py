@@ -176,11 +176,12 @@ def settings(run: RunSummary) -> list[tuple[str, list[tuple[str, str]]]]:
     sections = [("run", plain)]
     for name, section in sorted(run.settings.items()):
         if isinstance(section, dict):
-            sections.append((name, [(key, _setting(name, key, value)) for key, value in section.items()]))
+            sections.append((name, [(key, setting(name, key, value)) for key, value in section.items()]))
     return sections
 
 
-def _setting(section: str, key: str, value: Json) -> str:
+def setting(section: str, key: str, value: Json) -> str:
+    """Show one setting of a spec; of a folder only its name."""
     if (section, key) == ("data", "folder") and isinstance(value, str):
         return f"…/{PurePath(value).name}"  # where a folder lies is nobody else's business
     return _text(value)

@@ -1,0 +1,142 @@
+"""The folder of a comparison: which runs belong to it, written down before each of them starts."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from foedus.client.compare.spec import CompareSpec
+from foedus.core.canonical import Json
+from foedus.core.errors import FoedusError, InvalidSpec
+from foedus.rounds.home import Home, full_disk_told, read_json, write_json
+from foedus.rounds.runs import create_run, load_run_spec
+from foedus.rounds.spec import RunSpec, parse_spec
+
+PLAN: Final = "comparison.json"
+
+
+@dataclass(slots=True)
+class Plan:
+    """A comparison in its folder. `names` are those of its runs, None for one that has not been created."""
+
+    home: Home
+    folder: Path
+    spec: CompareSpec
+    names: list[str | None] = field(default_factory=list)
+
+    def run_name(self, index: int) -> str:
+        """Return the name of a run, creating it if it is not there; the name is on disk before it starts.
+
+        A run that was created, but not written down because the process ended in between, is taken up.
+        """
+        name = self.known_name(index)
+        if name is None:
+            spec = self.spec.runs[index].spec
+            name = self._left_behind(spec) or create_run(self.home, spec)
+            self.names[index] = name
+            self.write()
+        return name
+
+    def known_name(self, index: int) -> str | None:
+        """Return the name of a run that is there."""
+        name = self.names[index]
+        return name if name is not None and name in self.home.run_names() else None
+
+    def write(self) -> None:
+        """Write the plan down."""
+        with full_disk_told(self.home.root):
+            write_json(self.folder / PLAN, {**_content(self.spec), "names": self.names})
+
+    def _left_behind(self, spec: RunSpec) -> str | None:
+        from foedus.client.status import chain_events
+        from foedus.rounds.view import find_run
+
+        taken, events = {*self.names}, chain_events(self.home)
+        for name in self.home.run_names():
+            is_ours = name.rpartition("-")[0] == spec.name and name not in taken
+            if is_ours and find_run(events, name) is None and _spec_of(self.home, name) == spec:
+                return name
+        return None
+
+
+@contextmanager
+def open_plan(home: Home, spec: CompareSpec, fresh: bool = False) -> Iterator[Plan]:
+    """Open the folder of a comparison and hold it: one process at a time works there. Writes no plan yet.
+
+    `fresh` forgets the runs of an earlier comparison of that name (they stay in the home folder). Without it,
+    raises `InvalidSpec` when that one was another comparison; `HomeInUse` when somebody works on it.
+    """
+    folder = folder_of(home, spec.name)
+    with Home(folder).locked():  # a lock of its own: the home folder's is free between two runs
+        names: list[str | None] = [None] * len(spec.runs)
+        if (folder / PLAN).exists() and not fresh:
+            names = _names(folder / PLAN, spec)
+        yield Plan(home, folder, spec, names)
+
+
+def folder_of(home: Home, name: str) -> Path:
+    """Return where a comparison of that name lies."""
+    return home.root / "comparisons" / name
+
+
+def _content(spec: CompareSpec) -> dict[str, Json]:
+    runs: list[Json] = [
+        {"label": run.label, "seed": run.seed, "spec": run.spec.model_dump(mode="json")} for run in spec.runs
+    ]
+    return {"kind": "comparison", "name": spec.name, "target": spec.target, "runs": runs}
+
+
+def _names(path: Path, spec: CompareSpec) -> list[str | None]:
+    """Return the names of the runs so far. Raises `InvalidSpec` when the plan is that of other runs."""
+    written = read_json(path)
+    try:
+        assert isinstance(written, dict)
+        earlier = [(str(run["label"]), int(run["seed"]), run["spec"]) for run in written["runs"]]
+        names = [name if name is None else str(name) for name in written["names"]]
+        assert len(names) == len(earlier)
+    except (AssertionError, KeyError, TypeError, ValueError) as error:
+        raise FoedusError(f"{path} is damaged", "Restore it, or start afresh with --fresh.") from error
+    wanted = [(run.label, run.seed, run.spec) for run in spec.runs]
+    if [run[:2] for run in earlier] != [run[:2] for run in wanted]:
+        raise _other(path, "it has other labels or seeds")
+    for (label, _, before), (*_, now) in zip(earlier, wanted, strict=True):
+        different = _different(before, now)
+        if different:
+            raise _other(path, f"{label!r} has another {different}")
+    return names
+
+
+def _different(before: Mapping[str, Any], now: RunSpec) -> str:
+    """Name the first setting in which two specs differ; `jobs.workers` changes nothing but the speed."""
+    try:
+        old = flat(parse_spec(dict(before)))
+    except InvalidSpec:
+        return "spec"
+    new = flat(now)
+    return next((key for key in new if key != "jobs.workers" and old.get(key) != new[key]), "")
+
+
+def flat(spec: RunSpec) -> dict[str, Json]:
+    """Return the settings of a spec by dotted key, without the seed."""
+    found: dict[str, Json] = {}
+    for key, value in spec.model_dump(mode="json").items():
+        if isinstance(value, dict):
+            found |= {f"{key}.{name}": one for name, one in value.items()}
+        elif key != "seed":
+            found[key] = value
+    return found
+
+
+def _other(path: Path, why: str) -> InvalidSpec:
+    return InvalidSpec(
+        f"{path.parent} belongs to another comparison: {why}",
+        "Give this one another name, or start afresh with --fresh; runs that are there stay.",
+    )
+
+
+def _spec_of(home: Home, name: str) -> RunSpec | None:
+    try:
+        return load_run_spec(home, name)
+    except FoedusError:
+        return None

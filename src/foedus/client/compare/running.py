@@ -1,0 +1,81 @@
+"""Drive the runs of a comparison one after the other; what an earlier process finished is not done again."""
+
+from typing import Final
+
+from foedus.client.compare.plan import Plan
+from foedus.client.compare.spec import CompareSpec
+from foedus.client.drive import drive, drive_new
+from foedus.client.specs import rehearse
+from foedus.client.status import RunStatus, run_status
+from foedus.core.errors import (
+    ChainDamaged,
+    FoedusError,
+    HomeInUse,
+    InvalidData,
+    InvalidSpec,
+    KeyUnusable,
+    StorageFull,
+    UnsupportedModel,
+)
+from foedus.rounds.home import Home
+from foedus.rounds.progress import Observer, Progress
+
+BEGINS: Final = "compare-begins"
+ENDED: Final = "compare-ended"
+"""`Progress.what` of the records before and after those of a run."""
+
+_NOBODYS_FAULT: Final = (ChainDamaged, HomeInUse, KeyUnusable, StorageFull)  # would meet every run
+
+
+def check_inputs(spec: CompareSpec, home: Home) -> None:
+    """Try every entry as far as can be told without training: algorithm, model, data and partition.
+
+    Raises `InvalidSpec`, `InvalidData` or `UnsupportedModel` naming the entry, as its run would in hours.
+    """
+    for run in spec.runs[: len(spec.labels)]:
+        try:
+            rehearse(run.spec, home)
+        except (InvalidData, InvalidSpec, UnsupportedModel) as error:
+            raise type(error)(f"{run.label!r}: {error.message}", error.hint) from error
+
+
+def run_all(plan: Plan, observer: Observer) -> dict[int, str]:
+    """Drive all runs to their end and return why some could not be, by their number from 0.
+
+    One run's failure does not stop the others. Raises `HomeInUse`, `StorageFull` and whatever else would stop
+    all of them; interrupt it as you like.
+    """
+    faults: dict[int, str] = {}
+    for index, planned in enumerate(plan.spec.runs):
+        about = {"number": index + 1, "of": len(plan.spec.runs), "label": planned.label, "seed": planned.seed}
+        try:
+            name = plan.run_name(index)
+            status = run_status(plan.home, name)
+            about |= {"run": name, "rounds": status.rounds, "has_ended": status.has_ended}
+            observer(Progress(BEGINS, values={**about, "done": len(status.history)}))
+            status = _driven(plan.home, status, observer)
+            about |= {"reason": failure_of(status), "accuracy": status.accuracy}
+        except _NOBODYS_FAULT:
+            raise
+        except FoedusError as error:
+            faults[index] = error.message
+            about |= {"reason": error.message}
+        observer(Progress(ENDED, values=about))
+    return faults
+
+
+def failure_of(status: RunStatus) -> str:
+    """Say why a run counts as failed; nothing when it does not."""
+    if status.state != "completed":
+        return f"the run is {status.state}" if not status.has_ended else f"the run ended: {status.state}"
+    if status.version:
+        return ""
+    reasons = [reason for one in status.history for reason in one.declined.values()]
+    return "no round was accepted" + (f"; the last to decline said: {reasons[-1]}" if reasons else "")
+
+
+def _driven(home: Home, status: RunStatus, observer: Observer) -> RunStatus:
+    if status.has_ended:
+        return status
+    (drive_new if status.state == "new" else drive)(home, status.name, observer)
+    return run_status(home, status.name)
