@@ -242,6 +242,14 @@ def test_transactions_wait_for_peers_until_shortly_before_the_deadline() -> None
     assert due(ballot, CLIENTS[1], waiting) == []
 
 
+def test_who_was_not_drawn_does_not_train_but_votes() -> None:
+    chain = SimulatedChain(CLIENTS, RULES)
+    assert due(chain, CLIENTS[0], LocalFacts(is_drawn=False)) == []
+    assert due(chain, CLIENTS[0], LocalFacts(is_drawn=True)) == [machine.Launch(TaskKind.TRAIN)]
+    chain.now = chain.view.deadline + 1
+    assert due(chain, CLIENTS[0], LocalFacts(is_drawn=False)) == [machine.Close()]
+
+
 def test_strangers_do_nothing() -> None:
     stranger = ClientId("eve")
     for chain in (SimulatedChain(CLIENTS), in_aggregation(), in_ballot()):

@@ -87,6 +87,7 @@ class _Display:
             _bar(watch.ended_rounds / watch.rounds, "green"),
             _text(
                 f"round {min(watch.ended_rounds + 1, watch.rounds)}/{watch.rounds}, version {watch.version}"
+                f"{f', exchange {watch.exchange}' if watch.exchange > 1 else ''}"
                 f"[dim], {seconds_text(watch.seconds())}"
             ),
         )

@@ -41,6 +41,7 @@ class Watch:
         self.rounds = status.rounds
         self.ended_rounds = len(status.history)
         self.version = status.version
+        self.exchange = 1
         self.clients = {name: ClientNow() for name in status.clients}
         self.now = RoundNow(started=time.monotonic())
         if status.under_way is not None:  # what an earlier process has seen of this round
@@ -72,7 +73,7 @@ class Watch:
 
 
 def _round(watch: Watch, progress: Progress) -> str:
-    watch.version = _int(progress.values, "version")
+    watch.version, watch.exchange = _int(progress.values, "version"), _int(progress.values, "step")
     for client in watch.clients.values():
         client.doing, client.share, client.loss = "waiting", None, None
     return ""
