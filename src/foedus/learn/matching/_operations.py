@@ -126,7 +126,6 @@ _WHY_NOT: Final[Mapping[str, str]] = {
         ("BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "SyncBatchNorm", "batch_norm"),
         "batch normalisation is supported right behind Linear and Conv2d only",
     ),
-    **dict.fromkeys(("add", "iadd", "sub", "mul", "imul", "cat", "concat", "stack"), JOIN),
     **dict.fromkeys(("matmul", "bmm", "einsum", "scaled_dot_product_attention"), _HEADS),
 }
 _OTHERWISE = "it is none of the layers and operations that can be matched"

@@ -80,8 +80,8 @@ class Path:
         if self._is_about_shapes(node):
             self._sizes.add(node)
             return
-        if node.target is operator.getitem and not node.users:
-            return  # a part of an LSTM's result that nobody takes
+        if _is_unused(node):
+            return  # a part of an LSTM's result
         self.require_next(node, f"{name} in forward")
         self._is_fresh = False
         if node.target is operator.getitem:
@@ -213,6 +213,11 @@ _FROM_DIMENSION_1: tuple[tuple[tuple[object, ...], dict[str, object]], ...] = (
 
 def _is_one_of(node: fx.Node, functions: object, methods: object) -> bool:
     return node.target in (methods if node.op == "call_method" else functions)  # type: ignore[operator]
+
+
+def _is_unused(node: fx.Node) -> bool:
+    """Tell whether an index leads to nothing, as when a tuple is taken apart and a part of it ignored."""
+    return node.target is operator.getitem and all(_is_unused(user) for user in node.users)
 
 
 def _is_one_element(index: object) -> bool:

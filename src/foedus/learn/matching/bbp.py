@@ -120,7 +120,7 @@ def _assign(
     client: int, found: Mapping[int, Assignment], clients: Sequence[Rows], prior: Prior
 ) -> Assignment:
     """Match one client's rows with what the clients in `found` have; new atoms are numbered in row order."""
-    from scipy.optimize import linear_sum_assignment  # type: ignore[import-untyped]  # noqa: PLC0415  # slow, rarely needed
+    from scipy.optimize import linear_sum_assignment  # noqa: PLC0415 - slow to load, rarely needed
 
     rows, width = clients[client], _width(found)
     added = 0 if prior.growth == "fixed" else _room(len(rows), width, prior.max_width)

@@ -13,7 +13,7 @@ from foedus.learn.matching.bbp import Assignment, Matching, Prior, match, match_
 from foedus.learn.matching.chain import Chain, Layer
 from foedus.learn.matching.exact import Rows, bounded, squared_norms
 from foedus.learn.matching.layers import Shares
-from foedus.learn.robust import RobustRule
+from foedus.learn.robust import RobustRule, combine
 from foedus.learn.vectors import Difference
 from foedus.learn.weights import Array, MemorySource, TensorSource, Weights
 
@@ -211,8 +211,6 @@ def _centre(
     rule: RobustRule,
 ) -> dict[str, Array]:
     floats = [name for name, array in reference.items() if array.dtype.kind == "f"]
-    from foedus.learn.robust import combine  # noqa: PLC0415 - TEMPORARY until the package has it
-
     vectors = [Difference(MemorySource(client), reference) for client in aligned]
     centre = combine(vectors, weights, {name: reference[name].size for name in floats}, trainable, rule)
     moved: dict[str, Array] = {}

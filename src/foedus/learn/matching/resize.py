@@ -15,24 +15,21 @@ def fit(model: nn.Module, weights: Weights) -> None:
     The parameters stay the same objects. Raises `UnsupportedModel` when names differ, or the shape of
     something that has no width of its own.
     """
-    for name, module in model.named_modules():
-        prefix = f"{name}." if name else ""
-        shapes = {
-            own: weights[prefix + own].shape
-            for own in module.state_dict()
-            if isinstance(module, _RESIZABLE) and prefix + own in weights
-        }
-        if any(
-            tuple(tensor.shape) != shapes.get(own) for own, tensor in module.state_dict().items() if shapes
-        ):
-            _resize(module, shapes)
+    if model.state_dict().keys() == weights.keys():
+        for name, module in model.named_modules():
+            if isinstance(module, _RESIZABLE):
+                _resize(module, f"{name}." if name else "", weights)
     load_weights(model, weights)
 
 
-def _resize(module: nn.Module, shapes: dict[str, tuple[int, ...]]) -> None:
-    for name, shape in shapes.items():
-        tensor: torch.Tensor = getattr(module, name)
-        fresh = torch.zeros(shape, dtype=tensor.dtype, device=tensor.device)
+def _resize(module: nn.Module, prefix: str, weights: Weights) -> None:
+    tensors: dict[str, torch.Tensor] = module.state_dict(keep_vars=True)
+    shapes = {name: weights[prefix + name].shape for name in tensors}
+    is_same = all(tuple(tensor.shape) == shapes[name] for name, tensor in tensors.items())
+    if is_same or any(tensor.ndim != len(shapes[name]) for name, tensor in tensors.items()):
+        return
+    for name, tensor in tensors.items():
+        fresh = torch.zeros(shapes[name], dtype=tensor.dtype, device=tensor.device)
         if isinstance(tensor, nn.Parameter):
             tensor.grad = None  # its shape would not fit
             tensor.data = fresh

@@ -51,7 +51,7 @@ def _visit_end(path: Path, node: fx.Node) -> None:
     elif node.op == "placeholder":
         raise refuse(f"argument {node.target!r} of forward", "a chain of layers has one input")
     elif node.op == "get_attr":
-        raise refuse(str(node.target), "its parameter is used outside of its module")
+        raise refuse(str(node.target), "a parameter or constant is used outside of a module")
     else:
         path.require_next(node, "what forward returns")
 
