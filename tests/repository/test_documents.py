@@ -11,6 +11,7 @@ import typer.main
 from pydantic import BaseModel
 
 from foedus.client.cli import app
+from foedus.client.compare import load_compare_spec, parse_compare_spec
 from foedus.learn.algorithms import describe
 from foedus.learn.models import model_names
 from foedus.learn.partitions import partition_names
@@ -148,6 +149,7 @@ def test_reference_lists_all_names() -> None:
 def test_specs_in_documents_and_examples_are_specs() -> None:
     for path in (ROOT / "docs").rglob("*.md"):
         for block in blocks_of(path.read_text(), "toml"):
-            parse_spec(tomllib.loads(block))
+            values = tomllib.loads(block)
+            (parse_compare_spec if "compare" in values else parse_spec)(values)
     for path in (ROOT / "examples").glob("*.toml"):
-        load_spec(path)
+        (load_compare_spec if path.stem.startswith("compare") else load_spec)(path)

@@ -129,13 +129,20 @@ def _start(home: Home, name: str) -> tuple[str | None, str | None]:
 
 
 def differences(runs: Sequence[RunResult]) -> list[str]:
-    """Say where runs of one seed did not begin with the same data, or not with the same weights."""
+    """Say where runs of one seed did not begin with the same data, or not with the same weights.
+
+    What counts are CIDs: of all datasets, of the shared and the test set, and of version 0's weights.
+    """
     first: dict[int, RunResult] = {}
     found: dict[str, None] = {}  # in order, each once
     for run in runs:
-        before = first.setdefault(run.seed, run) if run.data else None
-        if before is None or run.data is None:
+        if run.data is None:
+            if run.rounds:
+                found[f"Which data {run.label} had is not known: the job folders of {run.run} are gone."] = (
+                    None
+                )
             continue
+        before = first.setdefault(run.seed, run)
         if run.data != before.data:
             found[f"{run.label} had other data than {before.label}."] = None
         if run.weights != before.weights:

@@ -14,7 +14,10 @@ COUNTED: Final = (
     " weights (and the algorithm's state, where there is one) of every model that was proposed, divided by"
     " members and rounds. Transactions are not counted."
 )
-DEVIATION: Final = "± is the sample standard deviation over the seeds (n − 1), – where there is one seed."
+DEVIATION: Final = (
+    "± is the sample standard deviation over the seeds (n − 1), – where there is one seed; acc/rej/empty are"
+    " rounds accepted, rejected and empty, of all completed runs together."
+)
 
 
 @dataclass(frozen=True, slots=True)
