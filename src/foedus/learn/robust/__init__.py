@@ -1,5 +1,10 @@
-"""Robust aggregation: rules that bound what a minority of hostile clients can do to a merge."""
+"""Robust aggregation: rules that bound what a minority of hostile clients can do to a merge.
 
-from foedus.learn.robust.rule import MEAN, RobustRule
+One file per family, each opening with its source and equation: `clipping`, `mixing`, `coordinate`, `krum`,
+`geometric`. `combine` gives one centre, `select` the updates that are let through.
+"""
 
-__all__ = ["MEAN", "RobustRule"]
+from foedus.learn.robust.combine import Selection, combine, select
+from foedus.learn.robust.rule import MEAN, PARAMETERS, NoCentre, RobustRule
+
+__all__ = ["MEAN", "PARAMETERS", "NoCentre", "RobustRule", "Selection", "combine", "select"]
