@@ -16,6 +16,7 @@ import numpy as np
 from foedus.learn.aggregation import merged_rest
 from foedus.learn.algorithms._mean import merge_by_mean
 from foedus.learn.arguments import Parameter
+from foedus.learn.robust import combine
 from foedus.learn.strategy import MergeRules, ServerState, Update
 from foedus.learn.vectors import BLOCK, Block, Vector, weighted_sum
 from foedus.learn.weights import Array, Spec, TensorSource, Weights
@@ -56,8 +57,6 @@ def centre(
     shares = reduced(weights)
     if rules.robust.is_plain:
         return _Mean(vectors, shares, math.fsum(shares))
-    from foedus.learn.robust import combine  # noqa: PLC0415 - TEMPORARY until the package has it
-
     wanted = names or (*rules.parts.trainable, *rules.parts.float_buffers)
     sizes = {name: server[name].size for name in wanted}
     return _Known(combine(vectors, shares, sizes, rules.parts.trainable, rules.robust))
@@ -81,9 +80,10 @@ def filled(like: Array, dtype: np.dtype[np.generic], values: Callable[[int, int]
 def rest_of(updates: Sequence[Update], server: Weights, rules: MergeRules, delta: Vector) -> Weights:
     """Merge all but the trainable tensors; under a robust rule float buffers follow `delta`."""
     sources, weights = [update.source for update in updates], [update.weight for update in updates]
-    merged = merged_rest(sources, weights, server, rules.parts, rules.buffer_mode)
     if rules.robust.is_plain:
-        return merged
+        return merged_rest(sources, weights, server, rules.parts, rules.buffer_mode)
+    others = dataclasses.replace(rules.parts, float_buffers=())
+    merged = merged_rest(sources, weights, server, others)
     return {**merged, **moved(server, rules.parts.float_buffers, delta.block)}
 
 

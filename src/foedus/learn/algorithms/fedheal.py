@@ -40,16 +40,16 @@ from foedus.learn.algorithms._consistency import History, Observation, masked_me
 from foedus.learn.algorithms._delta import contributing, moved, reduced
 from foedus.learn.arguments import Parameter
 from foedus.learn.examples import Examples
-from foedus.learn.robust import MEAN, RobustRule
+from foedus.learn.robust import MEAN, RobustRule, select
+from foedus.learn.robust.rule import SELECTING
 from foedus.learn.strategy import MergeRules, ServerState, Strategy, Turn, Update, part_of
 from foedus.learn.training import LocalResult, TrainSettings, local_sgd
-from foedus.learn.vectors import Block, Difference
+from foedus.learn.vectors import Block, Difference, Vector
 from foedus.learn.weights import Weights
 
 _ROUNDS, _WEIGHT, _CHANGE = "@rounds", "@p", "@dp"
 _LONGEST = 1e290  # of a distance, so that sums of distances stay finite
 _BUFFER_STEPS = 1 << 53  # shares become whole numbers of these for the mean of the buffers
-_KEEPING = ("mean", "krum", "multi-krum")  # robust rules that choose among updates instead of replacing them
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +88,10 @@ class FedHeal(Strategy):
 
     def check(self, model: nn.Module, robust: RobustRule = MEAN) -> None:
         """Refuse robust rules that leave nobody's own update to be masked and weighed."""
-        if robust.rule not in _KEEPING:
+        if robust.rule not in SELECTING:
             raise InvalidSpec(
                 f"FedHEAL weighs each client's own update, which {robust.rule!r} does not keep",
-                f"Use one of {', '.join(_KEEPING)}, with clipping or mixing if you like.",
+                f"Use one of {', '.join(SELECTING)}, with clipping or mixing if you like.",
             )
 
     def train(
@@ -103,13 +103,14 @@ class FedHeal(Strategy):
 
     def aggregate(self, state: ServerState, updates: Sequence[Update], rules: MergeRules) -> ServerState:
         """Move every element by the weighted mean of the updates that are consistent there."""
-        ordered = contributing(updates)
-        if not ordered:
+        present = contributing(updates)
+        if not present:
             return state
         server, names = state.weights, rules.parts.trainable
+        ordered, vectors = _admitted(present, server, rules)
         seen = [
-            Observation(Difference(update.source, server), _history(state, update.client), self.tau)
-            for update in ordered
+            Observation(vector, _history(state, update.client), self.tau)
+            for update, vector in zip(ordered, vectors, strict=True)
         ]
         see_all(seen, server, names)
         scales = _clipped([one.length for one in seen], self.clip_ratio)
@@ -161,6 +162,19 @@ def rewarded(shares: Sequence[float], bonuses: Sequence[int]) -> list[float]:
     products = [share * bonus for share, bonus in zip(shares, reduced(bonuses), strict=True)]
     total = math.fsum(products)
     return [product / total for product in products]
+
+
+def _admitted(
+    ordered: Sequence[Update], server: Weights, rules: MergeRules
+) -> tuple[Sequence[Update], Sequence[Vector]]:
+    """Return the updates that the project's robust rule lets through, and their vectors as it leaves them."""
+    vectors: list[Vector] = [Difference(update.source, server) for update in ordered]
+    if rules.robust.is_plain:
+        return ordered, vectors
+    names = rules.parts.trainable
+    sizes = {name: server[name].size for name in names}
+    chosen = select(vectors, [1.0] * len(vectors), sizes, names, rules.robust)
+    return [ordered[client] for client in chosen.clients], chosen.vectors
 
 
 def _clipped(lengths: Sequence[float], ratio: float) -> list[float]:
