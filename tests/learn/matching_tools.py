@@ -1,16 +1,21 @@
 """Chains of layers, copies of them with their units in another order, and what they compute."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
+from learn_tools import blobs
 from torch import nn
 
 from foedus.learn.algorithms.fedma import FedMA
+from foedus.learn.examples import Examples
 from foedus.learn.matching.layers import cut, units
 from foedus.learn.matching.trace import analyse
+from foedus.learn.robust import MEAN, RobustRule
 from foedus.learn.state import parts_of, weights_of
-from foedus.learn.strategy import MergeRules, ServerState, Update
+from foedus.learn.strategy import MergeRules, ServerState, Turn, Update
+from foedus.learn.training import LocalResult, TrainSettings
 from foedus.learn.updates import check_update
 from foedus.learn.weights import MemorySource, Weights
 
@@ -110,3 +115,83 @@ def merged(
         check_update(source, strategy.update_specs(state, name, rules), state.weights, rules.parts)
         updates.append(Update(name, source, examples[number] if examples else 1))
     return strategy.aggregate(state, updates, rules)
+
+
+def examples_for(model: nn.Module, count: int, seed: int) -> Examples:
+    """Three separable classes in the form that the model takes."""
+    if isinstance(model, Recurrent):
+        labels = torch.arange(count) % 3
+        tokens = torch.randint(0, 7, (count, 4), generator=torch.Generator().manual_seed(seed))
+        tokens[:, -1] = labels
+        return Examples(tokens, labels)
+    data = blobs(count, seed)
+    if not isinstance(next(model.children()), nn.Conv2d):
+        return data
+    images = data.inputs.reshape(-1, 1, 2, 2).repeat_interleave(3, dim=2).repeat_interleave(3, dim=3)
+    return Examples(images, data.targets)
+
+
+@dataclass
+class Federation:
+    """Clients, their memories and a server, all here; every update is checked as in a round."""
+
+    strategy: FedMA
+    model: nn.Module
+    clients: Mapping[str, Examples]
+    settings: TrainSettings
+    robust: RobustRule = MEAN
+    store: Callable[[ServerState], ServerState] = lambda state: state
+    memories: dict[str, Weights] = field(default_factory=dict)
+    results: dict[tuple[int, str], LocalResult] = field(default_factory=dict)  # by exchange, of this round
+
+    def rules(self, step: int) -> MergeRules:
+        return MergeRules(parts_of(self.model), robust=self.robust, model=self.model, step=step)
+
+    def exchange(
+        self, state: ServerState, number: int, step: int, present: Sequence[str] | None = None
+    ) -> ServerState:
+        """Let those present train and hand over; merge, in an order that is not theirs."""
+        updates, rules = [], self.rules(step)
+        for client in present or list(self.clients):
+            turn = Turn(client, number, step, self.memories.get(client, {}))
+            result = self.strategy.train(self.model, state, self.clients[client], self.settings, turn)
+            self.memories[client], self.results[step, client] = result.memory, result
+            source = MemorySource(result.handed_over)
+            specs = self.strategy.update_specs(state, client, rules)
+            check_update(source, specs, state.weights, rules.parts)
+            updates.append(Update(client, source, len(self.clients[client])))
+        return self.store(self.strategy.aggregate(state, updates[::-1], rules))
+
+    def round(self, state: ServerState, number: int) -> ServerState:
+        for step in range(1, self.strategy.steps(self.model) + 1):
+            state = self.exchange(state, number, step)
+        return state
+
+    def accuracy(self, state: ServerState) -> float:
+        """Of the global net on all examples."""
+        right = 0
+        for data in self.clients.values():
+            found = outputs(self.model, state.weights, data.inputs).argmax(1)
+            right += int((found == data.targets.numpy()).sum())
+        return right / sum(len(data) for data in self.clients.values())
+
+
+def federation(model: nn.Module, clients: int = 3, **params: object) -> Federation:
+    """Clients of different size with data of their own."""
+    data = {f"c{k}": examples_for(model, 60 + 12 * k, k) for k in range(clients)}
+    settings = TrainSettings(epochs=2, batch_size=16, learning_rate=0.1, momentum=0.5)
+    return Federation(FedMA(**params), model, data, settings)
+
+
+def same(one: ServerState, two: ServerState) -> bool:
+    """Whether two states have the same bytes."""
+
+    def listed(state: ServerState) -> list[tuple[str, str, str, bytes]]:
+        parts = {"": state.weights, **state.parts}
+        return [
+            (part, name, str(array.dtype) + str(array.shape), array.tobytes())
+            for part, tensors in sorted(parts.items())
+            for name, array in sorted(tensors.items())
+        ]
+
+    return listed(one) == listed(two) and dict(one.counters) == dict(two.counters)
