@@ -32,7 +32,7 @@ def all_commands() -> list[str]:
 
 
 def test_every_promised_command_is_there() -> None:
-    promised = ["demo", "run", "resume", "compare", "status", "verify", "report"]
+    promised = ["algorithms", "demo", "run", "resume", "compare", "status", "verify", "report"]
     promised += [f"model {verb}" for verb in ("pull", "show")] + ["config check", "data fetch", "data show"]
     promised += [f"store {verb}" for verb in ("add", "get", "ls", "verify", "gc")]
     promised += [f"chain {verb}" for verb in ("blocks", "tx", "events")]

@@ -94,7 +94,7 @@ def _same_command(path: Path, shell: "Shell", rounds: int | None) -> str:
     words = [program(), "compare", shlex.quote(str(path))]
     if rounds is not None:
         words += ["--rounds", str(rounds)]
-    if shell.settings.origin["data"] == "command line":
+    if shell.settings.origin.get("data") == "command line":
         words += ["--data", shlex.quote(str(shell.settings.data))]
     return " ".join(words) + shell.home_option
 

@@ -45,7 +45,7 @@ def table(comparison: Comparison) -> tuple[list[str], list[list[Cell]]]:
         ranks = [column.rank(entry) for entry in comparison.entries]
         known = [rank for rank in ranks if rank is not None]
         for row, entry, rank in zip(rows, comparison.entries, ranks, strict=True):
-            is_best = rank is not None and rank == min(known) < max(known)
+            is_best = rank is not None and rank == min(known) and len({*ranks}) > 1
             row.append(Cell(column.show(entry), is_best))
     return [column.title for column in columns], rows
 
