@@ -47,6 +47,30 @@ def test_twenty_kills_change_nothing(tmp_path: Path) -> None:
     verify_run(disturbed, run)
 
 
+OPEN = {"beta": -1.0, "epsilon": 1.0, "floor_ratio": 0.0}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["fedma", "scaffold", "fedheal"])
+def test_kills_leave_no_trace_in_what_an_algorithm_remembers(tmp_path: Path, name: str) -> None:
+    """Among them kills between the exchanges of a FedMA round, when clients hold half-matched models."""
+    sections = {"algorithm": {"name": name}, "policy": OPEN}
+    undisturbed, disturbed = Home(tmp_path / "undisturbed"), Home(tmp_path / "disturbed")
+    expected = finish(undisturbed, new_run(undisturbed, 3, **sections))
+    run = new_run(disturbed, 3, **sections)
+    for seconds in (1.8, 2.3, 2.8, 3.3):  # it starts within two seconds or so
+        process = start(disturbed, run)
+        try:
+            process.wait(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            kill_group(process)
+        else:
+            process.communicate()
+    assert finish(disturbed, run) == expected
+    require_single_effects(disturbed)
+    verify_run(disturbed, run)
+
+
 def restart_when_done(home: Home, expected: str, run: str) -> str:
     """The run ended before all kills were spent: check it, and go on with a further one."""
     assert finish(home, run) == expected
@@ -58,7 +82,8 @@ def require_single_effects(home: Home) -> None:
     events = list(reader.events())
     reader.close()
     for name, who in (("Registered", "client"), ("Voted", "voter"), ("RewardPaid", "client")):
-        found = Counter((e.args["run"], e.args["round"], e.args[who]) for e in events if e.name == name)
+        keys = ("run", "round", "step", who)
+        found = Counter(tuple(e.args.get(key) for key in keys) for e in events if e.name == name)
         assert found
         assert max(found.values()) == 1
     finals = Counter((e.args["run"], e.args["round"]) for e in events if e.name == "Finalized")

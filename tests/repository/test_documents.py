@@ -2,6 +2,8 @@
 
 import re
 import shlex
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -134,6 +136,16 @@ def test_reference_lists_exactly_the_keys_of_a_spec_with_their_defaults() -> Non
     text = (ROOT / "docs" / "reference" / "spec.md").read_text()
     rows = re.findall(r"^\| `([a-z_.]+)` \| (.+?) \|", text, re.MULTILINE)
     assert dict(rows) == {key: written(default) for key, default in keys_of(RunSpec).items()}
+
+
+def test_pages_of_algorithms_are_what_the_code_says() -> None:
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "docs" / "make_algorithm_pages.py"), "--check"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_reference_lists_all_names() -> None:

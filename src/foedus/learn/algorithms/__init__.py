@@ -6,30 +6,32 @@ from importlib import import_module
 
 from foedus.core.errors import InvalidSpec
 from foedus.learn.algorithms.fedavg import FedAvg
+from foedus.learn.algorithms.fedheal import FedHeal
+from foedus.learn.algorithms.fedma import FedMA
+from foedus.learn.algorithms.fednova import FedNova
+from foedus.learn.algorithms.fedopt import FedAdagrad, FedAdam, FedAvgM, FedYogi
 from foedus.learn.algorithms.fedprox import FedProx
+from foedus.learn.algorithms.fedsgd import FedSgd
+from foedus.learn.algorithms.scaffold import Scaffold
 from foedus.learn.arguments import Argument, Parameter, check_arguments, hint_for
 from foedus.learn.strategy import Strategy
 
-
-def _present() -> list[type[Strategy]]:  # TEMPORARY: until all modules are there
-    found: list[type[Strategy]] = []
-    for module, names in (
-        ("fedsgd", ["FedSgd"]),
-        ("fedopt", ["FedAdagrad", "FedYogi", "FedAdam", "FedAvgM"]),
-        ("fedheal", ["FedHeal"]),
-        ("scaffold", ["Scaffold"]),
-        ("fednova", ["FedNova"]),
-        ("fedma", ["FedMA"]),
-    ):
-        try:
-            loaded = import_module(f"{__name__}.{module}")
-            found += [getattr(loaded, name) for name in names]
-        except Exception:  # noqa: S112, BLE001
-            continue
-    return found
-
-
-_STRATEGIES: dict[str, type[Strategy]] = {kind.name: kind for kind in (FedAvg, FedProx, *_present())}
+_STRATEGIES: dict[str, type[Strategy]] = {
+    kind.name: kind
+    for kind in (
+        FedAdagrad,
+        FedAdam,
+        FedAvg,
+        FedAvgM,
+        FedHeal,
+        FedMA,
+        FedNova,
+        FedProx,
+        FedSgd,
+        FedYogi,
+        Scaffold,
+    )
+}
 
 __all__ = ["StrategyInfo", "describe", "get_strategy"]
 
