@@ -22,7 +22,17 @@ from benchmarks.machine import BUSY_LOAD, Watch, describe, machine_line
 from benchmarks.programs import ROOT
 from benchmarks.result import Benchmark, CannotRun, Line, Options
 
-NAMES = ("startup", "nano", "federation", "aggregation", "algorithms", "store", "ledger", "endurance")
+NAMES = (
+    "startup",
+    "nano",
+    "federation",
+    "aggregation",
+    "matching",
+    "algorithms",
+    "store",
+    "ledger",
+    "endurance",
+)
 _WIDTH = 140  # of the table in a file
 _STYLES = {"met": "green", "missed": "bold red", "not measured": "yellow"}
 

@@ -19,6 +19,7 @@ SMALL = {  # benchmark: the lines with a target that it must give
     "aggregation": 2,
     "endurance": 2,
     "ledger": 4,
+    "matching": 4,
     "startup": 3,
     "store": 3,
 }

@@ -1,4 +1,4 @@
-"""Models that are no chain of layers, by the names that the cases give them, and the part that is to blame."""
+"""Models that are no chain of layers, by the names that the cases give them, and the part to blame."""
 
 import torch
 from torch import nn
