@@ -20,6 +20,7 @@ from foedus.store import DirectoryStore, TensorFile, encode
 MODELS, TENSORS, PARAMETERS = 10, 4, 4_000_000
 REPEATS = 5
 _EXTRAS = {"@steps": 7, "@batch": 64}
+_BOUNDED = frozenset({"fedadagrad", "fedadam", "fedavgm", "fedheal", "fedyogi"})
 _SKIPPED = frozenset({"fedavg", "fedprox", "fedma"})  # the measure itself, its twin, and what needs layers
 
 
@@ -38,7 +39,7 @@ def run(options: Options) -> list[Line]:
             for _ in range(repeats):
                 base = average.seconds()
                 added.append((merge.seconds() - base) / base)
-            target = at_most(3.0)
+            target = at_most(3.0) if name in _BOUNDED else None
             what = f"algorithms: {name}, time added to FedAvg's merge"
             lines.append(Line(what, median(added), "×", target, amount))
     return lines

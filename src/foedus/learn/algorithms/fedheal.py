@@ -38,13 +38,14 @@ from foedus.core.ids import ClientId
 from foedus.learn.aggregation import merged_rest
 from foedus.learn.algorithms._consistency import History, Observation, masked_mean, see_all
 from foedus.learn.algorithms._delta import contributing, moved, reduced
+from foedus.learn.algorithms._moves import moves_of
 from foedus.learn.arguments import Parameter
 from foedus.learn.examples import Examples
 from foedus.learn.robust import MEAN, RobustRule, select
 from foedus.learn.robust.rule import SELECTING
 from foedus.learn.strategy import MergeRules, ServerState, Strategy, Turn, Update, part_of
 from foedus.learn.training import LocalResult, TrainSettings, local_sgd
-from foedus.learn.vectors import Block, Difference, Vector
+from foedus.learn.vectors import Block, Vector
 from foedus.learn.weights import Weights
 
 _ROUNDS, _WEIGHT, _CHANGE = "@rounds", "@p", "@dp"
@@ -168,7 +169,7 @@ def _admitted(
     ordered: Sequence[Update], server: Weights, rules: MergeRules
 ) -> tuple[Sequence[Update], Sequence[Vector]]:
     """Return the updates that the project's robust rule lets through, and their vectors as it leaves them."""
-    vectors: list[Vector] = [Difference(update.source, server) for update in ordered]
+    vectors = moves_of(ordered, server)
     if rules.robust.is_plain:
         return ordered, vectors
     names = rules.parts.trainable

@@ -38,6 +38,7 @@ from foedus.learn.algorithms._delta import (
     reduced,
     rest_of,
 )
+from foedus.learn.algorithms._moves import Moves
 from foedus.learn.algorithms._steps import STEPS, with_steps
 from foedus.learn.algorithms.fedprox import ProximalPenalty
 from foedus.learn.arguments import Parameter
@@ -45,7 +46,7 @@ from foedus.learn.examples import Examples
 from foedus.learn.state import trainable_parameters
 from foedus.learn.strategy import MergeRules, ServerState, Strategy, Turn, Update
 from foedus.learn.training import LocalResult, TrainSettings, local_sgd
-from foedus.learn.vectors import Block, Difference
+from foedus.learn.vectors import Block
 from foedus.learn.weights import Specs, Weights
 
 
@@ -97,8 +98,9 @@ class FedNova(Strategy):
     ) -> Weights:
         names, weights = frozenset(rules.parts.trainable), [update.weight for update in ordered]
         shares = reduced(weights)
+        moves = Moves(server)
         vectors = [
-            Split(Difference(update.source, server, 1 / a), Difference(update.source, server), names)
+            Split(moves.of(update.source, 1 / a), moves.of(update.source), names)
             for update, a in zip(ordered, reaches, strict=True)
         ]
         delta = centre(vectors, weights, server, rules)

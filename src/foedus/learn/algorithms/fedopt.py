@@ -38,11 +38,12 @@ from foedus.learn.algorithms._delta import (
     moved,
     rest_of,
 )
+from foedus.learn.algorithms._moves import moves_of
 from foedus.learn.arguments import Parameter
 from foedus.learn.examples import Examples
 from foedus.learn.strategy import SERVER, MergeRules, ServerState, Strategy, Turn, Update
 from foedus.learn.training import LocalResult, TrainSettings, local_sgd
-from foedus.learn.vectors import Block, Difference, Vector
+from foedus.learn.vectors import Block, Vector
 
 _SOURCE = "Reddi et al., ICLR 2021, arXiv:2003.00295"
 _STEPS = "t"  # counter of the merges that the optimiser has made
@@ -94,7 +95,7 @@ class _Adaptive(_ServerOptimizer):
             return state
         server, count = state.weights, state.counters.get(_STEPS, 0) + 1
         moments = Moments(state.parts.get(SERVER, {}), server)
-        vectors = [Difference(update.source, server) for update in ordered]
+        vectors = moves_of(ordered, server)
         delta = centre(vectors, [update.weight for update in ordered], server, rules)
         merged = moved(server, rules.parts.trainable, self._step(moments, delta, self._rate(count)))
         return dataclasses.replace(
@@ -226,7 +227,7 @@ class FedAvgM(_ServerOptimizer):
             return dataclasses.replace(state, weights=mean_of_models(state, ordered, rules))
         server = state.weights
         moments = Moments(state.parts.get(SERVER, {}), server)
-        vectors = [Difference(update.source, server) for update in ordered]
+        vectors = moves_of(ordered, server)
         delta = centre(vectors, [update.weight for update in ordered], server, rules)
         step = momentum_step(moments, delta, self.server_momentum, self.server_lr)
         merged = {**moved(server, rules.parts.trainable, step), **rest_of(ordered, server, rules, delta)}

@@ -39,6 +39,7 @@ from foedus.learn.algorithms._delta import (
     moved,
     rest_of,
 )
+from foedus.learn.algorithms._moves import moves_of
 from foedus.learn.algorithms._steps import STEPS, with_steps
 from foedus.learn.arguments import Parameter
 from foedus.learn.examples import Examples
@@ -132,7 +133,7 @@ class Scaffold(Strategy):
         if self.server_lr == 1:
             return mean_of_models(state, ordered, rules)
         server = state.weights
-        vectors = [Difference(update.source, server) for update in ordered]
+        vectors = moves_of(ordered, server)
         delta = centre(vectors, [update.weight for update in ordered], server, rules)
 
         def step(name: str, start: int, stop: int) -> Block:
@@ -154,9 +155,10 @@ class _Change:
 
     def block(self, name: str, start: int, stop: int) -> Block:
         """Return a part of the difference."""
-        change = np.zeros(stop - start)
         if name in self.new:
-            change += self.new[name].reshape(-1)[start:stop].astype(np.float64)
+            change = self.new[name].reshape(-1)[start:stop].astype(np.float64)
+        else:
+            change = np.zeros(stop - start)
         if name in self.old:
             change -= self.old[name].reshape(-1)[start:stop].astype(np.float64)
         return change
