@@ -74,10 +74,17 @@ class RobustSection(_Section):
         0.0, ge=0, le=1000, description="shorten updates to this many times the median length; 0: do not"
     )
     mix: bool = Field(False, description="nearest-neighbour mixing before the rule")
+    iterations: int = Field(32, ge=1, le=1000, description="steps of geometric-median and centred-clipping")
+    smoothing: float = Field(
+        1e-6, ge=1e-9, le=1, description="geometric-median: shortest distance, in median lengths"
+    )
+    radius: float = Field(
+        0.0, ge=0, le=1e150, description="centred-clipping: longest step of a client; 0: the median length"
+    )
 
     def as_rule(self) -> RobustRule:
-        """Return the rule as merges take it."""
-        return RobustRule(self.rule, self.byzantine, self.clip, self.mix)
+        """Return the rule as merges take it. Raises `InvalidSpec` when parameters contradict each other."""
+        return RobustRule(**self.model_dump())
 
 
 class TrainingSection(_Section):
@@ -163,6 +170,10 @@ class RunSpec(_Section):
                 f"policy.threshold {threshold} exceeds the {training} clients that train in a round"
             )
         self._require_members()
+        try:
+            self.robust.as_rule()
+        except InvalidSpec as error:
+            raise ValueError(str(error)) from error
         if self.policy.gate == "ratio" and self.policy.beta < 0:
             raise ValueError('policy.beta must be at least 0 with gate = "ratio"; 0.9 is usual')
         if self.policy.buffers == "local" and self.policy.floor_ratio > 0:
@@ -197,6 +208,13 @@ class RunSpec(_Section):
         if self.is_batched:
             return self.jobs.hosts
         return draw_size(self.partition.clients, self.policy.fraction)
+
+    @property
+    def updates_per_merge(self) -> int:
+        """How many clients' updates a merge has when nothing goes wrong."""
+        if self.is_batched:
+            return draw_size(self.partition.clients, self.policy.fraction)
+        return self.threshold
 
     @property
     def threshold(self) -> int:

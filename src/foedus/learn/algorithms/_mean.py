@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from foedus.learn.aggregation import merged_rest, weighted_mean
+from foedus.learn.robust import combine
 from foedus.learn.strategy import MergeRules, ServerState, Update
 from foedus.learn.vectors import Difference
 from foedus.learn.weights import Weights
@@ -29,8 +30,6 @@ def merge_by_mean(state: ServerState, updates: Sequence[Update], rules: MergeRul
 
 def _robust(ordered: Sequence[Update], server: Weights, rules: MergeRules) -> Weights:
     """Move the server by the robust centre of the clients' moves, float buffers along with the weights."""
-    from foedus.learn.robust import combine  # noqa: PLC0415 - TEMPORARY until the package has it
-
     names = (*rules.parts.trainable, *rules.parts.float_buffers)
     centre = combine(
         [Difference(update.source, server) for update in ordered],

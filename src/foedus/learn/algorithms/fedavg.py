@@ -5,7 +5,8 @@ from decentralized data. AISTATS 2017. https://arxiv.org/abs/1602.05629
     server:                      θ_{t+1} = Σ_k w_k θ_k / Σ_k w_k        w_k ∝ n_k
 
 When to use it: as the first thing to try, and whenever the clients' data are alike. With skewed labels it
-drifts; FedProx, SCAFFOLD or a server optimiser then help. Cost: one model up and one down per client and round.
+drifts; FedProx, SCAFFOLD or a server optimiser then help. Cost: one model up and one down per client and
+round.
 """
 
 from collections.abc import Sequence

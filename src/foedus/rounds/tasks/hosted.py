@@ -8,6 +8,7 @@ import torch
 
 from foedus.core.canonical import derive_seed
 from foedus.core.ids import ClientId
+from foedus.learn.batched import train_batched, train_serial
 from foedus.learn.examples import Examples
 from foedus.learn.strategy import ServerState, Turn
 from foedus.learn.training import LocalResult, OnStep, TrainSettings
@@ -48,10 +49,10 @@ def train_hosted(
         return LocalResult(state.weights, 0, 0, (), update={})
     assert project.terms.hosting is not None
     pull = project.strategy.plain_pull
-    if project.terms.hosting.batch == "vmap" and pull is not None:
-        found = _together(project, state, settings, turn, pull)
-    else:
+    if pull is None:
         found = _one_by_one(project, state, settings, turn)
+    else:
+        found = _by_sgd(project, state, settings, turn, pull)
     mean = _mean(found.local, found.examples, state.weights)
     project.load(mean)
     share = found.examples / found.examples.sum()
@@ -75,12 +76,13 @@ class _Stacked:
     losses: np.ndarray  # (clients, epochs)
 
 
-def _together(
+def _by_sgd(
     project: Project, state: ServerState, settings: TrainSettings, turn: HostTurn, pull: float
 ) -> _Stacked:
-    from foedus.learn.batched import train_batched  # noqa: PLC0415 - TEMPORARY
-
-    result = train_batched(
+    """Train clients that do plain SGD: many at once, or one after the other with the bits of `local_sgd`."""
+    assert project.terms.hosting is not None
+    train = train_batched if project.terms.hosting.batch == "vmap" else train_serial
+    result = train(
         project.model, state.weights, turn.data, settings, turn.seeds, mu=pull, on_block=_told(turn.on_step)
     )
     specs = project.strategy.update_specs(state, turn.clients[0], project.rules(1))

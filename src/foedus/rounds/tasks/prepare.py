@@ -74,8 +74,7 @@ def _exchanges(spec: RunSpec) -> int:
     """Return how many exchanges a round has. Raises when algorithm, model and robust rule do not fit."""
     strategy = get_strategy(spec.algorithm.name, spec.algorithm.params)
     model, robust = build_model(spec.model.name, spec.model.args), spec.robust.as_rule()
-    if not robust.is_plain:
-        robust.require(spec.threshold)
+    robust.require(spec.updates_per_merge)
     strategy.check(model, robust)
     if spec.is_batched and strategy.steps(model) > 1:
         raise UnsupportedModel(
