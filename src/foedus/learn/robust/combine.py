@@ -17,6 +17,8 @@ from foedus.learn.robust.points import Points, prepare
 from foedus.learn.robust.rule import SELECTING, NoCentre, RobustRule
 from foedus.learn.vectors import Block, Vector
 
+_HEAVIEST = 1e300  # so that sums of weights stay finite
+
 
 @dataclass(frozen=True, slots=True)
 class Selection:
@@ -129,7 +131,6 @@ def _assembled(centre: Vector, shapes: Mapping[str, int]) -> dict[str, Block]:
 
 
 def _total(weights: Sequence[float], count: int) -> float:
-    total = math.fsum(weights)
-    if len(weights) != count or min(weights) < 0 or not 0 < total < math.inf:
-        raise InvalidData(f"{count} vectors need as many weights, none negative, with a finite sum above 0")
-    return total
+    if len(weights) != count or not all(0 <= weight <= _HEAVIEST for weight in weights) or not any(weights):
+        raise InvalidData(f"{count} vectors need as many weights, none negative, not all 0")
+    return math.fsum(weights)
