@@ -21,7 +21,7 @@ from foedus.learn.models import build_model, initial_weights, model_info, model_
 from foedus.learn.models import registry as registry_module
 
 
-@pytest.mark.parametrize(("name", "count"), [("softmax", 7_850), ("2nn", 199_210), ("cnn", 421_642)])
+@pytest.mark.parametrize(("name", "count"), [("softmax", 7_850), ("mlp", 25_450), ("2nn", 199_210), ("cnn", 421_642)])
 def test_parameter_counts(name: str, count: int) -> None:
     weights = initial_weights(name, {}, 1)
     assert sum(tensor.size for tensor in weights.values()) == count
@@ -30,6 +30,12 @@ def test_parameter_counts(name: str, count: int) -> None:
     images = torch.zeros(2, *info.input_shape)
     assert build_model(name, {"classes": 7})(images).shape == (2, 7)
     assert f"{count:,}" in info.title
+
+
+def test_hidden_layers_are_as_listed() -> None:
+    weights = initial_weights("mlp", {"hidden": [100, 50], "classes": 3}, 1)
+    shapes = [weights[name].shape for name in sorted(weights) if name.endswith("weight")]
+    assert shapes == [(100, 784), (50, 100), (3, 50)]
 
 
 def test_only_the_convolutional_model_wants_channels_last() -> None:
@@ -49,12 +55,17 @@ def test_seed_decides_and_global_randomness_is_untouched() -> None:
     ("name", "args", "message"),
     [
         ("ccn", {}, "Did you mean 'cnn'"),
-        ("zzz", {}, "Valid here: 2nn, cnn, softmax"),
+        ("zzz", {}, "Valid here: 2nn, cnn, mlp, softmax"),
         ("cnn", {"clases": 10}, "Did you mean 'classes'"),
         ("cnn", {"classes": 1}, "between 2 and"),
         ("cnn", {"classes": "ten"}, "type int"),
         ("cnn", {"classes": True}, "type int"),
         ("cnn", {"classes": 10.0}, "type int"),
+        ("mlp", {"hidden": []}, "must list widths"),
+        ("mlp", {"hidden": [0]}, "must list widths"),
+        ("mlp", {"hidden": [True]}, "must list widths"),
+        ("mlp", {"hidden": [[4]]}, "must list widths"),
+        ("mlp", {"hidden": 4}, "type list"),
     ],
 )
 def test_unusable_models(name: str, args: dict, message: str) -> None:

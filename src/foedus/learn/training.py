@@ -107,17 +107,17 @@ class _Run:
         self.penalty, self.loss, self.on_step = penalty, loss, on_step
         self.smallest_batch = 2 if has_batch_norm(model) else 1
         self.steps_done = 0
-        self.optimizer = _Sgd(trainable_parameters(model), settings)
+        self.optimizer = Sgd(trainable_parameters(model), settings)
 
     def train(self, generator: torch.Generator) -> tuple[float, ...]:
         """Return the mean data loss of each epoch."""
-        _set_memory_order(self.model, self.data.channels_last)
+        set_memory_order(self.model, self.data.channels_last)
         self.model.train()
         losses = []
         for epoch in range(self.settings.epochs):
             losses.append(self._epoch(generator))
             if not math.isfinite(losses[-1]):
-                raise _diverged(f"the loss became {losses[-1]} in epoch {epoch + 1}", self.settings)
+                raise diverged(f"the loss became {losses[-1]} in epoch {epoch + 1}", self.settings)
         return tuple(losses)
 
     def _epoch(self, generator: torch.Generator) -> float:
@@ -149,13 +149,13 @@ class _Run:
         return self.settings.epochs * (full + (rest >= self.smallest_batch))
 
 
-class _Sgd:
+class Sgd:
     """v ← m v + (g + wd · w);  w ← w − η v.  The same operations as `torch.optim.SGD`, hence the same bits.
 
     Written here because making an optimiser of `torch.optim` loads PyTorch's compiler: seconds in a worker.
     """
 
-    def __init__(self, parameters: Sequence[nn.Parameter], settings: TrainSettings) -> None:
+    def __init__(self, parameters: Sequence[torch.Tensor], settings: TrainSettings) -> None:
         self.parameters, self.settings = parameters, settings
         self.velocity = [torch.zeros_like(p) for p in parameters] if settings.momentum else []
 
@@ -177,7 +177,8 @@ class _Sgd:
         torch._foreach_add_(moving, steps, alpha=-self.settings.learning_rate)
 
 
-def _set_memory_order(model: nn.Module, channels_last: bool) -> None:
+def set_memory_order(model: nn.Module, channels_last: bool) -> None:
+    """Lay out the model's tensors with the channels last, or in the usual order."""
     order = torch.channels_last if channels_last else torch.contiguous_format
     model.to(memory_format=order)  # type: ignore[call-overload]  # torch's stubs lack this form
 
@@ -185,10 +186,11 @@ def _set_memory_order(model: nn.Module, channels_last: bool) -> None:
 def _require_finite_weights(model: nn.Module, settings: TrainSettings) -> None:
     for name, tensor in model.state_dict().items():
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-            raise _diverged(f"the weights {name!r} became infinite or NaN", settings)
+            raise diverged(f"the weights {name!r} became infinite or NaN", settings)
 
 
-def _diverged(what: str, settings: TrainSettings) -> TaskFailed:
+def diverged(what: str, settings: TrainSettings) -> TaskFailed:
+    """Return the error that says that training diverged, and what to do."""
     return TaskFailed(
         f"training diverged: {what}",
         f"Lower the learning rate ({settings.learning_rate:g}), and look for damaged examples.",

@@ -1,11 +1,17 @@
 """Models for 28 × 28 grey images."""
 
+import itertools
+from collections.abc import Sequence
+
 from torch import nn
 
-from foedus.learn.models.registry import register_model
+from foedus.core.errors import InvalidSpec
+from foedus.learn.arguments import Parameter
+from foedus.learn.models.registry import CLASSES, register_model
 
 IMAGE = (1, 28, 28)
 PIXELS = 28 * 28
+WIDEST = 4096
 
 
 @register_model("softmax", title="Softmax regression (7,850 parameters)", input_shape=IMAGE, is_linear=True)
@@ -27,6 +33,25 @@ def two_layer_network(classes: int) -> nn.Module:
         nn.ReLU(),
         nn.Linear(200, classes),
     )
+
+
+@register_model(
+    "mlp",
+    title="Hidden layers of your choice (25,450 parameters with one of 32)",
+    input_shape=IMAGE,
+    parameters=(CLASSES, Parameter("hidden", [32], f"widths of the hidden layers, each 1 to {WIDEST}")),
+)
+def multi_layer_perceptron(classes: int, hidden: Sequence[int]) -> nn.Module:
+    """Build 784-hidden-classes with ReLU. Raises `InvalidSpec` for widths that are none."""
+    if not hidden or not all(type(width) is int and 1 <= width <= WIDEST for width in hidden):
+        raise InvalidSpec(
+            f"model 'mlp': hidden must list widths of 1 to {WIDEST}, got {list(hidden)!r}",
+            'Write hidden = [32], or use the model "softmax", which has no hidden layer.',
+        )
+    layers: list[nn.Module] = [nn.Flatten()]  # (B, 784)
+    for width, following in itertools.pairwise([PIXELS, *hidden]):
+        layers += [nn.Linear(width, following), nn.ReLU()]
+    return nn.Sequential(*layers, nn.Linear(hidden[-1], classes))
 
 
 @register_model(

@@ -1,0 +1,171 @@
+"""Many clients at once: one forward pass over stacked parameters (`torch.vmap`), one ordinary backward pass.
+
+The sum of the clients' losses has, for each client's parameters, the gradient of that client's loss alone. So
+only the forward pass needs vmap, and PyTorch's compiler, which `torch.func.grad` would load, is not needed.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import torch
+from torch import nn
+from torch.func import functional_call
+
+from foedus.core.errors import UnsupportedModel
+from foedus.learn.algorithms.fedprox import ProximalPenalty
+from foedus.learn.batched.result import BatchResult, Collected, OnBlock, require_examples, rows_index
+from foedus.learn.examples import Examples
+from foedus.learn.state import BATCH_NORMS, device_of, load_weights
+from foedus.learn.training import Loss, Sgd, TrainSettings
+from foedus.learn.weights import Weights
+
+_RANDOM = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
+_HINT = 'Train the clients one by one: jobs.batch = "serial", or `train_serial`.'
+
+
+def train_batched(
+    model: nn.Module,
+    base: Weights,
+    clients: Sequence[Examples],
+    settings: TrainSettings,
+    seeds: Sequence[int],
+    *,
+    mu: float = 0.0,
+    block: int = 100,
+    loss: Loss = nn.functional.cross_entropy,
+    on_block: OnBlock | None = None,
+) -> BatchResult:
+    """Train every client from `base`, `block` clients with equal numbers of examples at a time.
+
+    `mu`: FedProx's pull towards the base. The model is left with the base's weights. Same block, threads and
+    machine: same bytes. Memory beside the result: about four models per client of a block.
+    Raises `UnsupportedModel` for models with dropout or batch normalisation, and for what `torch.vmap` cannot
+    do; `InvalidData` for an empty client; `TaskFailed` when a client's training diverges.
+    """
+    require_examples(clients, seeds)
+    _require_plain(model)
+    load_weights(model, base)
+    model.train()
+    collected = Collected(model, clients, settings, on_block)
+    for rows in _blocks(clients, block):
+        run = _Block(model, [clients[row] for row in rows], [seeds[row] for row in rows], settings, mu, loss)
+        losses = run.train()
+        collected.steps[rows] = run.steps_done
+        collected.losses[rows] = losses.numpy()
+        _collect(collected, model, run.stacked, rows)
+        collected.report(rows)
+    return collected.result()
+
+
+def _blocks(clients: Sequence[Examples], size: int) -> Iterator[list[int]]:
+    """Yield the rows of each block: clients with as many examples, hence with batches of the same shapes."""
+    by_count: dict[int, list[int]] = {}
+    for row, client in enumerate(clients):
+        by_count.setdefault(len(client), []).append(row)
+    for rows in by_count.values():
+        for start in range(0, len(rows), size):
+            yield rows[start : start + size]
+
+
+class _Block:
+    """The training of a few clients, whose parameters are stacked along a new first axis."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        clients: Sequence[Examples],
+        seeds: Sequence[int],
+        settings: TrainSettings,
+        mu: float,
+        loss: Loss,
+    ) -> None:
+        device = device_of(model)
+        self.settings, self.size = settings, len(clients)
+        self.clients = [client.to(device) for client in clients]
+        self.stacked = {
+            name: parameter.detach().expand(self.size, *parameter.shape).clone().requires_grad_()
+            for name, parameter in model.named_parameters()
+            if parameter.requires_grad
+        }
+        self.generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+        parameters = list(self.stacked.values())
+        self.optimizer = Sgd(parameters, settings)
+        self.penalty = ProximalPenalty(parameters, mu) if mu else None
+        self.losses_of = torch.vmap(_loss_of(model, loss))
+        self.steps_done = 0
+
+    def train(self) -> torch.Tensor:
+        """Return the mean data loss of every client in each epoch: (K, epochs), float64."""
+        losses = torch.zeros(self.size, self.settings.epochs, dtype=torch.float64)
+        for epoch in range(self.settings.epochs):
+            losses[:, epoch] = self._epoch().cpu()
+        return losses
+
+    def _epoch(self) -> torch.Tensor:
+        count = len(self.clients[0])
+        orders = [torch.randperm(count, generator=generator) for generator in self.generators]
+        total = torch.zeros(self.size, dtype=torch.float64, device=self.clients[0].targets.device)
+        for start in range(0, count, self.settings.batch_size):
+            picked = [order[start : start + self.settings.batch_size].to(total.device) for order in orders]
+            inputs = _gathered([client.inputs for client in self.clients], picked)
+            targets = _gathered([client.targets for client in self.clients], picked)
+            total.add_(self._step(inputs, targets), alpha=len(picked[0]))
+        return total / count
+
+    def _step(self, inputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        losses = self._forward(inputs, targets)
+        gradients = torch.autograd.grad(losses.sum(), list(self.stacked.values()), allow_unused=True)
+        for parameter, gradient in zip(self.stacked.values(), gradients, strict=True):
+            parameter.grad = gradient
+        if self.penalty is not None:
+            self.penalty.add_gradient()
+        self.optimizer.step()
+        self.steps_done += 1
+        return losses.detach()
+
+    def _forward(self, inputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        try:
+            return self.losses_of(self.stacked, inputs, targets)
+        except RuntimeError as error:
+            what = str(error).partition("\n")[0]
+            raise UnsupportedModel(
+                f"the model cannot be trained for many clients at once: {what}", _HINT
+            ) from error
+
+
+def _loss_of(model: nn.Module, loss: Loss) -> Callable[..., torch.Tensor]:
+    """Return one client's loss as a function of its parameters and batch."""
+
+    def loss_of(
+        parameters: dict[str, torch.Tensor], inputs: torch.Tensor, targets: torch.Tensor
+    ) -> torch.Tensor:
+        return loss(functional_call(model, parameters, (inputs,)), targets)
+
+    return loss_of
+
+
+def _gathered(rows: Sequence[torch.Tensor], picked: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Return the picked rows of each client, stacked: (K, B, ...)."""
+    found = rows[0].new_empty(len(rows), len(picked[0]), *rows[0].shape[1:])
+    for own, indices, target in zip(rows, picked, found, strict=True):
+        torch.index_select(own, 0, indices, out=target)
+    return found
+
+
+def _collect(
+    collected: Collected, model: nn.Module, trained: Mapping[str, torch.Tensor], rows: Sequence[int]
+) -> None:
+    """Copy a block's tensors to their rows. What is not trained is the base's; tied names share a value."""
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    index = rows_index(rows)
+    for name, tensor in model.state_dict(keep_vars=True).items():
+        owner = names.get(id(tensor), "")
+        collected.tensors[name][index] = (
+            trained[owner].detach().cpu() if owner in trained else tensor.detach().cpu()
+        )
+
+
+def _require_plain(model: nn.Module) -> None:
+    for name, module in model.named_modules():
+        if isinstance(module, (*BATCH_NORMS, *_RANDOM)):
+            kind = type(module).__name__
+            raise UnsupportedModel(f"{kind} ({name!r}) cannot be trained for many clients at once", _HINT)
