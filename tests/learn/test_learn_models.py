@@ -38,8 +38,8 @@ def test_hidden_layers_are_as_listed() -> None:
     assert shapes == [(100, 784), (50, 100), (3, 50)]
 
 
-def test_only_the_convolutional_model_wants_channels_last() -> None:
-    assert {name for name in model_names() if model_info(name).channels_last} == {"cnn"}
+def test_only_the_convolutional_models_want_channels_last() -> None:
+    assert {name for name in model_names() if model_info(name).channels_last} == {"cnn", "cnn-bn"}
     assert {name for name in model_names() if model_info(name).is_linear} == {"softmax"}
 
 
@@ -55,7 +55,7 @@ def test_seed_decides_and_global_randomness_is_untouched() -> None:
     ("name", "args", "message"),
     [
         ("ccn", {}, "Did you mean 'cnn'"),
-        ("zzz", {}, "Valid here: 2nn, cnn, mlp, softmax"),
+        ("zzz", {}, "Valid here: 2nn, cnn, cnn-bn, mlp, softmax"),
         ("cnn", {"clases": 10}, "Did you mean 'classes'"),
         ("cnn", {"classes": 1}, "between 2 and"),
         ("cnn", {"classes": "ten"}, "type int"),
