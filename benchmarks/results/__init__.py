@@ -1,0 +1,1 @@
+"""Results of the algorithms on real and synthetic data: `python -m benchmarks.results NAME`."""
