@@ -1,9 +1,8 @@
 """Our rules against those of the library `byzfl`, on the same vectors, to 1e-10.
 
 Its conventions: Krum and Multi-Krum count a vector among its own n − f nearest, so its f + 1 sums the
-n − f − 2 others of the paper and of ours. Its smoothing is a length, ours is relative to the median length. It
-has no limits relative to a
-median length, so they are given to it as numbers.
+n − f − 2 others of the paper and of ours. Its smoothing, radius and limit of clipping are lengths; ours are
+relative to the median length where that is the default, and are given to it as numbers.
 """
 
 import numpy as np

@@ -9,6 +9,7 @@ from robust_tools import ALL, Memory, centre, clouds, title
 from foedus.core.errors import InvalidSpec
 from foedus.learn.robust import NoCentre, RobustRule, combine, select
 from foedus.learn.robust.distances import STEP, measure
+from foedus.learn.robust.points import prepare
 from foedus.learn.vectors import Difference
 from foedus.learn.weights import MemorySource
 
@@ -252,3 +253,13 @@ def test_measuring_nothing_costs_nothing() -> None:
     vector = Memory({"w": np.ones(3)})
     found = measure([vector], {"w": 3}, [])
     assert (found.lengths, vector.read) == (np.zeros(1), 0)
+
+
+def test_mixed_vectors_are_the_same_bytes_one_by_one_and_together() -> None:
+    cloud = np.random.default_rng(9).normal(size=(7, 40))
+    points = prepare(
+        [Memory({"w": row}) for row in cloud], {"w": 40}, ["w"], RobustRule("median", 2, mix=True)
+    )
+    together = points.blocks("w", 3, 33)
+    alone = [points.point(index).block("w", 3, 33) for index in range(7)]
+    assert [block.tobytes() for block in together] == [block.tobytes() for block in alone]

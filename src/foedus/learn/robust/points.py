@@ -57,7 +57,7 @@ class Points:
     def blocks(self, name: str, start: int, stop: int) -> list[Block]:
         """Return a part of every point, as new arrays."""
         read = [vector.block(name, start, stop) for vector in self.vectors]
-        return read if self.rows is None else [_mean(read, row) for row in self.rows]
+        return read if self.rows is None else _means(read, self.rows)
 
 
 def prepare(
@@ -87,9 +87,12 @@ def _scaled(vector: Vector, factor: float) -> Vector:
     return vector if factor == 1.0 else Combination([vector], [factor])
 
 
-def _mean(blocks: Sequence[Block], row: Block) -> Block:
-    total = np.full(blocks[0].size, -0.0)  # as in `weighted_sum`, whose bytes these are
-    for block, coefficient in zip(blocks, row, strict=True):
-        if coefficient:
-            total += block * coefficient
-    return total
+def _means(blocks: Sequence[Block], rows: Matrix) -> list[Block]:
+    """Return what `Combination` makes of each row, to the byte; all that is not 0 in them is one number."""
+    share = float(rows.max())
+    parts = [block * share for block in blocks]
+    means = [np.full(blocks[0].size, -0.0) for _ in blocks]  # as in `weighted_sum`
+    for mean, row in zip(means, rows, strict=True):
+        for index in np.flatnonzero(row).tolist():
+            mean += parts[index]
+    return means
