@@ -100,6 +100,14 @@ def test_the_best_of_each_column_is_marked() -> None:
     assert not any(cell.is_best for cell in cells(comparison, "sent")), "where all are equal nobody is best"
 
 
+def test_what_looks_the_same_is_marked_alike() -> None:
+    sizes = {"A": 3_000_001, "B": 3_000_000, "C": 9_000_000}
+    runs = [a_run(label, 1, [0.5], rounds=(a_round(1, 0.5, sent=3 * size),)) for label, size in sizes.items()]
+    comparison = summed(runs, ("A", "B", "C"), (1,), 1)
+
+    assert [cell.is_best for cell in cells(comparison, "sent")] == [True, True, False]
+
+
 def test_the_lowest_loss_bytes_and_seconds_are_the_best() -> None:
     cheap = a_run("A", 1, [0.5], rounds=(a_round(1, 0.5, sent=30),), seconds=4)
     comparison = summed([cheap, a_run("B", 1, [0.7], seconds=8)], ("A", "B"), (1,), 1)

@@ -100,12 +100,16 @@ def _same_command(path: Path, shell: "Shell", rounds: int | None) -> str:
 
 
 def _print_results(comparison: "Comparison", written: list[Path]) -> None:
-    from foedus.client.compare.words import BEST, COUNTED, DEVIATION, table
+    from foedus.client.compare.words import BEST, COUNTED, DEVIATION, OUTCOMES, table
 
     titles, rows = table(comparison)
     say("")
-    marked = [[f"{cell.text} {BEST}" if cell.is_best else cell.text for cell in row] for row in rows]
-    print_table(titles, marked, right=titles[1:])
+    marked = [[f"{cell.text}{BEST}" if cell.is_best else cell.text for cell in row] for row in rows]
+    split = titles.index(OUTCOMES)
+    print_table(titles[:split], [row[:split] for row in marked], right=titles[1:])
+    say("")
+    costs = [titles[0], *titles[split:]]
+    print_table(costs, [[row[0], *row[split:]] for row in marked], right=costs[1:])
     say(f"{BEST} best of its column. {DEVIATION}", "dim")
     say(COUNTED, "dim")
     for difference in comparison.differences:

@@ -1,6 +1,6 @@
 """Figures of a comparison as tables show them, the same in terminal and page."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -9,6 +9,8 @@ from foedus.client.output import seconds_text, size_text
 
 NOTHING: Final = "–"
 BEST: Final = "*"
+OUTCOMES: Final = "acc/rej/empty"
+"""Title of the first column about what an entry cost; those before it are about its figures."""
 COUNTED: Final = (
     "Sent, per client and round: every registered update as it lies in the store, and, for each member, the"
     " weights (and the algorithm's state, where there is one) of every model that was proposed, divided by"
@@ -39,15 +41,17 @@ class Column:
 
 def table(comparison: Comparison) -> tuple[list[str], list[list[Cell]]]:
     """Return titles and rows of the final table, one row per entry in the order of the spec."""
-    columns = _columns(comparison)
-    rows: list[list[Cell]] = [[] for _ in comparison.entries]
-    for column in columns:
-        ranks = [column.rank(entry) for entry in comparison.entries]
-        known = [rank for rank in ranks if rank is not None]
-        for row, entry, rank in zip(rows, comparison.entries, ranks, strict=True):
-            is_best = rank is not None and rank == min(known) and len({*ranks}) > 1
-            row.append(Cell(column.show(entry), is_best))
-    return [column.title for column in columns], rows
+    columns = [(column.title, _cells(column, comparison.entries)) for column in _columns(comparison)]
+    rows = [list(row) for row in zip(*(cells for _, cells in columns), strict=True)]
+    return [title for title, _ in columns], rows
+
+
+def _cells(column: Column, entries: Sequence[EntryResult]) -> list[Cell]:
+    """Mark the best, and what looks the same; nobody where nobody is better than another."""
+    texts, ranks = [column.show(entry) for entry in entries], [column.rank(entry) for entry in entries]
+    known = [rank for rank in ranks if rank is not None]
+    best = {text for text, rank in zip(texts, ranks, strict=True) if known and rank == min(known)}
+    return [Cell(text, text in best and len({*texts}) > 1) for text in texts]
 
 
 def _columns(comparison: Comparison) -> list[Column]:
@@ -66,7 +70,7 @@ def _columns(comparison: Comparison) -> list[Column]:
         columns.append(Column(title, _to_target, lambda entry: _lowest(entry.to_target, 1)))
     return [
         *columns,
-        Column("acc/rej/empty", lambda entry: f"{entry.accepted}/{entry.rejected}/{entry.empty}"),
+        Column(OUTCOMES, lambda entry: f"{entry.accepted}/{entry.rejected}/{entry.empty}"),
         Column("sent", lambda entry: size(entry.bytes_per_turn), lambda entry: entry.bytes_per_turn),
         Column("time", lambda entry: _seconds(entry.seconds), lambda entry: _lowest(entry.seconds, 1)),
         Column("training", lambda entry: _seconds(entry.training_seconds)),
