@@ -193,6 +193,16 @@ def test_one_hostile_client_cannot_move_a_robust_merge_far(name: str) -> None:
         assert np.abs(merged.weights[tensor] - state.weights[tensor]).max() < 1e3
 
 
+@pytest.mark.parametrize("name", sorted(set(NAMES) - {"fedheal"}))
+def test_float_buffers_follow_the_robust_rule(name: str) -> None:
+    strategy, state = get_strategy(name), server()
+    updates = updates_of(strategy, state, 5)
+    merged = strategy.aggregate(state, updates, dataclasses.replace(RULES, robust=MEDIAN)).weights
+    for tensor in PARTS.float_buffers:
+        middle = np.median([update.source.weights[tensor] for update in updates], axis=0)
+        np.testing.assert_allclose(merged[tensor], middle, rtol=1e-6)
+
+
 def test_fedheal_takes_only_rules_that_keep_clients_apart() -> None:
     model = batch_norm_model()
     get_strategy("fedheal").check(model, robust_rule("fedheal"))

@@ -39,6 +39,15 @@ def test_elements_nobody_keeps_stay() -> None:
     assert state.weights["w"].tolist() == [2.0, 3.0]
 
 
+@pytest.mark.parametrize(("agreeing", "is_kept"), [(28, False), (29, False), (30, True)])
+def test_share_is_compared_in_whole_numbers(agreeing: int, is_kept: bool) -> None:
+    assert 0.29 * 100 < 29  # what floating point makes of it
+    server, history = {"w": np.zeros(1)}, History({"w": np.array([agreeing], np.int16)}, 100)
+    seen = Observation(Difference(MemorySource({"w": -np.ones(1)}), server), history, tau=0.29)
+    see_all([seen], server, ["w"])
+    assert bool(seen.distance) == is_kept
+
+
 def test_history_of_any_length_fits_into_sixteen_bits() -> None:
     counts = {"w": np.array([0, MOST_ROUNDS, 10_001], np.int16)}
     server = {"w": np.zeros(3)}
