@@ -6,9 +6,11 @@ from typing import Any
 import pytest
 from tests.e2e.runs import new_run, tiny_spec
 
-from foedus.client.status import run_status
+from foedus.client.status import chain_events, run_status
 from foedus.core.errors import TaskFailed
+from foedus.core.records import Phase
 from foedus.learn.algorithms import describe
+from foedus.rounds.documents import StateDocument, fetch
 from foedus.rounds.home import Home
 from foedus.rounds.runs import create_run, drive_run
 from foedus.rounds.verify import verify_run
@@ -127,3 +129,26 @@ def test_rounds_with_a_drawn_share_of_the_clients(tmp_path: Path) -> None:
     )
     assert [len(one.local_f1) for one in run_status(home, run).history] == [2, 2, 2]
     assert verify_run(home, run).votes == 18
+
+
+@pytest.mark.slow
+def test_a_rejected_ballot_leaves_version_and_state(tmp_path: Path) -> None:
+    """A server step that ruins the model is voted down; the next round starts from the very same state."""
+    home = Home(tmp_path)
+    run = driven(
+        home,
+        2,
+        algorithm={"name": "fedadam", "params": {"server_lr": 100.0}},
+        policy={"beta": -1.0, "epsilon": 0.0},
+        training={"learning_rate": 0.1, "batch_size": 16, "epochs": 2},
+    )
+    events = [event for event in chain_events(home) if event.name in ("RoundOpened", "Finalized")]
+    outcomes = [int(e.args["outcome"]) for e in events if e.name == "Finalized"]
+    assert outcomes == [Phase.REJECTED, Phase.ACCEPTED]
+    assert len({e.args["base"] for e in events if e.name == "RoundOpened"}) == 1
+    found = verify_run(home, run)
+    store = DirectoryStore(home.store)
+    manifest = get_manifest(store, found.current)
+    assert manifest.version == 1
+    assert manifest.state is not None
+    assert fetch(store, manifest.state, StateDocument).counters == {"t": 1}  # not a second step
