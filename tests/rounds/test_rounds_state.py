@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.rounds.project import World
+from tests.rounds.project import World, to_bytes
 
 from foedus.core.canonical import canonical_json
 from foedus.core.errors import ObjectDamaged
@@ -118,3 +118,14 @@ def test_a_state_that_is_not_whole_is_damage(world: World, tmp_path: Path, fault
     with pytest.raises(Exception, match=r"fit|hold|counters") as caught:
         Project(str(project.store.root), project.terms_cid).state(put_manifest(project.store, manifest))
     assert isinstance(caught.value, ObjectDamaged) or fault == "gone"
+
+
+def test_a_merge_beyond_the_numbers_type_is_no_candidate(world: World) -> None:
+    project, base = with_algorithm(world, "fedsgd", server_lr=100.0)
+    gradient = {name: np.full_like(array, 3e38) for name, array in world.initial.items()}
+    update = to_bytes({**gradient, "@batch": np.array(1)})
+    entry = UpdateEntry(client="client-1", cid=world.put(update), num_examples=1, reward=0)
+    project.terms = project.terms.model_copy(update={"floor_ratio": 0.0})
+    merged = merge(project, base, Place(1, 1, 1), [entry])
+    assert merged.manifest.refused == {"client-1": "unmergeable"}
+    assert merged.manifest.weights == project.manifest(base).weights

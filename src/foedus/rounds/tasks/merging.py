@@ -9,7 +9,7 @@ from foedus.core.ids import Cid, ClientId
 from foedus.core.protocols import Buffer
 from foedus.learn.aggregation import client_bonuses, client_weights
 from foedus.learn.strategy import ServerState, Update
-from foedus.learn.updates import Claim, filter_updates
+from foedus.learn.updates import Claim, filter_updates, is_finite
 from foedus.rounds.documents import StateDocument, UpdateEntry, fetch
 from foedus.rounds.tasks.opening import Exchange, Opened, open_updates
 from foedus.rounds.tasks.project import Project
@@ -96,7 +96,10 @@ def _aggregate(project: Project, state: ServerState, step: int, usable: Sequence
         Update(one.client, one.source, weight, bonus)
         for one, weight, bonus in zip(usable, weights, bonuses, strict=True)
     ]
-    return project.strategy.aggregate(state, updates, project.rules(step))
+    merged = project.strategy.aggregate(state, updates, project.rules(step))
+    if not all(is_finite(tensor) for tensor in merged.weights.values() if tensor.dtype.kind == "f"):
+        raise InvalidData("the merged weights are beyond their type")
+    return merged
 
 
 def _stored(
