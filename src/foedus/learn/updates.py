@@ -90,7 +90,7 @@ def check_schema(source: TensorSource, expected: Specs) -> None:
 
 
 def _is_plausible(values: Array) -> bool:
-    return not values.size or bool(0 <= values.min() and values.max() <= _LARGEST_EXTRA)
+    return not values.size or bool(values.min() >= 0 and values.max() <= _LARGEST_EXTRA)
 
 
 def is_finite(values: Array) -> bool:
