@@ -6,6 +6,7 @@ What a run of Foedus does between them is the same: training, the filter for upd
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from typing import TypeAlias
 
 import numpy as np
@@ -30,8 +31,8 @@ Clients: TypeAlias = Mapping[ClientId, Examples]
 Attack: TypeAlias = Callable[[Weights, Sequence[Weights], Weights], Weights]
 """From (a hostile client's own update, the honest updates, the server's weights) to what it hands over."""
 
-EpochsOf: TypeAlias = Callable[[ClientId, int], int]
-"""How many local epochs a client manages in a round."""
+EpochsOf: TypeAlias = Callable[[int, Sequence[ClientId]], Mapping[ClientId, int]]
+"""From a round's number and clients to how many local epochs each of them manages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +75,7 @@ class Federation:
         strategy.check(model, setting.robust)
         self.state = strategy.init(weights_of(model) if start is None else start)
         self.memories: dict[ClientId, Weights] = {}
+        self.epochs: Mapping[ClientId, int] = {}  # of this round, where they differ
         self.number = 0
 
     def rounds(self, count: int) -> Iterator[Round]:
@@ -98,16 +100,15 @@ class Federation:
 
     def _drawn(self) -> list[ClientId]:
         everybody = sorted(self.clients)
-        count = max(int(self.setting.fraction * len(everybody)), 1)
+        count = max(int(Fraction(str(self.setting.fraction)) * len(everybody)), 1)
         random = np.random.default_rng(derive_seed(self.setting.seed, "draw", self.number))
         drawn = [everybody[index] for index in sorted(random.choice(len(everybody), count, replace=False))]
+        if self.setting.epochs_of is None:
+            return drawn
+        self.epochs = self.setting.epochs_of(self.number, drawn)
         if not self.setting.drops_stragglers:
             return drawn
-        return [client for client in drawn if self._training(client).epochs == self.setting.training.epochs]
-
-    def _training(self, client: ClientId) -> TrainSettings:
-        training, epochs_of = self.setting.training, self.setting.epochs_of
-        return training if epochs_of is None else replace(training, epochs=epochs_of(client, self.number))
+        return [client for client in drawn if self.epochs[client] == self.setting.training.epochs]
 
     def _exchange(self, clients: Sequence[ClientId], step: int) -> list[ClientId]:
         """Train, check and merge; return whose updates were refused: all of them if there is no centre."""
@@ -133,7 +134,8 @@ class Federation:
 
     def _train(self, client: ClientId, step: int) -> LocalResult:
         seed = derive_seed(self.setting.seed, self.number, client) + step
-        training, data = self._training(client), self.clients[client]
+        training, data = self.setting.training, self.clients[client]
+        training = replace(training, epochs=self.epochs.get(client, training.epochs))
         if self.strategy.plain_pull is None or not training.epochs:
             turn = Turn(client, seed, step, self.memories.get(client, {}))
             return self.strategy.train(self.model, self.state, data, training, turn)

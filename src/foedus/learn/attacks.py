@@ -1,8 +1,8 @@
 """What hostile clients hand over: a tool for experiments with robust rules, not part of any run.
 
-Pure functions. An update is a local model by tensor name; `server` are the weights it started from. Only float
-tensors are changed, the others are those of the client's own (or the first honest) update. Attacks that look at
-the honest updates assume the worst: that hostile clients see all of them and act together.
+Pure functions. An update is a local model by tensor name; `server` are the weights it started from. Only
+float tensors are changed, the others are those of the client's own (or the first honest) update. Attacks that
+look at the honest updates assume the worst: that hostile clients see all of them and act together.
 """
 
 from collections.abc import Callable, Sequence
@@ -59,7 +59,8 @@ def alie(honest: Sequence[Weights], hostile: int, z: float | None = None) -> Wei
 def alie_z(clients: int, hostile: int) -> float:
     """Return z with Φ(z) = (n − f − s) / (n − f), s = ⌊n/2 + 1⌋ − f; at least 0.
 
-    s is how many honest clients it takes, with the f hostile ones, to be a majority. Raises `InvalidData` unless 0 < 2 f < n.
+    s is how many honest clients it takes, with the f hostile ones, to be a majority.
+    Raises `InvalidData` unless 0 < 2 f < n.
     """
     if not 0 < 2 * hostile < clients:
         raise InvalidData(f"{hostile} hostile clients of {clients} are no minority")
