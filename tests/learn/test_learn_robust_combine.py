@@ -9,6 +9,8 @@ from robust_tools import ALL, Memory, centre, clouds, title
 from foedus.core.errors import InvalidSpec
 from foedus.learn.robust import NoCentre, RobustRule, combine, select
 from foedus.learn.robust.distances import STEP, measure
+from foedus.learn.robust.krum import krum_order
+from foedus.learn.robust.mixing import mixing
 from foedus.learn.robust.points import prepare
 from foedus.learn.vectors import Difference
 from foedus.learn.weights import MemorySource
@@ -66,6 +68,21 @@ def test_of_equally_good_vectors_the_first_is_taken() -> None:
     assert list(centre(rows[1:4] + rows[:1] * 2, RobustRule("krum", 0))) == [0.0, 1.0]
     square = [[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0], [0.0, -1.0]]
     assert list(centre(square, RobustRule("krum"))) == [1.0, 0.0]
+
+
+def test_of_many_equal_vectors_the_first_are_taken_and_each_is_its_own_neighbour() -> None:
+    same = np.zeros((40, 40))
+    assert krum_order(same, 5) == list(range(40))
+    values = np.array([0.0, 1.0, 0.0, 0.0, 1.0, 0.0, 1.0, 0.0] * 5)
+    apart = (values[:, None] - values) ** 2
+    assert krum_order(apart, 5) == [*np.flatnonzero(values == 0.0), *np.flatnonzero(values)]
+    assert (mixing(same, 5).diagonal() == 1 / 35).all()
+    assert np.flatnonzero(mixing(same, 5)[39]).tolist() == [*range(34), 39]
+
+
+def test_a_trimmed_mean_of_equal_numbers_is_that_number() -> None:
+    assert (0.1 + 0.1 + 0.1) / 3 != 0.1  # it is beyond the numbers that it is the mean of
+    assert centre([[0.1]] * 5, RobustRule("trimmed-mean", 1)) == [0.1]
 
 
 @pytest.mark.slow

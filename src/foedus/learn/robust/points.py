@@ -25,8 +25,6 @@ class Combination:
     def block(self, name: str, start: int, stop: int) -> Block:
         """Return a part of the sum: in the order given, each product rounded before it is added."""
         pairs = [(v, c) for v, c in zip(self.vectors, self.coefficients, strict=True) if c]
-        if not pairs:
-            return np.zeros(stop - start)
         return weighted_sum([v for v, _ in pairs], [c for _, c in pairs], name, start, stop)
 
 
