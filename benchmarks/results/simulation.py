@@ -16,6 +16,7 @@ from foedus.core.canonical import derive_seed
 from foedus.core.errors import UpdateRefused
 from foedus.core.ids import ClientId
 from foedus.learn.aggregation import client_weights
+from foedus.learn.algorithms._steps import STEPS, with_steps
 from foedus.learn.batched import train_serial
 from foedus.learn.evaluation import Evaluation, evaluate
 from foedus.learn.examples import Examples
@@ -143,7 +144,9 @@ class Federation:
         batch = train_serial(self.model, self.state.weights, [data], training, [seed], mu=pull)
         own = {name: rows[0] for name, rows in batch.weights.items()}
         losses = tuple(float(loss) for loss in batch.losses[0])
-        return LocalResult(own, len(data), int(batch.steps[0]), losses)
+        result = LocalResult(own, len(data), int(batch.steps[0]), losses)
+        tells = STEPS in self.strategy.update_specs(self.state, client, self._rules(step))
+        return with_steps(result) if tells else result
 
     def _handed_over(self, results: Mapping[ClientId, LocalResult]) -> dict[ClientId, Weights]:
         honest = [r.handed_over for client, r in results.items() if client not in self.setting.hostile]
