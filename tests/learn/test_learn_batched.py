@@ -14,11 +14,11 @@ from learn_tools import Point, batch_norm_model, blobs, quadratic, quadratic_dat
 from torch import nn
 
 from foedus.core.errors import FoedusError, InvalidData, TaskFailed, UnsupportedModel
-from foedus.learn.algorithms.fedprox import ProximalPenalty
 from foedus.learn.batched import BatchResult, train_batched, train_serial
 from foedus.learn.batched.gradients import is_chain
 from foedus.learn.examples import Examples
 from foedus.learn.models import build_model
+from foedus.learn.proximal import ProximalPenalty
 from foedus.learn.state import load_weights, trainable_parameters, weights_of
 from foedus.learn.training import LocalResult, TrainSettings, local_sgd
 

@@ -8,7 +8,7 @@ import torch
 from learn_tools import VECTOR, Point, cases, quadratic, quadratic_data
 
 from foedus.learn.algorithms import get_strategy
-from foedus.learn.algorithms.fedprox import ProximalPenalty
+from foedus.learn.proximal import ProximalPenalty
 from foedus.learn.strategy import MergeRules, ServerState, Update
 from foedus.learn.training import TrainSettings, local_sgd
 from foedus.learn.weights import MemorySource

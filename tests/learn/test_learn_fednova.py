@@ -9,7 +9,7 @@ from torch import nn
 from foedus.core.errors import InvalidSpec
 from foedus.learn.algorithms import get_strategy
 from foedus.learn.algorithms.fednova import FedNova, reach
-from foedus.learn.algorithms.fedprox import ProximalPenalty
+from foedus.learn.proximal import ProximalPenalty
 from foedus.learn.state import parts_of, weights_of
 from foedus.learn.strategy import MergeRules, ServerState, Turn, Update
 from foedus.learn.training import TrainSettings, local_sgd

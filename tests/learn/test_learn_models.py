@@ -21,7 +21,9 @@ from foedus.learn.models import build_model, initial_weights, model_info, model_
 from foedus.learn.models import registry as registry_module
 
 
-@pytest.mark.parametrize(("name", "count"), [("softmax", 7_850), ("mlp", 25_450), ("2nn", 199_210), ("cnn", 421_642)])
+@pytest.mark.parametrize(
+    ("name", "count"), [("softmax", 7_850), ("mlp", 25_450), ("2nn", 199_210), ("cnn", 421_642)]
+)
 def test_parameter_counts(name: str, count: int) -> None:
     weights = initial_weights(name, {}, 1)
     assert sum(tensor.size for tensor in weights.values()) == count

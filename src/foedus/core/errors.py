@@ -39,7 +39,7 @@ class UnsupportedModel(FoedusError):
 
 
 class UnsupportedArchitecture(UnsupportedModel):
-    """An algorithm that works on a model's layers cannot work on this one: which part of it, and why. Permanent."""
+    """An algorithm that works on a model's layers cannot work on this one: which part, and why. Permanent."""
 
     def __init__(self, part: str, reason: str, hint: str = "") -> None:
         super().__init__(f"{part}: {reason}", hint)

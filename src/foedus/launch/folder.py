@@ -1,8 +1,9 @@
 """The job folder: the one protocol between whoever submits a job and whoever runs it.
 
 `spec.json` goes in; `events.jsonl` and `out.log` grow; `update.safetensors` (and `state.parts`,
-`memory.safetensors`) and then, last, `result.json` come out (or `failure.json`). It needs neither network nor database, so it works on compute nodes without
-outside access. docs/reference/job-folder.md describes it for readers of other languages.
+`memory.safetensors`) and then, last, `result.json` come out (or `failure.json`). It needs neither network nor
+database, so it works on compute nodes without outside access. docs/reference/job-folder.md describes it for
+readers of other languages.
 Whatever is read may have been written by somebody hostile.
 """
 
@@ -161,7 +162,7 @@ class JobFolder:
         _files.write_atomic(self.path, UPDATE, chunks)
 
     def write_state(self, chunks: Iterable[Buffer]) -> None:
-        """Write `state.parts`, files one after another whose sizes the result tells, as `write_update` does."""
+        """Write `state.parts`, files one after another whose sizes the result tells; durably."""
         _files.write_atomic(self.path, STATE, chunks)
 
     def write_memory(self, chunks: Iterable[Buffer]) -> None:

@@ -11,9 +11,10 @@ from foedus.core.records import WAD
 from foedus.learn.aggregation import BufferMode
 from foedus.learn.arguments import Parameter
 from foedus.learn.examples import Examples
+from foedus.learn.proximal import ProximalPenalty
 from foedus.learn.robust import MEAN, RobustRule
-from foedus.learn.state import load_weights
-from foedus.learn.training import LocalResult, OnStep, TrainSettings
+from foedus.learn.state import load_weights, trainable_parameters
+from foedus.learn.training import DEFAULT_SETTINGS, LocalResult, OnStep, TrainSettings, local_sgd
 from foedus.learn.weights import Parts, Specs, TensorSource, Weights, specs_of
 
 SERVER = "server"
@@ -101,16 +102,18 @@ class Strategy(Protocol):
 
     @property
     def plain_pull(self) -> float | None:
-        """The µ of FedProx when clients train by SGD with that pull and nothing else, 0 without; else None.
+        """The µ of FedProx when clients train by SGD with that pull and nothing else; None when otherwise.
 
         Many such clients can be trained together (`foedus.learn.batched`).
         """
-        return None
+        return 0.0
 
     parameters: ClassVar[tuple[Parameter, ...]] = ()
 
-    def check(self, model: nn.Module, robust: RobustRule = MEAN) -> None:
-        """Raise `UnsupportedModel` (or `InvalidSpec`) when model or robust rule do not suit the algorithm."""
+    def check(
+        self, model: nn.Module, robust: RobustRule = MEAN, settings: TrainSettings = DEFAULT_SETTINGS
+    ) -> None:
+        """Raise `UnsupportedModel` or `InvalidSpec` when one of these does not suit the algorithm."""
 
     def steps(self, model: nn.Module) -> int:
         """Return the number of exchanges in one round."""
@@ -140,10 +143,15 @@ class Strategy(Protocol):
     def train(
         self, model: nn.Module, state: ServerState, data: Examples, settings: TrainSettings, turn: Turn
     ) -> LocalResult:
-        """Train `model` in place from `state`, and leave the local model in it.
+        """Train `model` in place from `state`, and leave the local model in it; here by SGD and pull.
 
         Raises as `local_sgd` and `fit` do.
         """
+        self.fit(model, state.weights)
+        # Without the object at μ = 0, so that the bytes are plain SGD's.
+        pull = self.plain_pull
+        penalty = ProximalPenalty(trainable_parameters(model), pull) if pull else None
+        return local_sgd(model, data, settings, turn.seed, penalty=penalty, on_step=turn.on_step)
 
     def aggregate(self, state: ServerState, updates: Sequence[Update], rules: MergeRules) -> ServerState:
         """Merge checked updates, in any order, into the next state. Without updates the state is returned.

@@ -47,6 +47,9 @@ class TrainSettings:
     weight_decay: float = 0.0
 
 
+DEFAULT_SETTINGS = TrainSettings()
+
+
 @dataclass(frozen=True, slots=True)
 class LocalResult:
     """What one client hands back after local training."""

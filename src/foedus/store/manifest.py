@@ -19,7 +19,8 @@ from foedus.store.unixfs import PROFILE_NAME
 
 JSON_LIMIT_BYTES: Final = 1 << 20
 _FIELDS: Final = (
-    "kind", "version", "step", "model", "weights", "base", "algorithm", "updates", "refused", "state", "profile",
+    "kind", "version", "step", "model", "weights", "base", "algorithm", "updates", "refused", "state",
+    "profile",
 )  # fmt: skip
 _CLIENT: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 _WORD: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")

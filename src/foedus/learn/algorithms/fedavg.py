@@ -13,12 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from torch import nn
-
 from foedus.learn.algorithms._mean import merge_by_mean
-from foedus.learn.examples import Examples
-from foedus.learn.strategy import MergeRules, ServerState, Strategy, Turn, Update
-from foedus.learn.training import LocalResult, TrainSettings, local_sgd
+from foedus.learn.strategy import MergeRules, ServerState, Strategy, Update
 
 
 @dataclass(frozen=True)
@@ -28,18 +24,6 @@ class FedAvg(Strategy):
     name: ClassVar[str] = "fedavg"
     title: ClassVar[str] = "FedAvg"
     source: ClassVar[str] = "McMahan et al., AISTATS 2017, arXiv:1602.05629"
-
-    @property
-    def plain_pull(self) -> float:
-        """Plain SGD."""
-        return 0.0
-
-    def train(
-        self, model: nn.Module, state: ServerState, data: Examples, settings: TrainSettings, turn: Turn
-    ) -> LocalResult:
-        """Train by plain SGD."""
-        self.fit(model, state.weights)
-        return local_sgd(model, data, settings, turn.seed, on_step=turn.on_step)
 
     def aggregate(self, state: ServerState, updates: Sequence[Update], rules: MergeRules) -> ServerState:
         """Take the weighted mean."""

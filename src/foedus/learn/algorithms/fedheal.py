@@ -40,11 +40,10 @@ from foedus.learn.algorithms._consistency import History, Observation, masked_me
 from foedus.learn.algorithms._delta import contributing, moved, reduced
 from foedus.learn.algorithms._moves import moves_of
 from foedus.learn.arguments import Parameter
-from foedus.learn.examples import Examples
 from foedus.learn.robust import MEAN, RobustRule, select
 from foedus.learn.robust.rule import SELECTING
-from foedus.learn.strategy import MergeRules, ServerState, Strategy, Turn, Update, part_of
-from foedus.learn.training import LocalResult, TrainSettings, local_sgd
+from foedus.learn.strategy import MergeRules, ServerState, Strategy, Update, part_of
+from foedus.learn.training import DEFAULT_SETTINGS, TrainSettings
 from foedus.learn.vectors import Block, Vector
 from foedus.learn.weights import Weights
 
@@ -87,20 +86,15 @@ class FedHeal(Strategy):
         Parameter("clip_ratio", 3.0, "longest update, in median lengths; 0: any", low=0.0, high=1e9),
     )
 
-    def check(self, model: nn.Module, robust: RobustRule = MEAN) -> None:
+    def check(
+        self, model: nn.Module, robust: RobustRule = MEAN, settings: TrainSettings = DEFAULT_SETTINGS
+    ) -> None:
         """Refuse robust rules that leave nobody's own update to be masked and weighed."""
         if robust.rule not in SELECTING:
             raise InvalidSpec(
                 f"FedHEAL weighs each client's own update, which {robust.rule!r} does not keep",
                 f"Use one of {', '.join(SELECTING)}, with clipping or mixing if you like.",
             )
-
-    def train(
-        self, model: nn.Module, state: ServerState, data: Examples, settings: TrainSettings, turn: Turn
-    ) -> LocalResult:
-        """Train by plain SGD."""
-        self.fit(model, state.weights)
-        return local_sgd(model, data, settings, turn.seed, on_step=turn.on_step)
 
     def aggregate(self, state: ServerState, updates: Sequence[Update], rules: MergeRules) -> ServerState:
         """Move every element by the weighted mean of the updates that are consistent there."""

@@ -54,7 +54,7 @@ from foedus.learn.matching.trace import analyse
 from foedus.learn.robust import MEAN, RobustRule
 from foedus.learn.state import weights_of
 from foedus.learn.strategy import SERVER, MergeRules, ServerState, Strategy, Turn, Update, part_of
-from foedus.learn.training import LocalResult, TrainSettings, local_sgd
+from foedus.learn.training import DEFAULT_SETTINGS, LocalResult, TrainSettings, local_sgd
 from foedus.learn.weights import Array, Parts, Spec, Specs, TensorSource, Weights, dtype_name, specs_of
 
 _FIXED = 'Set growth = "fixed".'
@@ -119,7 +119,9 @@ class FedMA(Strategy):
         """Whether widths stay."""
         return self.growth == "fixed"
 
-    def check(self, model: nn.Module, robust: RobustRule = MEAN) -> None:
+    def check(
+        self, model: nn.Module, robust: RobustRule = MEAN, settings: TrainSettings = DEFAULT_SETTINGS
+    ) -> None:
         """Refuse models that are no chain of layers, and parameters that contradict each other."""
         if self.merge == "map" and self.row_weights == "weighted":
             raise InvalidSpec(
@@ -175,6 +177,10 @@ class FedMA(Strategy):
         if any(n not in shown or tuple(source.spec(n)[1]) != w.shape for n, w in state.weights.items()):
             return None
         return super().scorable(state, source, parts)
+
+    @property
+    def plain_pull(self) -> None:
+        """Clients start from units, or weights, of their own."""
 
     def train(
         self, model: nn.Module, state: ServerState, data: Examples, settings: TrainSettings, turn: Turn

@@ -40,12 +40,11 @@ from foedus.learn.algorithms._delta import (
 )
 from foedus.learn.algorithms._moves import Moves
 from foedus.learn.algorithms._steps import STEPS, with_steps
-from foedus.learn.algorithms.fedprox import ProximalPenalty
 from foedus.learn.arguments import Parameter
 from foedus.learn.examples import Examples
-from foedus.learn.state import trainable_parameters
+from foedus.learn.robust import MEAN, RobustRule
 from foedus.learn.strategy import MergeRules, ServerState, Strategy, Turn, Update
-from foedus.learn.training import LocalResult, TrainSettings, local_sgd
+from foedus.learn.training import DEFAULT_SETTINGS, LocalResult, TrainSettings
 from foedus.learn.vectors import Block
 from foedus.learn.weights import Specs, Weights
 
@@ -71,14 +70,23 @@ class FedNova(Strategy):
         """Return the model's tensors and the number of steps."""
         return {**super().update_specs(state, client, rules), STEPS: ("I64", ())}
 
+    def check(
+        self, model: nn.Module, robust: RobustRule = MEAN, settings: TrainSettings = DEFAULT_SETTINGS
+    ) -> None:
+        """Refuse momentum and pull that have no common closed form."""
+        reach(1, settings.momentum, self.mu * settings.learning_rate)
+
+    @property
+    def plain_pull(self) -> float:
+        """SGD, with the pull if any."""
+        return self.mu
+
     def train(
         self, model: nn.Module, state: ServerState, data: Examples, settings: TrainSettings, turn: Turn
     ) -> LocalResult:
         """Train by SGD, with the pull towards the base if any. Raises `InvalidSpec` as `reach` does."""
         reach(1, settings.momentum, self.mu * settings.learning_rate)  # the merge needs it, too
-        self.fit(model, state.weights)
-        penalty = ProximalPenalty(trainable_parameters(model), self.mu) if self.mu else None
-        return with_steps(local_sgd(model, data, settings, turn.seed, penalty=penalty, on_step=turn.on_step))
+        return with_steps(super().train(model, state, data, settings, turn))
 
     def aggregate(self, state: ServerState, updates: Sequence[Update], rules: MergeRules) -> ServerState:
         """Move by the mean of the normalised moves. Updates that claim no step have no say."""

@@ -24,7 +24,6 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import numpy as np
-from torch import nn
 
 from foedus.learn.algorithms._delta import (
     WEIGHT_BY,
@@ -40,9 +39,7 @@ from foedus.learn.algorithms._delta import (
 )
 from foedus.learn.algorithms._moves import moves_of
 from foedus.learn.arguments import Parameter
-from foedus.learn.examples import Examples
-from foedus.learn.strategy import SERVER, MergeRules, ServerState, Strategy, Turn, Update
-from foedus.learn.training import LocalResult, TrainSettings, local_sgd
+from foedus.learn.strategy import SERVER, MergeRules, ServerState, Strategy, Update
 from foedus.learn.vectors import Block, Vector
 
 _SOURCE = "Reddi et al., ICLR 2021, arXiv:2003.00295"
@@ -69,13 +66,6 @@ _DECAY = (
 
 class _ServerOptimizer(Strategy):
     """Clients train as in FedAvg."""
-
-    def train(
-        self, model: nn.Module, state: ServerState, data: Examples, settings: TrainSettings, turn: Turn
-    ) -> LocalResult:
-        """Train by plain SGD."""
-        self.fit(model, state.weights)
-        return local_sgd(model, data, settings, turn.seed, on_step=turn.on_step)
 
 
 @dataclass(frozen=True)

@@ -17,43 +17,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-import torch
-from torch import nn
-
 from foedus.learn.algorithms._mean import merge_by_mean
 from foedus.learn.arguments import Parameter
-from foedus.learn.examples import Examples
-from foedus.learn.state import trainable_parameters
-from foedus.learn.strategy import MergeRules, ServerState, Strategy, Turn, Update
-from foedus.learn.training import LocalResult, TrainSettings, local_sgd
-
-
-class ProximalPenalty:
-    """(μ/2) Σ ‖w − base‖² over the given parameters, whose present values are the base."""
-
-    def __init__(self, parameters: Sequence[torch.Tensor], mu: float) -> None:
-        self._parameters = list(parameters)
-        self._base = [parameter.detach().clone() for parameter in self._parameters]
-        self._pull = [
-            torch.empty_like(base) for base in self._base
-        ]  # scratch, so that steps allocate nothing
-        self._mu = mu
-
-    @torch.no_grad()
-    def add_gradient(self) -> None:
-        """Add μ (w − base) to the gradients; parameters without gradient did not move and stay without."""
-        torch._foreach_copy_(self._pull, self._parameters)
-        torch._foreach_sub_(self._pull, self._base)
-        used = [
-            (p.grad, pull) for p, pull in zip(self._parameters, self._pull, strict=True) if p.grad is not None
-        ]
-        torch._foreach_add_([grad for grad, _ in used], [pull for _, pull in used], alpha=self._mu)
-
-    @torch.no_grad()
-    def value(self) -> float:
-        """Return the penalty: half of μ times the SUM of squares over all tensors."""
-        pairs = zip(self._parameters, self._base, strict=True)
-        return self._mu / 2 * sum(float((p - base).double().square().sum()) for p, base in pairs)
+from foedus.learn.strategy import MergeRules, ServerState, Strategy, Update
 
 
 @dataclass(frozen=True)
@@ -85,15 +51,6 @@ class FedProx(Strategy):
     def plain_pull(self) -> float:
         """SGD with the pull."""
         return self.effective_mu
-
-    def train(
-        self, model: nn.Module, state: ServerState, data: Examples, settings: TrainSettings, turn: Turn
-    ) -> LocalResult:
-        """Train by SGD with the pull towards the base."""
-        self.fit(model, state.weights)
-        # Without the object at μ = 0, so that the bytes are FedAvg's.
-        penalty = ProximalPenalty(trainable_parameters(model), self.effective_mu) if self.mu else None
-        return local_sgd(model, data, settings, turn.seed, penalty=penalty, on_step=turn.on_step)
 
     def aggregate(self, state: ServerState, updates: Sequence[Update], rules: MergeRules) -> ServerState:
         """Take the weighted mean, as FedAvg does."""

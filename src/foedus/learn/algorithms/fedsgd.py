@@ -89,6 +89,10 @@ class FedSgd(Strategy):
             return None
         return _stepped(state.weights, source, parts.trainable, self.server_lr)
 
+    @property
+    def plain_pull(self) -> None:
+        """No step is made."""
+
     def train(
         self, model: nn.Module, state: ServerState, data: Examples, settings: TrainSettings, turn: Turn
     ) -> LocalResult:

@@ -43,6 +43,7 @@ from foedus.learn.algorithms._moves import moves_of
 from foedus.learn.algorithms._steps import STEPS, with_steps
 from foedus.learn.arguments import Parameter
 from foedus.learn.examples import Examples
+from foedus.learn.robust import MEAN, RobustRule
 from foedus.learn.strategy import (
     SERVER,
     MergeRules,
@@ -53,7 +54,7 @@ from foedus.learn.strategy import (
     Update,
     part_of,
 )
-from foedus.learn.training import LocalResult, TrainSettings, local_sgd
+from foedus.learn.training import DEFAULT_SETTINGS, LocalResult, TrainSettings, local_sgd
 from foedus.learn.vectors import Block, Difference, Vector
 from foedus.learn.weights import Array, Specs, Weights
 
@@ -102,6 +103,16 @@ class Scaffold(Strategy):
     def update_specs(self, state: ServerState, client: ClientId, rules: MergeRules) -> Specs:
         """Return the model's tensors and the number of steps."""
         return {**super().update_specs(state, client, rules), STEPS: ("I64", ())}
+
+    def check(
+        self, model: nn.Module, robust: RobustRule = MEAN, settings: TrainSettings = DEFAULT_SETTINGS
+    ) -> None:
+        """Refuse training that is not plain SGD."""
+        _require_plain(settings.momentum, settings.learning_rate)
+
+    @property
+    def plain_pull(self) -> None:
+        """Every step is corrected by what the state says of the client."""
 
     def train(
         self, model: nn.Module, state: ServerState, data: Examples, settings: TrainSettings, turn: Turn

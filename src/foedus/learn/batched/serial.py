@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from foedus.learn.algorithms.fedprox import ProximalPenalty
 from foedus.learn.batched.gradients import gradients_of
 from foedus.learn.batched.result import BatchResult, Collected, OnBlock, require_examples
 from foedus.learn.examples import Examples
+from foedus.learn.proximal import ProximalPenalty
 from foedus.learn.state import device_of, has_batch_norm, load_weights, trainable_parameters
 from foedus.learn.training import Loss, Sgd, TrainSettings, set_memory_order
 from foedus.learn.weights import Weights

@@ -11,9 +11,9 @@ from torch import nn
 from torch.func import functional_call
 
 from foedus.core.errors import UnsupportedModel
-from foedus.learn.algorithms.fedprox import ProximalPenalty
 from foedus.learn.batched.result import BatchResult, Collected, OnBlock, require_examples, rows_index
 from foedus.learn.examples import Examples
+from foedus.learn.proximal import ProximalPenalty
 from foedus.learn.state import BATCH_NORMS, device_of, load_weights
 from foedus.learn.training import Loss, Sgd, TrainSettings
 from foedus.learn.weights import Weights

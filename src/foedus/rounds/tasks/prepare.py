@@ -22,6 +22,7 @@ from foedus.learn.examples import prepare_images
 from foedus.learn.models import build_model, initial_weights, model_info
 from foedus.learn.partitions import Split, partition, split, stratified_sample
 from foedus.learn.state import has_batch_norm
+from foedus.learn.training import TrainSettings
 from foedus.rounds.documents import ModelSpec, PrepareOrder, PrepareResult, TensorEntry
 from foedus.rounds.home import sync_folder
 from foedus.rounds.spec import DataSection, RunSpec
@@ -75,7 +76,7 @@ def _exchanges(spec: RunSpec) -> int:
     strategy = get_strategy(spec.algorithm.name, spec.algorithm.params)
     model, robust = build_model(spec.model.name, spec.model.args), spec.robust.as_rule()
     robust.require(spec.updates_per_merge)
-    strategy.check(model, robust)
+    strategy.check(model, robust, TrainSettings(**spec.training.model_dump()))
     if spec.is_batched and strategy.steps(model) > 1:
         raise UnsupportedModel(
             f"clients of {spec.algorithm.name} remember things between the exchanges of a round, "
