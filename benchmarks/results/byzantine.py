@@ -23,7 +23,7 @@ from foedus.learn.training import TrainSettings
 from foedus.learn.weights import Weights
 
 SEEDS = (1, 2, 3)
-IMAGES, ROUNDS, WITHIN = 20_000, 30, 0.06
+IMAGES, ROUNDS, WITHIN = 12_000, 20, 0.06
 UNDEFENDED, RECOMMENDED, NO_ATTACK = "FedAvg", "clip, mix, trimmed mean", "none"
 
 

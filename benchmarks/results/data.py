@@ -8,7 +8,7 @@ import torch
 from benchmarks.result import CannotRun, Options
 from foedus.core.ids import ClientId
 from foedus.learn.datasets import ImageSet, mnist
-from foedus.learn.examples import Examples, prepare_images
+from foedus.learn.examples import MNIST_MEAN, MNIST_STD, Examples, prepare_images
 from foedus.learn.models import model_info
 from foedus.learn.partitions import Indices, partition
 
@@ -56,6 +56,11 @@ def pick(data: Examples, indices: Indices) -> Examples:
     """Return some examples, as copies."""
     chosen = torch.from_numpy(np.asarray(indices))
     return Examples(data.inputs[chosen], data.targets[chosen], data.channels_last)
+
+
+def pixels(data: Examples) -> Examples:
+    """Return standardised images as pixels from 0 to 1 again."""
+    return Examples(data.inputs * MNIST_STD + MNIST_MEAN, data.targets, data.channels_last)
 
 
 def spread(data: Examples, name: str, count: int, seed: int, **arguments: float) -> dict[ClientId, Examples]:
