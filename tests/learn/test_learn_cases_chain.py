@@ -76,7 +76,8 @@ def test_empty_block_leaves_the_state() -> None:
     assert filter_updates(cases("chain")["block_empty"]["inputs"]["txs"], "G7") == ([], [])
     state = ServerState({"w": np.ones(2)}, {"server": {"m": np.zeros(2)}}, {"rounds": 4})
     for name in [info.name for info in describe()]:
-        assert get_strategy(name).aggregate(state, [], MergeRules(VECTOR)) is state
+        rules = MergeRules(VECTOR, model=nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2)))
+        assert get_strategy(name).aggregate(state, [], rules) is state
 
 
 def test_zero_init_never_trains_hidden_layers() -> None:

@@ -205,7 +205,7 @@ def test_zeros_have_no_sign_in_sorted_rules() -> None:
 
 
 @pytest.mark.parametrize("rule", ALL, ids=title)
-def test_tensors_that_are_not_measured_follow(rule: RobustRule) -> None:
+def test_tensors_that_are_not_measured_get_their_median(rule: RobustRule) -> None:
     random = np.random.default_rng(6)
     rows = random.normal(size=(7, STEP + 9))
     alone = [Memory({"w": row}) for row in rows]
@@ -213,7 +213,16 @@ def test_tensors_that_are_not_measured_follow(rule: RobustRule) -> None:
     shapes = {"w": rows.shape[1], "a.mean": 5}
     found = combine(more, [1.0] * 7, shapes, ["w"], rule)
     assert found["w"].tobytes() == combine(alone, [1.0] * 7, {"w": shapes["w"]}, ["w"], rule)["w"].tobytes()
-    np.testing.assert_allclose(found["a.mean"], 1e3 * found["w"][:5], rtol=1e-12, atol=1e-11)
+    np.testing.assert_array_equal(found["a.mean"], np.median(1e3 * rows[:, :5], axis=0))
+
+
+@pytest.mark.parametrize("rule", ALL, ids=title)
+def test_a_client_with_ordinary_weights_cannot_blow_up_a_buffer(rule: RobustRule) -> None:
+    random = np.random.default_rng(7)
+    honest = [Memory({"w": random.normal(size=20), "a.mean": random.normal(size=3)}) for _ in range(9)]
+    hostile = Memory({"w": random.normal(size=20), "a.mean": np.full(3, 1e30)})
+    found = combine([*honest, hostile], [1.0] * 10, {"w": 20, "a.mean": 3}, ["w"], rule)
+    assert np.abs(found["a.mean"]).max() < 10
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,7 @@ def centre(
         return _Mean(vectors, shares, math.fsum(shares))
     wanted = names or (*rules.parts.trainable, *rules.parts.float_buffers)
     sizes = {name: server[name].size for name in wanted}
-    return _Known(combine(vectors, shares, sizes, rules.parts.trainable, rules.robust))
+    return Known(combine(vectors, shares, sizes, rules.parts.trainable, rules.robust))
 
 
 def moved(server: Weights, names: Iterable[str], step: Step) -> dict[str, Array]:
@@ -170,12 +170,13 @@ class _Mean:
 
 
 @dataclass(frozen=True, slots=True)
-class _Known:
+class Known:
     """A vector that is in memory."""
 
     tensors: Mapping[str, Block]
 
     def block(self, name: str, start: int, stop: int) -> Block:
+        """Return a copy of a part of the tensor."""
         return self.tensors[name][start:stop].copy()
 
 

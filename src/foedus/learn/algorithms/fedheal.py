@@ -37,14 +37,14 @@ from foedus.core.errors import InvalidSpec
 from foedus.core.ids import ClientId
 from foedus.learn.aggregation import merged_rest
 from foedus.learn.algorithms._consistency import History, Observation, masked_mean, see_all
-from foedus.learn.algorithms._delta import contributing, moved, reduced
+from foedus.learn.algorithms._delta import Known, contributing, moved, reduced, rest_of
 from foedus.learn.algorithms._moves import moves_of
 from foedus.learn.arguments import Parameter
-from foedus.learn.robust import MEAN, RobustRule, select
+from foedus.learn.robust import MEAN, RobustRule, medians, select
 from foedus.learn.robust.rule import SELECTING
 from foedus.learn.strategy import MergeRules, ServerState, Strategy, Update, part_of
 from foedus.learn.training import DEFAULT_SETTINGS, TrainSettings
-from foedus.learn.vectors import Block, Vector
+from foedus.learn.vectors import Block, Difference, Vector
 from foedus.learn.weights import Weights
 
 _ROUNDS, _WEIGHT, _CHANGE = "@rounds", "@p", "@dp"
@@ -179,7 +179,11 @@ def _clipped(lengths: Sequence[float], ratio: float) -> list[float]:
 
 
 def _rest(ordered: Sequence[Update], factors: Sequence[float], server: Weights, rules: MergeRules) -> Weights:
-    """Merge the buffers with the same weights as the parameters, to within 2⁻⁵³."""
+    """Merge the buffers with the same weights as the parameters, to within 2⁻⁵³; robustly, if anything is."""
+    if not rules.robust.is_plain:
+        moves = [Difference(update.source, server) for update in ordered]
+        sizes = {name: server[name].size for name in rules.parts.float_buffers}
+        return rest_of(ordered, server, rules, Known(medians(moves, sizes)))
     sources = [update.source for update in ordered]
     weights = [round(factor * _BUFFER_STEPS) for factor in factors]
     return merged_rest(sources, weights, server, rules.parts, rules.buffer_mode)

@@ -44,7 +44,7 @@ def products(left: Rows, right: Rows) -> Rows:
         middle = high @ other_low + low @ other_high
         total += (high @ other_high) * 2.0 ** (2 * _BITS) + (middle * 2.0**_BITS + low @ other_low)
     scaled: Rows = np.ldexp(total, exponents_left[:, None] + exponents_right[None, :] - 4 * _BITS)
-    return scaled + 0.0  # a zero has no sign then, whatever the library made of it
+    return scaled
 
 
 def squared_norms(rows: Rows) -> Rows:

@@ -142,7 +142,7 @@ def merge_robustly(
             own = dict(tensors.move_inputs(layer, own, order, len(order)))
         place = np.arange(width)
         if not one.is_last:
-            rows = [tensors.features(layer, client) for client in one.clients]
+            rows = _bounded([tensors.features(layer, client) for client in one.clients])
             place = match_one_more(tensors.features(layer, own), rows, one.matching, prior)
             merged.assignments[layer.name], merged.server[layer.name] = one.matching.assignments, place
         reference.update(tensors.move_units(layer, own, place))

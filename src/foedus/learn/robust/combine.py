@@ -13,7 +13,7 @@ from foedus.learn.robust.coordinate import Network, median, median_network, trim
 from foedus.learn.robust.distances import parts_of
 from foedus.learn.robust.geometric import geometric_median
 from foedus.learn.robust.krum import chosen_by_krum
-from foedus.learn.robust.points import Points, prepare
+from foedus.learn.robust.points import Points, prepare, unchanged
 from foedus.learn.robust.rule import SELECTING, NoCentre, RobustRule
 from foedus.learn.vectors import Block, Vector
 
@@ -42,9 +42,9 @@ def combine(
     """Return the robust centre of the vectors: for every name in `shapes` a new float64 array, (elements,).
 
     Vectors come sorted by client id and finite. `shapes` says how many elements a tensor has. Lengths and
-    distances are those of the tensors in `measured` alone. The others follow with the same coefficients:
-    nothing bounds what a hostile client puts into them, except under `median` and `trimmed-mean`, for which
-    all elements are alike. `weights` count for the rule `mean` without mixing only.
+    distances are those of the tensors in `measured` alone; the others (float buffers) get the median of each
+    coordinate whatever the rule, for nothing else would bound what a hostile client puts into them.
+    `weights` count for the rule `mean` without mixing only.
 
     A vector too long to be measured (1e150) counts as zero, as a client that did not move; plain median and
     trimmed mean do not measure. With fewer updates than `rule.fewest`, f is lowered: `RobustRule.withstands`.
@@ -53,13 +53,25 @@ def combine(
     Raises `NoCentre`, and `InvalidData` when weights do not add up or nothing is to be measured.
     """
     points = prepare(vectors, shapes, measured, rule)
+    own = {name: size for name, size in shapes.items() if name in measured}
+    others = {name: size for name, size in shapes.items() if name not in measured}
+    return {**_assembled(_centre(points, weights, rule), own), **medians(vectors, others)}
+
+
+def medians(vectors: Sequence[Vector], shapes: Mapping[str, int]) -> dict[str, Block]:
+    """Return the median of each coordinate, for tensors whose distances say nothing (float buffers)."""
+    network = median_network(len(vectors))
+    return _assembled(_CoordinateWise(unchanged(vectors), network, median), shapes)
+
+
+def _centre(points: Points, weights: Sequence[float], rule: RobustRule) -> Vector:
+    count = len(points.vectors)
     if rule.rule == "median":
-        return _assembled(_CoordinateWise(points, median_network(len(vectors)), median), shapes)
+        return _CoordinateWise(points, median_network(count), median)
     if rule.rule == "trimmed-mean":
-        network = trimming_network(len(vectors), points.hostile)
         trimmed = partial(trimmed_mean, dropped=points.hostile)
-        return _assembled(_CoordinateWise(points, network, trimmed), shapes)
-    return _assembled(points.combination(_coefficients(points, weights, rule)), shapes)
+        return _CoordinateWise(points, trimming_network(count, points.hostile), trimmed)
+    return points.combination(_coefficients(points, weights, rule))
 
 
 def select(

@@ -94,3 +94,8 @@ def _means(blocks: Sequence[Block], rows: Matrix) -> list[Block]:
         for index in np.flatnonzero(row).tolist():
             mean += parts[index]
     return means
+
+
+def unchanged(vectors: Sequence[Vector]) -> Points:
+    """Return the vectors themselves as points that nobody measures."""
+    return Points(vectors, None, _NOTHING, 0)
