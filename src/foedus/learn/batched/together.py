@@ -47,11 +47,12 @@ def train_batched(
     model.train()
     collected = Collected(model, clients, settings, on_block)
     for rows in _blocks(clients, block):
-        run = _Block(model, [clients[row] for row in rows], [seeds[row] for row in rows], settings, mu, loss)
-        losses = run.train()
+        stacked = _stacked(model, collected, rows)
+        own = [clients[row] for row in rows]
+        run = _Block(model, stacked, own, [seeds[row] for row in rows], settings, mu, loss)
+        collected.losses[rows] = run.train().numpy()
         collected.steps[rows] = run.steps_done
-        collected.losses[rows] = losses.numpy()
-        _collect(collected, model, run.stacked, rows)
+        _collect(collected, model, stacked, rows)
         collected.report(rows)
     return collected.result()
 
@@ -72,6 +73,7 @@ class _Block:
     def __init__(
         self,
         model: nn.Module,
+        stacked: dict[str, torch.Tensor],
         clients: Sequence[Examples],
         seeds: Sequence[int],
         settings: TrainSettings,
@@ -79,15 +81,10 @@ class _Block:
         loss: Loss,
     ) -> None:
         device = device_of(model)
-        self.settings, self.size = settings, len(clients)
+        self.settings, self.size, self.stacked = settings, len(clients), stacked
         self.clients = [client.to(device) for client in clients]
-        self.stacked = {
-            name: parameter.detach().expand(self.size, *parameter.shape).clone().requires_grad_()
-            for name, parameter in model.named_parameters()
-            if parameter.requires_grad
-        }
         self.generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-        parameters = list(self.stacked.values())
+        parameters = list(stacked.values())
         self.optimizer = Sgd(parameters, settings)
         self.penalty = ProximalPenalty(parameters, mu) if mu else None
         self.losses_of = torch.vmap(_loss_of(model, loss))
@@ -151,6 +148,16 @@ def _gathered(rows: Sequence[torch.Tensor], picked: Sequence[torch.Tensor]) -> t
     return found
 
 
+def _stacked(model: nn.Module, collected: Collected, rows: Sequence[int]) -> dict[str, torch.Tensor]:
+    """Return the base's parameters for each row, to be trained in the result itself where possible."""
+    index, device = rows_index(rows), device_of(model)
+    return {
+        name: collected.tensors[name][index].to(device).copy_(parameter.detach()).requires_grad_()
+        for name, parameter in model.named_parameters()
+        if parameter.requires_grad
+    }
+
+
 def _collect(
     collected: Collected, model: nn.Module, trained: Mapping[str, torch.Tensor], rows: Sequence[int]
 ) -> None:
@@ -158,10 +165,10 @@ def _collect(
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     index = rows_index(rows)
     for name, tensor in model.state_dict(keep_vars=True).items():
-        owner = names.get(id(tensor), "")
-        collected.tensors[name][index] = (
-            trained[owner].detach().cpu() if owner in trained else tensor.detach().cpu()
-        )
+        found = trained.get(names.get(id(tensor), ""), tensor).detach()
+        target = collected.tensors[name]
+        if found.data_ptr() != target[rows[0]].data_ptr():
+            target[index] = found.cpu()
 
 
 def _require_plain(model: nn.Module) -> None:
