@@ -12,10 +12,12 @@ from matching_tools import Federation, Recurrent, cnn, federation, mlp, outputs,
 from torch import nn
 
 from foedus.core.errors import TaskFailed, UpdateRefused
+from foedus.learn.examples import Examples
 from foedus.learn.matching.trace import analyse
 from foedus.learn.robust import RobustRule
 from foedus.learn.state import weights_of
 from foedus.learn.strategy import ServerState, Turn, Update
+from foedus.learn.training import TrainSettings, local_sgd
 from foedus.learn.updates import check_update
 from foedus.learn.weights import MemorySource, Weights
 from foedus.store import encode
@@ -138,6 +140,7 @@ def test_who_vanishes_in_a_round_has_no_row_and_comes_back_in_the_next() -> None
     fed, state = started(mlp(), growth="bbp", gamma=7.0)
     state = fed.round(state, 1)
     state = fed.exchange(state, 2, 1)
+    assert all(set(part) == {"assign/0"} for part in state.parts.values())  # the last round's are gone
     state = fed.exchange(state, 2, 2, ["c0", "c2"])
     assert set(state.parts) == {"client/c0", "client/c2"}
     with pytest.raises(TaskFailed, match="took no part"):
@@ -197,11 +200,26 @@ def test_labels_come_with_the_last_layer() -> None:
     assert fed.results[3, "c0"].handed_over["@labels"].tolist() == [20, 20, 20]
 
 
-def test_the_last_layer_learns_slower_and_longer_as_in_the_released_code() -> None:
+def test_the_last_layer_learns_slower_and_longer_as_in_the_released_code(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     fed, state = started(mlp(), retrain_epochs=2)
+    used: list[TrainSettings] = []
+
+    def spied(
+        model: nn.Module, data: Examples, settings: TrainSettings, *rest: int, **named: object
+    ) -> object:
+        used.append(settings)
+        return local_sgd(model, data, settings, *rest, **named)
+
+    monkeypatch.setattr("foedus.learn.algorithms.fedma.local_sgd", spied)
+    fed.clients = {"c0": fed.clients["c0"]}
     fed.round(state, 1)
-    epochs = [len(fed.results[step, "c0"].data_losses) for step in (1, 2, 3)]
-    assert epochs == [fed.settings.epochs, 2, 6]
+    again = dataclasses.replace(fed.settings, epochs=2)
+    last = dataclasses.replace(
+        again, epochs=6, learning_rate=fed.settings.learning_rate / 10, weight_decay=1e-4
+    )
+    assert used == [fed.settings, again, last]
 
 
 def test_running_statistics_are_the_clients_own_at_the_end() -> None:
@@ -213,6 +231,9 @@ def test_running_statistics_are_the_clients_own_at_the_end() -> None:
     inputs = fed.clients["c1"].inputs
     hidden = inputs @ torch.tensor(state.weights["0.weight"]).T + torch.tensor(state.weights["0.bias"])
     assert handed["1.running_mean"] == pytest.approx(hidden.mean(dim=0).numpy(), abs=1e-5)
+    mean = sum(len(data) * fed.results[2, c].handed_over["1.running_mean"] for c, data in fed.clients.items())
+    examples = sum(len(data) for data in fed.clients.values())
+    assert state.weights["1.running_mean"] == pytest.approx(mean / examples, abs=1e-6)
     assert handed["1.running_var"] == pytest.approx(hidden.var(dim=0).numpy(), rel=1e-4)
     assert fed.accuracy(state) > 0.6
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from foedus.learn.matching.bbp import Prior, match, match_one_more
+from foedus.learn.matching.bbp import Atoms, Prior, existing_scores, match, match_one_more
 
 SMALL = Prior(gamma=1e-3)
 GROWTHS = ["fixed", "bbp"]
@@ -63,7 +63,7 @@ def test_rows_that_resemble_no_other_become_new() -> None:
 
 
 def test_sweeps_mend_what_the_first_pass_did_wrong() -> None:
-    random = np.random.default_rng(5)
+    random = np.random.default_rng(2)
     centres = 3.0 * random.normal(size=(6, 4))
     clients = [centres[random.permutation(6)] + random.normal(size=(6, 4)) for _ in range(4)]
 
@@ -72,7 +72,7 @@ def test_sweeps_mend_what_the_first_pass_did_wrong() -> None:
         placed = np.array([rows[np.argsort(a)] for rows, a in zip(clients, found.assignments, strict=True)])
         return float(((placed - placed.mean(axis=0)) ** 2).sum())
 
-    assert scatter(5) <= scatter(0)
+    assert scatter(5) < scatter(0) - 5
     assert scatter(5) == scatter(100)
 
 
@@ -98,8 +98,12 @@ def test_new_rows_keep_absurd_values_away_from_the_others() -> None:
 
 
 def test_ten_clients_are_the_largest_popularity_that_counts() -> None:
-    rows = apart(2, 3)
-    assert match([rows] * 14, SMALL, "seed").width == 3
+    rows, popularity = apart(2, 3), np.array([10, 12, 19])
+    atoms = Atoms(np.zeros((3, 5)), np.ones(3), popularity)
+    scores = existing_scores(rows, atoms, 20, SMALL)
+    assert (scores == scores[:, :1]).all()
+    fewer = Atoms(np.zeros((3, 5)), np.ones(3), np.array([8, 9, 10]))
+    assert (np.diff(existing_scores(rows, fewer, 20, SMALL)) > 0.1).all()
 
 
 @settings(max_examples=10, deadline=None)
@@ -110,3 +114,9 @@ def test_one_more_finds_its_rows_without_changing_the_others(seed: int) -> None:
     assert (
         match_one_more(rows[order], [rows, rows[::-1]], found, of("fixed")) == found.assignments[0][order]
     ).all()
+
+
+def test_the_widest_client_gives_the_first_rows_then_by_falling_width() -> None:
+    rows = 20.0 * np.eye(9)  # no two alike
+    found = match([rows[:2], rows[2:6], rows[6:]], of("bbp", sweeps=0), "seed")
+    assert [list(assignment) for assignment in found.assignments] == [[7, 8], [0, 1, 2, 3], [4, 5, 6]]

@@ -37,6 +37,12 @@ def test_products_of_short_numbers_are_exact() -> None:
     assert (products(left, right) == expected).all()
 
 
+def test_numbers_of_forty_bits_are_multiplied_whole() -> None:
+    a, b = 2**40 - 2**19 + 1, 2**40 - 2**18 - 1
+    found = products(np.array([[float(a)]]), np.array([[float(b)]]))[0, 0]
+    assert found == pytest.approx(a * b, rel=2.0**-51)
+
+
 def test_large_terms_that_cancel_leave_the_small_one() -> None:
     left = np.array([[2.0**19, 2.0**-19, -(2.0**19)]])
     assert products(left, np.ones((1, 3)))[0, 0] == 2.0**-19
@@ -61,6 +67,13 @@ def test_long_rows_are_added_in_exact_chunks(dimensions: int) -> None:
     exact = dimensions * (1 - Fraction(1, 2**40)) ** 2
     for value, sign in zip(found.ravel(), (1, -1, -1, 1), strict=True):
         assert abs(Fraction(value) - sign * exact) <= Fraction(dimensions, 2**39)
+
+
+def test_long_rows_of_large_numbers_are_added_in_any_order() -> None:
+    random, chunk = np.random.default_rng(0), 8192
+    left, right = (random.integers(9 * 2**36, 2**40, (6, 4 * chunk)).astype(np.float64) for _ in range(2))
+    order = np.concatenate([start + random.permutation(chunk) for start in range(0, 4 * chunk, chunk)])
+    assert products(left, right).tobytes() == products(left[:, order], right[:, order]).tobytes()
 
 
 def test_zeros_have_no_sign() -> None:

@@ -180,6 +180,7 @@ REFUSED = [
     ("view", Written(lambda m, x: m.out(m.conv(x).view(-1, 2, 2)), **CONVS)),
     ("flatten", Written(lambda m, x: m.out(m.conv(x).flatten(2)), **CONVS)),
     ("inputs", nn.Sequential(nn.Embedding(5, 4), nn.Flatten(), nn.Linear(12, 2))),
+    ("no blocks", Written(lambda m, x: m.out(m.conv(x).view(-1, 16)), **{**CONVS, "out": nn.Linear(64, 2)})),
     ("no blocks", nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten(), nn.Linear(7, 2))),
     ("cannot be followed", Written(lambda m, x: m.first(x) if x.sum() > 0 else x, first=nn.Linear(4, 4))),
     ("no layer", nn.Sequential(nn.ReLU())),
