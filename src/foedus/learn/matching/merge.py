@@ -135,21 +135,16 @@ def merge_robustly(
     trainable: list[str] = []
     before = server.before
     for one in matched:
-        layer, width = one.layer, one.matching.width
-        own = {name: server.weights[name] for name in layer.names()}
-        if before:
-            order = {**server.order, **merged.server}[before]
-            own = dict(tensors.move_inputs(layer, own, order, len(order)))
-        place = np.arange(width)
-        if not one.is_last:
-            rows = _bounded([tensors.features(layer, client) for client in one.clients])
-            place = match_one_more(tensors.features(layer, own), rows, one.matching, prior)
-            merged.assignments[layer.name], merged.server[layer.name] = one.matching.assignments, place
-        reference.update(tensors.move_units(layer, own, place))
+        order = {**server.order, **merged.server}.get(before)
+        own, place = _as_one_more(one, server.weights, order, prior)
+        reference.update(tensors.move_units(one.layer, own, place))
         for target, client, assignment in zip(aligned, one.clients, one.matching.assignments, strict=True):
-            target.update(tensors.move_units(layer, client, assignment))
-        trainable += layer.trainable()
-        before = layer.name
+            target.update(tensors.move_units(one.layer, client, assignment))
+        if not one.is_last:
+            merged.assignments[one.layer.name] = one.matching.assignments
+            merged.server[one.layer.name] = place
+        trainable += one.layer.trainable()
+        before = one.layer.name
     merged.weights.update(_centre(reference, aligned, [member.weight for member in members], trainable, rule))
     return merged
 
@@ -201,6 +196,19 @@ def _average(one: MatchedLayer, members: Sequence[Member], how: Averaging) -> We
     if how.mode == "map" and not one.is_last and len(members) > 1:
         return tensors.merge_map(layer, one.clients, matching.assignments, matching.width, how.prior)
     return tensors.merge(layer, one.clients, matching.assignments, matching.width, shares)
+
+
+def _as_one_more(
+    one: MatchedLayer, server: Weights, order: Assignment | None, prior: Prior
+) -> tuple[Weights, Assignment]:
+    """Return the server's own layer, its inputs in the new `order`, and where its units go."""
+    own: Weights = {name: server[name] for name in one.layer.names()}
+    if order is not None:
+        own = tensors.move_inputs(one.layer, own, order, len(order))
+    if one.is_last:
+        return own, np.arange(one.matching.width)
+    rows = _bounded([tensors.features(one.layer, client) for client in one.clients])
+    return own, match_one_more(tensors.features(one.layer, own), rows, one.matching, prior)
 
 
 def _centre(
