@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from foedus.core.canonical import Json, derive_seed
 from foedus.core.errors import FoedusError, InvalidData, UnsupportedModel
-from foedus.core.ids import Cid
+from foedus.core.ids import Cid, ClientId
 from foedus.launch import JobFolder
 from foedus.learn.algorithms import get_strategy
 from foedus.learn.datasets import ImageSet, mnist
@@ -21,7 +21,8 @@ from foedus.learn.evaluation import evaluate
 from foedus.learn.examples import prepare_images
 from foedus.learn.models import build_model, initial_weights, model_info
 from foedus.learn.partitions import Split, partition, split, stratified_sample
-from foedus.learn.state import has_batch_norm
+from foedus.learn.state import has_batch_norm, parts_of, weights_of
+from foedus.learn.strategy import MergeRules
 from foedus.learn.training import TrainSettings
 from foedus.rounds.documents import ModelSpec, PrepareOrder, PrepareResult, TensorEntry
 from foedus.rounds.home import sync_folder
@@ -88,6 +89,8 @@ def _exchanges(spec: RunSpec) -> int:
             f'buffers = "local" keeps batch normalisation with its client, but {spec.model.name!r} has none',
             'Use buffers = "average", or a model with batch normalisation.',
         )
+    rules = MergeRules(parts_of(model, spec.policy.buffers == "local"), spec.policy.buffers, robust, model)
+    strategy.update_specs(strategy.init(weights_of(model)), ClientId("client-1"), rules)
     return strategy.steps(model)
 
 
