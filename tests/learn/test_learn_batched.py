@@ -113,6 +113,19 @@ def test_batched_differs_by_rounding_only(s: TrainSettings, counts: list[int], m
 
 
 @pytest.mark.slow
+@hypothesis_settings(max_examples=15, deadline=None)
+@given(SETTINGS, st.lists(st.integers(1, 11), min_size=1, max_size=6), st.sampled_from([0.0, 0.5]))
+def test_batched_chains_differ_by_rounding_only(s: TrainSettings, counts: list[int], mu: float) -> None:
+    """In float32: a wrong sign, divisor or layer would show in the second digit."""
+    model, seeds = chain(), [7 * number for number in range(len(counts))]
+    clients = [blobs(count, seed) for seed, count in enumerate(counts)]
+    result = train_batched(model, weights_of(model), clients, s, seeds, mu=mu, block=2)
+    expected = alone(model, clients, s, seeds, mu)
+    assert largest_difference(result, expected) < 1e-4
+    np.testing.assert_allclose(result.losses, [one.data_losses for one in expected], rtol=1e-4)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["mlp", "softmax", "2nn", "cnn"])
 @pytest.mark.parametrize("batch_size", [20, 7])
 def test_the_models_of_the_registry_agree_to_a_millionth(name: str, batch_size: int) -> None:

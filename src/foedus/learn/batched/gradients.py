@@ -19,7 +19,9 @@ Gradients: TypeAlias = Callable[
 """From (inputs, targets) to the mean loss and its gradients by the trainable parameters, in their order."""
 
 _MEAN, _NO_LABEL = 1, -100  # arguments that `cross_entropy` gives to its kernels
-_aten = torch.ops.aten
+_nll, _nll_back = torch.ops.aten.nll_loss_forward.default, torch.ops.aten.nll_loss_backward.default
+_log_softmax_back = torch.ops.aten._log_softmax_backward_data.default
+_relu_back = torch.ops.aten.threshold_backward.default
 
 
 def gradients_of(model: nn.Module, loss: Loss) -> Gradients:
@@ -64,35 +66,26 @@ class _Chain:
     """Gradients of cross-entropy behind a chain of linear layers with ReLU in between."""
 
     def __init__(self, model: nn.Module) -> None:
-        self.layers = [
-            (layer.weight, layer.bias) for layer in model.children() if isinstance(layer, nn.Linear)
-        ]
+        linear = [layer for layer in model.children() if isinstance(layer, nn.Linear)]
+        self.layers = [(layer.weight.detach(), layer.bias.detach()) for layer in linear]  # the same storage
+        self.one = torch.ones(())
 
-    @torch.no_grad()
     def __call__(
         self, inputs: torch.Tensor, targets: torch.Tensor
     ) -> tuple[torch.Tensor, Sequence[torch.Tensor | None]]:
-        entering = [inputs.flatten(1)]  # (B, F) of each layer
+        entering = [inputs.flatten(1)]  # (B, in) of each layer
         for weight, bias in self.layers[:-1]:
             entering.append(torch.relu(nn.functional.linear(entering[-1], weight, bias)))
-        scores = nn.functional.linear(entering[-1], *self.layers[-1])
-        loss, gradient = _cross_entropy(scores, targets)  # (), (B, labels)
+        logs = torch.log_softmax(nn.functional.linear(entering[-1], *self.layers[-1]), 1)
+        loss, count = _nll(logs, targets, None, _MEAN, _NO_LABEL)
+        back = _nll_back(self.one, logs, targets, None, _MEAN, _NO_LABEL, count)
+        gradient = _log_softmax_back(back, logs, 1, logs.dtype)  # (B, out)
         found: list[torch.Tensor] = []
         for index in reversed(range(len(self.layers))):
             found[:0] = [gradient.t().mm(entering[index]), gradient.sum(0)]
             if index:
-                back = gradient.mm(self.layers[index][0])
-                gradient = _aten.threshold_backward(back, entering[index], 0)
+                gradient = _relu_back(gradient.mm(self.layers[index][0]), entering[index], 0)
         return loss, found
-
-
-def _cross_entropy(scores: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the mean cross-entropy and its gradient."""
-    logs = torch.log_softmax(scores, 1)
-    loss, count = _aten.nll_loss_forward(logs, targets, None, _MEAN, _NO_LABEL)
-    one = torch.ones_like(loss)
-    back = _aten.nll_loss_backward(one, logs, targets, None, _MEAN, _NO_LABEL, count)
-    return loss, _aten._log_softmax_backward_data(back, logs, 1, logs.dtype)
 
 
 def _has_hooks(module: nn.Module) -> bool:

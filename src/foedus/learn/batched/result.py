@@ -32,14 +32,14 @@ class Collected:
     """The rows of a `BatchResult` while they are being filled."""
 
     def __init__(
-        self, model: nn.Module, clients: Sequence[Examples], settings: TrainSettings, on_block: OnBlock | None
+        self, model: nn.Module, examples: Sequence[int], settings: TrainSettings, on_block: OnBlock | None
     ) -> None:
-        count = len(clients)
+        count = len(examples)
         self.tensors = {
             name: torch.empty(count, *like.shape, dtype=like.dtype)
             for name, like in sorted(model.state_dict().items())
         }
-        self.examples = np.array([len(client) for client in clients], dtype=np.int64)
+        self.examples = np.array(examples, dtype=np.int64)
         self.steps = np.zeros(count, dtype=np.int64)
         self.losses = np.zeros((count, settings.epochs))
         self.settings, self.on_block, self.done = settings, on_block, 0
@@ -64,13 +64,14 @@ class Collected:
         return BatchResult(weights, self.examples, self.steps, self.losses)
 
 
-def require_examples(clients: Sequence[Examples], seeds: Sequence[int]) -> None:
-    """Raise `InvalidData` unless every client has examples and a seed."""
+def counts_of(clients: Sequence[Examples], seeds: Sequence[int]) -> list[int]:
+    """Return how many examples each client has. Raises `InvalidData` unless all have some, and a seed."""
     if len(clients) != len(seeds):
         raise InvalidData(f"{len(clients)} clients but {len(seeds)} seeds", "Give one seed to each client.")
-    for number, client in enumerate(clients):
-        if not len(client):
-            raise InvalidData(f"client {number} (from 0) has no training example")
+    counts = [len(client) for client in clients]
+    if 0 in counts:
+        raise InvalidData(f"client {counts.index(0)} (from 0) has no training example")
+    return counts
 
 
 def rows_index(rows: Sequence[int]) -> slice | torch.Tensor:

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from foedus.learn.batched.gradients import gradients_of
-from foedus.learn.batched.result import BatchResult, Collected, OnBlock, require_examples
+from foedus.learn.batched.result import BatchResult, Collected, OnBlock, counts_of
 from foedus.learn.examples import Examples
 from foedus.learn.proximal import ProximalPenalty
 from foedus.learn.state import device_of, has_batch_norm, load_weights, trainable_parameters
@@ -29,13 +29,14 @@ def train_serial(
     """Train every client from `base`, one by one, to the very bits of `local_sgd` with that client's seed.
 
     Takes any model. `mu`: FedProx's pull. `block`: how many clients pass between two calls of `on_block`.
-    The model is left with the base's weights. Raises as `local_sgd` and `load_weights` do.
+    The first client's memory order of images counts for all. The model is left with the base's weights.
+    Raises as `local_sgd` and `load_weights` do.
     """
-    require_examples(clients, seeds)
+    counts = counts_of(clients, seeds)
     load_weights(model, base)
     set_memory_order(model, bool(clients) and clients[0].channels_last)  # tensors must stay where they are
     model.train()
-    collected = Collected(model, clients, settings, on_block)
+    collected = Collected(model, counts, settings, on_block)
     device = device_of(model)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         run = _Serial(model, settings, mu, loss)

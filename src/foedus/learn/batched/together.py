@@ -1,17 +1,13 @@
-"""Many clients at once: one forward pass over stacked parameters (`torch.vmap`), one ordinary backward pass.
+"""Many clients at once, whose parameters and batches are stacked along a new first axis."""
 
-The sum of the clients' losses has, for each client's parameters, the gradient of that client's loss alone. So
-only the forward pass needs vmap, and PyTorch's compiler, which `torch.func.grad` would load, is not needed.
-"""
-
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from torch import nn
-from torch.func import functional_call
 
 from foedus.core.errors import UnsupportedModel
-from foedus.learn.batched.result import BatchResult, Collected, OnBlock, require_examples, rows_index
+from foedus.learn.batched.result import BatchResult, Collected, OnBlock, counts_of, rows_index
+from foedus.learn.batched.stacked import HINT, stacked_gradients
 from foedus.learn.examples import Examples
 from foedus.learn.proximal import ProximalPenalty
 from foedus.learn.state import BATCH_NORMS, device_of, load_weights
@@ -19,7 +15,6 @@ from foedus.learn.training import Loss, Sgd, TrainSettings
 from foedus.learn.weights import Weights
 
 _RANDOM = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
-_HINT = 'Train the clients one by one: jobs.batch = "serial", or `train_serial`.'
 
 
 def train_batched(
@@ -41,12 +36,12 @@ def train_batched(
     Raises `UnsupportedModel` for models with dropout or batch normalisation, and for what `torch.vmap` cannot
     do; `InvalidData` for an empty client; `TaskFailed` when a client's training diverges.
     """
-    require_examples(clients, seeds)
+    counts = counts_of(clients, seeds)
     _require_plain(model)
     load_weights(model, base)
     model.train()
-    collected = Collected(model, clients, settings, on_block)
-    for rows in _blocks(clients, block):
+    collected = Collected(model, counts, settings, on_block)
+    for rows in _blocks(counts, block):
         stacked = _stacked(model, collected, rows)
         own = [clients[row] for row in rows]
         run = _Block(model, stacked, own, [seeds[row] for row in rows], settings, mu, loss)
@@ -57,11 +52,11 @@ def train_batched(
     return collected.result()
 
 
-def _blocks(clients: Sequence[Examples], size: int) -> Iterator[list[int]]:
+def _blocks(counts: Sequence[int], size: int) -> Iterator[list[int]]:
     """Yield the rows of each block: clients with as many examples, hence with batches of the same shapes."""
     by_count: dict[int, list[int]] = {}
-    for row, client in enumerate(clients):
-        by_count.setdefault(len(client), []).append(row)
+    for row, count in enumerate(counts):
+        by_count.setdefault(count, []).append(row)
     for rows in by_count.values():
         for start in range(0, len(rows), size):
             yield rows[start : start + size]
@@ -80,14 +75,13 @@ class _Block:
         mu: float,
         loss: Loss,
     ) -> None:
-        device = device_of(model)
         self.settings, self.size, self.stacked = settings, len(clients), stacked
-        self.clients = [client.to(device) for client in clients]
+        self.clients, self.device = clients, device_of(model)
         self.generators = [torch.Generator().manual_seed(seed) for seed in seeds]
         parameters = list(stacked.values())
         self.optimizer = Sgd(parameters, settings)
         self.penalty = ProximalPenalty(parameters, mu) if mu else None
-        self.losses_of = torch.vmap(_loss_of(model, loss))
+        self.gradients = stacked_gradients(model, stacked, loss)
         self.steps_done = 0
 
     def train(self) -> torch.Tensor:
@@ -100,51 +94,30 @@ class _Block:
     def _epoch(self) -> torch.Tensor:
         count = len(self.clients[0])
         orders = [torch.randperm(count, generator=generator) for generator in self.generators]
-        total = torch.zeros(self.size, dtype=torch.float64, device=self.clients[0].targets.device)
+        inputs = _gathered([client.inputs for client in self.clients], orders).to(self.device)
+        targets = _gathered([client.targets for client in self.clients], orders).to(self.device)
+        total = torch.zeros(self.size, dtype=torch.float64, device=self.device)
         for start in range(0, count, self.settings.batch_size):
-            picked = [order[start : start + self.settings.batch_size].to(total.device) for order in orders]
-            inputs = _gathered([client.inputs for client in self.clients], picked)
-            targets = _gathered([client.targets for client in self.clients], picked)
-            total.add_(self._step(inputs, targets), alpha=len(picked[0]))
+            stop = min(start + self.settings.batch_size, count)
+            total.add_(self._step(inputs[:, start:stop], targets[:, start:stop]), alpha=stop - start)
         return total / count
 
     def _step(self, inputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        losses = self._forward(inputs, targets)
-        gradients = torch.autograd.grad(losses.sum(), list(self.stacked.values()), allow_unused=True)
+        losses, gradients = self.gradients(inputs, targets)
         for parameter, gradient in zip(self.stacked.values(), gradients, strict=True):
             parameter.grad = gradient
         if self.penalty is not None:
             self.penalty.add_gradient()
         self.optimizer.step()
         self.steps_done += 1
-        return losses.detach()
-
-    def _forward(self, inputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        try:
-            return self.losses_of(self.stacked, inputs, targets)
-        except RuntimeError as error:
-            what = str(error).partition("\n")[0]
-            raise UnsupportedModel(
-                f"the model cannot be trained for many clients at once: {what}", _HINT
-            ) from error
+        return losses
 
 
-def _loss_of(model: nn.Module, loss: Loss) -> Callable[..., torch.Tensor]:
-    """Return one client's loss as a function of its parameters and batch."""
-
-    def loss_of(
-        parameters: dict[str, torch.Tensor], inputs: torch.Tensor, targets: torch.Tensor
-    ) -> torch.Tensor:
-        return loss(functional_call(model, parameters, (inputs,)), targets)
-
-    return loss_of
-
-
-def _gathered(rows: Sequence[torch.Tensor], picked: Sequence[torch.Tensor]) -> torch.Tensor:
-    """Return the picked rows of each client, stacked: (K, B, ...)."""
-    found = rows[0].new_empty(len(rows), len(picked[0]), *rows[0].shape[1:])
-    for own, indices, target in zip(rows, picked, found, strict=True):
-        torch.index_select(own, 0, indices, out=target)
+def _gathered(rows: Sequence[torch.Tensor], orders: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Return the rows of each client in its order, stacked: (K, N, ...)."""
+    found = rows[0].new_empty(len(rows), *rows[0].shape)
+    for own, order, target in zip(rows, orders, found, strict=True):
+        torch.index_select(own, 0, order, out=target)
     return found
 
 
@@ -175,4 +148,4 @@ def _require_plain(model: nn.Module) -> None:
     for name, module in model.named_modules():
         if isinstance(module, (*BATCH_NORMS, *_RANDOM)):
             kind = type(module).__name__
-            raise UnsupportedModel(f"{kind} ({name!r}) cannot be trained for many clients at once", _HINT)
+            raise UnsupportedModel(f"{kind} ({name!r}) cannot be trained for many clients at once", HINT)
