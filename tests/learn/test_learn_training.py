@@ -13,9 +13,9 @@ from torch import nn
 
 from foedus.core.errors import InvalidData, InvalidSpec, TaskFailed, UnsupportedModel
 from foedus.learn.algorithms import describe, get_strategy
-from foedus.learn.algorithms.fedprox import ProximalPenalty
 from foedus.learn.examples import Examples
 from foedus.learn.models import build_model
+from foedus.learn.proximal import ProximalPenalty
 from foedus.learn.state import load_weights, parts_of, trainable_parameters, weights_of
 from foedus.learn.strategy import MergeRules, ServerState, Turn, Update
 from foedus.learn.training import LocalResult, TrainSettings, local_sgd
