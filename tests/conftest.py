@@ -1,6 +1,10 @@
 """Settings of all tests. Being here, it also puts this folder on the import path."""
 
+import os
 import signal
+
+# Tests run side by side, one a processor: threads that numeric libraries start on top only wait for each other.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # Started in the background of a script, we inherit an ignored SIGINT, and so would
 # the processes that tests interrupt.
