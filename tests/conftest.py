@@ -3,7 +3,7 @@
 import os
 import signal
 
-# Tests run side by side, one a processor: threads that numeric libraries start on top only wait for each other.
+# Tests run side by side, one a processor: threads of numeric libraries on top would only wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # Started in the background of a script, we inherit an ignored SIGINT, and so would
