@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.e2e.runs import new_run, tiny_spec
+from tests.e2e.runs import new_run
 
 from foedus.client.status import chain_events, run_status
 from foedus.core.errors import TaskFailed
@@ -12,7 +12,8 @@ from foedus.core.records import Phase
 from foedus.learn.algorithms import describe
 from foedus.rounds.documents import StateDocument, fetch
 from foedus.rounds.home import Home
-from foedus.rounds.runs import create_run, drive_run
+from foedus.rounds.progress import Progress
+from foedus.rounds.runs import drive_run
 from foedus.rounds.verify import verify_run
 from foedus.store import DirectoryStore, get_manifest, lineage
 
@@ -105,17 +106,41 @@ def test_hosts_simulate_many_clients(tmp_path: Path, batch: str) -> None:
 
 
 @pytest.mark.slow
-def test_a_serial_simulation_of_one_host_merges_what_its_clients_would(tmp_path: Path) -> None:
-    """Hosting changes who registers, not what is merged: one client per host is an ordinary run."""
+@pytest.mark.parametrize("fault", ["damaged", "gone"])
+def test_who_lost_its_own_tensors_abstains_and_stops_nobody(tmp_path: Path, fault: str) -> None:
     home = Home(tmp_path)
-    policy = {"beta": -1.0, "epsilon": 1.0, "kappa": 0.0}
-    spec = tiny_spec(1, policy=policy, jobs={"launcher": "batched", "hosts": 3, "batch": "serial"})
-    run = create_run(home, spec)
-    drive_run(home, run)
-    store = DirectoryStore(home.store)
-    manifest = get_manifest(store, verify_run(home, run).current)
-    assert [used.client for used in manifest.updates] == ["host-1", "host-2", "host-3"]
-    assert not manifest.refused
+    policy = {"beta": -1.0, "epsilon": 1.0, "floor_ratio": 0.0, "buffers": "local"}
+    clients = {"kind": "iid", "clients": 4}  # three of four answers are a quorum
+    run = new_run(home, 2, **NORMALISED, policy=policy, partition=clients)
+
+    def sabotage(progress: Progress) -> None:
+        if progress.what == "round-ended" and progress.round == 1:
+            memory = home.runs / run / "jobs" / "r00001.1" / "client-2.train" / "memory.safetensors"
+            memory.write_bytes(memory.read_bytes()[:-8]) if fault == "damaged" else memory.unlink()
+
+    drive_run(home, run, sabotage)
+    second = run_status(home, run).history[1]
+    assert second.outcome == "accepted"
+    assert "client-2" in second.declined
+    assert second.votes == {"yes": 3, "no": 0, "abstain": 1}
+    assert verify_run(home, run).version == 2
+
+
+@pytest.mark.slow
+def test_fedma_simulates_clients_in_whole_model_exchanges(tmp_path: Path) -> None:
+    """A host's gate scores the matched model: a plain mean of its clients' nets would fail at once."""
+    home = Home(tmp_path)
+    run = driven(
+        home,
+        3,
+        data={"images": 1500, "test": 60, "shared": 60, "source": "small"},
+        partition={"kind": "iid", "clients": 6},
+        algorithm={"name": "fedma", "params": {"exchange": "model"}},
+        training={"learning_rate": 0.1, "batch_size": 16, "epochs": 3},
+        jobs={"launcher": "batched", "hosts": 2, "batch": "serial"},
+        policy={"beta": -0.2, "epsilon": 0.2, "floor_ratio": 0.1},
+    )
+    assert [one.outcome for one in run_status(home, run).history] == ["accepted"] * 3
 
 
 @pytest.mark.slow

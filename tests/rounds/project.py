@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -42,7 +43,7 @@ def to_bytes(tensors: Mapping[str, np.ndarray]) -> bytes:
     return b"".join(bytes(part) for part in encode(tensors))
 
 
-def build_world(folder: Path) -> World:
+def build_world(folder: Path, **sections: Any) -> World:  # noqa: ANN401 - sections of a spec, as in TOML
     """Prepare and publish a project of three clients with a linear model."""
     spec = parse_spec(
         {
@@ -50,6 +51,7 @@ def build_world(folder: Path) -> World:
             "data": {"images": 300, "test": 50, "shared": 50, "source": "small"},
             "partition": {"kind": "iid"},
             "policy": {"floor_ratio": 0.9},
+            **sections,
         }
     )
     job = JobFolder(folder / "jobs" / "prepare")

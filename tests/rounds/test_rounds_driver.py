@@ -50,6 +50,7 @@ def merge_result(kind: str) -> dict[str, object]:
         "parts": [],
         "refused": {},
         "is_empty": False,
+        "is_scored": True,
         "local": SCORES,
         "base": SCORES,
         "test": SCORES if kind == "aggregate" else None,

@@ -243,6 +243,7 @@ class MergeResult(Document):
     parts: list[PartFile]  # the changed ones, in the order of `state.parts`; from the aggregate task only
     refused: dict[str, Text]
     is_empty: bool
+    is_scored: bool  # false: the member has lost what it needs to score, and abstains
     local: Scores
     base: Scores
     test: Scores | None  # of the candidate; from the aggregate task only

@@ -7,16 +7,14 @@ store or in the job folders; so the process may be killed at any point and `resu
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 from foedus.core.errors import FoedusError, Reverted, TaskFailed
 from foedus.core.ids import Cid, ClientId
 from foedus.core.protocols import Launcher, Ledger, ModelStore
 from foedus.core.records import Event, Phase, Receipt, Resources, RoundView, TaskKind
-from foedus.launch import JobFolder
 from foedus.rounds import machine
 from foedus.rounds.documents import MergeResult, TrainResult
 from foedus.rounds.effects import Effect, Member, effect_of, key_of, order_for
@@ -24,6 +22,7 @@ from foedus.rounds.jobs import TaskBook
 from foedus.rounds.machine import Action, LocalFacts, advance
 from foedus.rounds.narrate import chain_progress, task_progress
 from foedus.rounds.outbox import Outbox
+from foedus.rounds.outputs import store_output, store_state
 from foedus.rounds.progress import Observer, Progress, ignore
 from foedus.rounds.sampling import drawn
 from foedus.rounds.view import RunView
@@ -205,7 +204,7 @@ class Driver:
                 continue
             folder = self._tasks.folder(client, TaskKind.TRAIN)
             try:
-                is_stored = self._store_output(folder, Cid(result.update))
+                is_stored = store_output(self._world.store, folder, Cid(result.update))
             except TaskFailed:
                 is_stored = False
             if is_stored:
@@ -213,43 +212,18 @@ class Driver:
             else:
                 self._tasks.fail(client, TaskKind.TRAIN, "its update is not in the job folder any more")
 
-    def _store_output(self, folder: JobFolder, cid: Cid) -> bool:
-        """Move a task's output into the store. Tells whether the store has what the task said it wrote."""
-        file = folder.open_update()
-        if file is not None:
-            with file:
-                if self._world.store.put(iter(lambda: file.read(1 << 20), b"")) != cid:
-                    return False
-            folder.remove_update()
-        return self._world.store.has(cid)
-
     def _put_candidate(self, member: Member, candidate: Cid) -> None:
         """Store the merged weights and the manifest; they must have the CID that the task computed."""
         result = self._tasks.result(member.client, TaskKind.AGGREGATE)
         assert isinstance(result, MergeResult)
         folder = self._tasks.folder(member.client, TaskKind.AGGREGATE)
-        has_weights = self._store_output(folder, Cid(str(result.manifest.get("weights"))))
-        is_complete = has_weights and self._store_state(folder, result)
+        has_weights = store_output(self._world.store, folder, Cid(str(result.manifest.get("weights"))))
+        is_complete = has_weights and store_state(self._world.store, folder, result)
         if not is_complete or put_json(self._world.store, result.manifest) != candidate:
             raise FoedusError(
                 f"the aggregate task of round {self._number} computed {candidate}, but left other files",
                 "Its job folder was changed from outside. Remove the folder and resume the run.",
             )
-
-    def _store_state(self, folder: JobFolder, result: MergeResult) -> bool:
-        """Store the changed parts of the algorithm's state, then the document that names all of them."""
-        file = folder.open_state()
-        if file is not None:
-            with file:
-                for part in result.parts:
-                    if self._world.store.put(_chunks(file, part.size)) != part.cid:
-                        return False
-            folder.remove_state()
-        if not all(self._world.store.has(Cid(part.cid)) for part in result.parts):
-            return False
-        if result.state is None:
-            return result.manifest.get("state") is None
-        return put_json(self._world.store, result.state.to_json()) == result.manifest.get("state")
 
     def _send(self, effects: Sequence[Effect]) -> None:
         self._outbox.plan(effect.key for effect in effects)
@@ -294,10 +268,3 @@ class Driver:
         if failed is not None:
             hint = "Nothing is lost: mend the cause and resume the run; the task is then done again."
             raise TaskFailed(f"the updates of round {view.number} cannot be merged: {failed.cause}", hint)
-
-
-def _chunks(file: BinaryIO, size_bytes: int) -> Iterator[bytes]:
-    """Yield the next bytes of a file, `size_bytes` in all, or fewer where it ends before."""
-    while size_bytes > 0 and (chunk := file.read(min(size_bytes, 1 << 20))):
-        size_bytes -= len(chunk)
-        yield chunk

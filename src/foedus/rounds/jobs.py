@@ -152,6 +152,7 @@ def _merged(result: MergeResult) -> Merged:
     return Merged(
         candidate=Cid(result.candidate),
         is_empty=result.is_empty,
+        is_scored=result.is_scored,
         score_ppb=to_ppb(result.local.f1),
         base_score_ppb=to_ppb(result.base.f1),
     )

@@ -33,6 +33,7 @@ class Merged:
     is_empty: bool  # no registered update could be used
     score_ppb: int
     base_score_ppb: int
+    is_scored: bool = True  # else this client merged, but could not score
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +210,8 @@ def _answer(merged: Merged | None, view: RoundView, rules: Rules) -> Vote:
         return Vote(Choice.ABSTAIN, 0, 0)
     if merged.candidate != view.candidate or merged.is_empty:
         return Vote(Choice.NO, merged.score_ppb, merged.base_score_ppb)
+    if not merged.is_scored:
+        return Vote(Choice.ABSTAIN, 0, 0)
     choice = vote_for(merged.score_ppb, merged.base_score_ppb, rules.epsilon_ppb)
     return Vote(choice, merged.score_ppb, merged.base_score_ppb)
 

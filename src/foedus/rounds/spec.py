@@ -69,9 +69,9 @@ class RobustSection(_Section):
     """How a merge withstands hostile clients: first clip, then mix, then the rule. See the how-to."""
 
     rule: RuleName = "mean"
-    byzantine: int = Field(0, ge=0, le=511, description="how many hostile clients to withstand")
+    byzantine: int = Field(0, ge=0, le=10_000, description="how many hostile clients to withstand")
     clip: float = Field(
-        0.0, ge=0, le=1000, description="shorten updates to this many times the median length; 0: do not"
+        0.0, ge=0, le=1e6, description="shorten updates to this many times the median length; 0: do not"
     )
     mix: bool = Field(False, description="nearest-neighbour mixing before the rule")
     iterations: int = Field(32, ge=1, le=1000, description="steps of geometric-median and centred-clipping")
@@ -213,7 +213,7 @@ class RunSpec(_Section):
     def updates_per_merge(self) -> int:
         """How many clients' updates a merge has when nothing goes wrong."""
         if self.is_batched:
-            return draw_size(self.partition.clients, self.policy.fraction)
+            return draw_size(self.partition.clients, self.policy.fraction) * self.threshold // self.jobs.hosts
         return self.threshold
 
     @property

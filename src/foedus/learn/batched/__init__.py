@@ -7,6 +7,6 @@ its very bits. `train_batched` sums in another order, so its last bits differ: b
 
 from foedus.learn.batched.result import BatchResult, OnBlock
 from foedus.learn.batched.serial import train_serial
-from foedus.learn.batched.together import train_batched
+from foedus.learn.batched.together import require_plain, train_batched
 
-__all__ = ["BatchResult", "OnBlock", "train_batched", "train_serial"]
+__all__ = ["BatchResult", "OnBlock", "require_plain", "train_batched", "train_serial"]

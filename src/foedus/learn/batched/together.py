@@ -37,7 +37,7 @@ def train_batched(
     do; `InvalidData` for an empty client; `TaskFailed` when a client's training diverges.
     """
     counts = counts_of(clients, seeds)
-    _require_plain(model)
+    require_plain(model)
     load_weights(model, base)
     model.train()
     collected = Collected(model, counts, settings, on_block)
@@ -144,7 +144,8 @@ def _collect(
             target[index] = found.cpu()
 
 
-def _require_plain(model: nn.Module) -> None:
+def require_plain(model: nn.Module) -> None:
+    """Raise `UnsupportedModel` for layers that keep statistics of a batch, or draw at random."""
     for name, module in model.named_modules():
         if isinstance(module, (*BATCH_NORMS, *_RANDOM)):
             kind = type(module).__name__

@@ -121,7 +121,7 @@ class RobustRule:
         hint = f"Set byzantine to at most {most}, or" if clients >= _FEWEST and most >= 1 else "Use"
         raise InvalidSpec(
             f"{self.title} takes {self.fewest} clients to withstand {self.byzantine} hostile, not {clients}",
-            f"{hint} more clients. `RobustRule.require` tells before a run.",
+            f"{hint} more clients. `foedus config check` tells before a run.",
         )
 
     def withstands(self, updates: int) -> int:
@@ -140,7 +140,7 @@ class RobustRule:
             raise NoCentre(
                 "few",
                 f"{self.title} takes at least {needed} updates, and {updates} arrived",
-                "Wait for more clients in the next round. `RobustRule.require` tells before a run.",
+                "Wait for more clients in the next round. `foedus config check` tells before a run.",
             )
         return min(self.byzantine, most)
 

@@ -1,7 +1,7 @@
 """A host's train task: the drawn ones of its simulated clients, one after the other or many at once."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -10,9 +10,10 @@ from foedus.core.canonical import derive_seed
 from foedus.core.ids import ClientId
 from foedus.learn.batched import train_batched, train_serial
 from foedus.learn.examples import Examples
-from foedus.learn.strategy import ServerState, Turn
+from foedus.learn.robust import MEAN
+from foedus.learn.strategy import ServerState, Turn, Update
 from foedus.learn.training import LocalResult, OnStep, TrainSettings
-from foedus.learn.weights import EXAMPLES, Array, Weights
+from foedus.learn.weights import EXAMPLES, MemorySource, Row, Weights
 from foedus.rounds.tasks.project import Project
 
 
@@ -42,8 +43,8 @@ def train_hosted(
     """Train all drawn clients from the state.
 
     The update holds their updates stacked, one row each in the order of the clients, and how many examples
-    are behind each. The local model, for gate and ballot, is their mean. Without a drawn client it has no
-    examples.
+    are behind each. The local model, which the gate scores, is what the algorithm makes of these clients
+    alone. Without a drawn client it has no examples.
     """
     if not turn.clients:
         return LocalResult(state.weights, 0, 0, (), update={})
@@ -53,11 +54,11 @@ def train_hosted(
         found = _one_by_one(project, state, settings, turn)
     else:
         found = _by_sgd(project, state, settings, turn, pull)
-    mean = _mean(found.local, found.examples, state.weights)
-    project.load(mean)
+    merged = _merged(project, state, turn.clients, found)
+    project.load(merged)
     share = found.examples / found.examples.sum()
     return LocalResult(
-        mean,
+        merged,
         int(found.examples.sum()),
         int(found.steps.sum()),
         tuple(float(loss) for loss in share @ found.losses),
@@ -69,7 +70,6 @@ def train_hosted(
 class _Stacked:
     """What all clients gave, one row each."""
 
-    local: Weights
     update: Weights
     examples: np.ndarray  # (clients,) int64
     steps: np.ndarray  # (clients,) int64
@@ -87,9 +87,7 @@ def _by_sgd(
     )
     specs = project.strategy.update_specs(state, turn.clients[0], project.rules(1))
     extra = {"@steps": result.steps} if "@steps" in specs else {}
-    return _Stacked(
-        result.weights, {**result.weights, **extra}, result.num_examples, result.steps, result.losses
-    )
+    return _Stacked({**result.weights, **extra}, result.num_examples, result.steps, result.losses)
 
 
 def _one_by_one(project: Project, state: ServerState, settings: TrainSettings, turn: HostTurn) -> _Stacked:
@@ -98,30 +96,23 @@ def _one_by_one(project: Project, state: ServerState, settings: TrainSettings, t
         own = Turn(client, seed)
         results.append(project.strategy.train(project.model, state, data, settings, own))
         tell(done, len(turn.clients), results[-1].data_losses[-1] if results[-1].data_losses else 0.0)
-    local = _stack([result.weights for result in results])
-    is_same = all(result.update is None for result in results)
+    updates = [result.handed_over for result in results]
     return _Stacked(
-        local,
-        local if is_same else _stack([result.handed_over for result in results]),
+        {name: np.stack([update[name] for update in updates]) for name in updates[0]},
         np.array([result.num_examples for result in results]),
         np.array([result.steps for result in results]),
         np.array([result.data_losses for result in results], dtype=np.float64).reshape(len(results), -1),
     )
 
 
-def _stack(rows: Sequence[Weights]) -> Weights:
-    return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
-
-
-def _mean(stacked: Weights, examples: np.ndarray, like: Weights) -> Weights:
-    """Return the mean model of a host's clients. It is only scored: its last bits matter to nobody else."""
-    return {name: _mean_of(rows, examples, like[name]) for name, rows in stacked.items() if name in like}
-
-
-def _mean_of(rows: Array, examples: np.ndarray, like: Array) -> Array:
-    if like.dtype.kind != "f":
-        return np.asarray(rows.max(axis=0), dtype=like.dtype)
-    return np.average(rows.astype(np.float64), axis=0, weights=examples).astype(like.dtype)
+def _merged(project: Project, state: ServerState, clients: Sequence[ClientId], found: _Stacked) -> Weights:
+    """Return what the algorithm makes of the host's clients alone. Nobody else computes it."""
+    rules = replace(project.rules(1), robust=MEAN)  # a host does not suspect its own clients
+    source = MemorySource(found.update)
+    updates = [
+        Update(client, Row(source, row), int(found.examples[row])) for row, client in enumerate(clients)
+    ]
+    return project.strategy.aggregate(state, updates, rules).weights
 
 
 def _told(on_step: OnStep | None) -> Callable[[int, int, float], None]:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping
 
 from foedus.core.canonical import Json, canonical_json
+from foedus.core.errors import TaskFailed
 from foedus.core.ids import Cid
 from foedus.launch import JobFolder
 from foedus.rounds.documents import MergeOrder, MergeResult, PartFile, Scores
@@ -15,6 +16,8 @@ from foedus.rounds.tasks.memory import read_memory
 from foedus.rounds.tasks.merging import Merged, Place, merge
 from foedus.rounds.tasks.project import Project, open_project
 from foedus.store import cid_of, encode
+
+_NO_SCORES = Scores(loss=0.0, f1=0.0, accuracy=0.0, examples=0)
 
 
 def run_merge(folder: JobFolder, values: Mapping[str, Json]) -> None:
@@ -28,7 +31,10 @@ def run_merge(folder: JobFolder, values: Mapping[str, Json]) -> None:
     if order.kind == "aggregate":
         folder.write_update(encode(merged.state.weights))
         folder.write_state(buffer for part in merged.changed for buffer in part.buffers)
-    local, base, test = _score(project, order, merged)
+    try:
+        (local, base, test), is_scored = _score(project, order, merged), True
+    except TaskFailed:  # the client has lost what it kept for itself: it can merge, but has no opinion
+        (local, base, test), is_scored = (_NO_SCORES, _NO_SCORES, None), False
     written = merged.changed if order.kind == "aggregate" else ()
     project.remember_state(candidate, merged.state)
     folder.finish(
@@ -40,6 +46,7 @@ def run_merge(folder: JobFolder, values: Mapping[str, Json]) -> None:
             parts=[PartFile(cid=part.cid, size=part.size) for part in written],
             refused={str(client): code for client, code in merged.manifest.refused.items()},
             is_empty=not merged.manifest.updates,
+            is_scored=is_scored,
             local=local,
             base=base,
             test=test,

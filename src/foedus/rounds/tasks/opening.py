@@ -1,6 +1,5 @@
 """Registered updates, opened and checked one by one: what each client hands over, or why it is refused."""
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -81,7 +80,7 @@ def _open_rows(project: Project, exchange: Exchange, entry: UpdateEntry) -> Iter
     expected = project.strategy.update_specs(exchange.state, clients[0], rules)
     stacked = _open(project, stacked_specs(expected, len(clients)), Cid(entry.cid), exchange.entries)
     counts = stacked.read(EXAMPLES)
-    if counts.min() < 0 or math.fsum(counts.tolist()) != entry.num_examples:
+    if counts.min() < 0 or sum(counts.tolist()) != entry.num_examples:
         raise UpdateRefused("samples", f"examples do not add up to the registered {entry.num_examples}")
     for index, client in enumerate(clients):
         row, fault = Row(stacked, index), ""

@@ -16,6 +16,7 @@ from foedus.core.errors import FoedusError, InvalidData, UnsupportedModel
 from foedus.core.ids import Cid, ClientId
 from foedus.launch import JobFolder
 from foedus.learn.algorithms import get_strategy
+from foedus.learn.batched import require_plain
 from foedus.learn.datasets import ImageSet, mnist
 from foedus.learn.evaluation import evaluate
 from foedus.learn.examples import prepare_images
@@ -78,6 +79,8 @@ def _exchanges(spec: RunSpec) -> int:
     model, robust = build_model(spec.model.name, spec.model.args), spec.robust.as_rule()
     robust.require(spec.updates_per_merge)
     strategy.check(model, robust, TrainSettings(**spec.training.model_dump()))
+    if spec.is_batched and spec.jobs.batch == "vmap" and strategy.plain_pull is not None:
+        require_plain(model)
     if spec.is_batched and strategy.steps(model) > 1:
         raise UnsupportedModel(
             f"clients of {spec.algorithm.name} remember things between the exchanges of a round, "

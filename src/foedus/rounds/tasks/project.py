@@ -5,7 +5,7 @@ A warm worker serves many tasks, so what is addressed by CID is kept between the
 
 import math
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -50,6 +50,25 @@ class _Recent(Generic[KeyT, ValueT]):
                 self._values.popitem(last=False)
         self._values.move_to_end(key)
         return self._values[key]
+
+
+class _StoredParts(Mapping[str, Weights]):
+    """Parts of a server state, each read when it is first asked for: a client's task needs few of them."""
+
+    def __init__(self, cids: Mapping[str, str], read: Callable[[Cid], Weights]) -> None:
+        self._cids, self._read = cids, read
+        self._known: dict[str, Weights] = {}
+
+    def __getitem__(self, name: str) -> Weights:
+        if name not in self._known:
+            self._known[name] = self._read(Cid(self._cids[name]))
+        return self._known[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._cids)
+
+    def __len__(self) -> int:
+        return len(self._cids)
 
 
 class Project:
@@ -107,10 +126,9 @@ class Project:
         if manifest.state is None:
             return self.strategy.init(weights)
         document = fetch(self.store, manifest.state, StateDocument)
-        parts = {name: self._read_tensors(Cid(cid), None) for name, cid in document.parts.items()}
-        return ServerState(weights, parts, document.counters)
+        return ServerState(weights, _StoredParts(document.parts, self._read_tensors), document.counters)
 
-    def _read_tensors(self, cid: Cid, schema: Schema | None) -> Weights:
+    def _read_tensors(self, cid: Cid, schema: Schema | None = None) -> Weights:
         try:
             with self.store.open(cid) as file:
                 return TensorFile(file, schema).read_all()
@@ -142,7 +160,7 @@ class Project:
         """Score a version as one client sees it: with the tensors it kept in the job folder `memory`."""
         if not self.parts.local:
             return self.score(weights_cid, weights, set_name, examples)
-        own = self.with_local(weights, read_memory(memory))
+        own = self.with_local(weights, read_memory(memory, is_needed=True))
         return self.score(weights_cid, own, f"{memory}#{set_name}", examples)
 
     def score_loaded(self, weights_cid: Cid, set_name: str, examples: Examples) -> Scores:

@@ -28,7 +28,7 @@ def run_train(folder: JobFolder, values: Mapping[str, Json]) -> None:
     order = TrainOrder.from_json(values, "the order")
     project = open_project(order.store, Cid(order.terms))
     terms = project.terms
-    memory = read_memory(order.memory)
+    memory = read_memory(order.memory, is_needed=bool(project.parts.local))
     base, shared_base = _score_version(project, order)
 
     state = project.state(Cid(order.base))
