@@ -74,16 +74,21 @@ class _Serial:
         return [self._epoch(data, generator) for _ in range(self.settings.epochs)]
 
     def _epoch(self, data: Examples, generator: torch.Generator) -> float:
-        device = data.targets.device
-        order = torch.randperm(data.targets.shape[0], generator=generator).to(device)
-        total = torch.zeros((), dtype=torch.float64, device=device)
-        used = 0
+        order = torch.randperm(data.targets.shape[0], generator=generator).to(data.targets.device)
+        losses, sizes = [], []
         for inputs, targets in data.batches(order, self.settings.batch_size):
             size = targets.shape[0]  # `len` of a tensor takes ten times longer
             if size >= self.smallest_batch:
-                total.add_(self._step(inputs, targets), alpha=size)
-                used += size
-        return float(total) / used if used else 0.0
+                losses.append(self._step(inputs, targets))
+                sizes.append(size)
+        if not losses:
+            return 0.0
+        total = 0.0  # a float32 times a size is exact in float64, so these are the sums of `local_sgd`
+        for loss, size in zip(
+            torch.stack(losses).tolist(), sizes, strict=True
+        ):  # read once: a GPU would wait
+            total += loss * size
+        return total / sum(sizes)
 
     def _step(self, inputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         loss, gradients = self.gradients(inputs, targets)
