@@ -127,6 +127,7 @@ def test_bytes_are_not_known_when_the_store_lacks_an_object() -> None:
 def test_words_say_what_is_counted() -> None:
     assert "updates" in COUNTED.replace("update ", "updates ")
     assert "members and rounds" in COUNTED
+    assert "parts that differ from the base's" in COUNTED
     assert "n − 1" in DEVIATION
 
 

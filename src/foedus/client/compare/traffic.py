@@ -1,7 +1,8 @@
 """How many bytes the clients of a run sent and fetched, from the sizes of the objects on the chain.
 
-Counted are the registered updates, each once, and for each member the weights, and the algorithm's state
-where there is one, of every model that was proposed, also in exchanges inside a round. Transactions are not.
+Counted are the registered updates, each once, and for each member the weights of every model that was
+proposed, also in exchanges inside a round. Where the algorithm has a state, its document counts with them,
+and those of its parts that the state of the model's base does not have. Transactions are not counted.
 """
 
 from collections import Counter
@@ -11,6 +12,7 @@ from contextlib import suppress
 from foedus.core.errors import FoedusError
 from foedus.core.ids import Cid
 from foedus.core.records import Event
+from foedus.rounds.documents import StateDocument, fetch
 from foedus.rounds.home import Home
 from foedus.store import DirectoryStore, get_manifest
 
@@ -21,6 +23,7 @@ class Traffic:
     def __init__(self, store: DirectoryStore | None) -> None:
         self._store = store
         self._sizes: dict[Cid, int | None] = {}
+        self._models: dict[Cid, int | None] = {}  # of manifests
 
     @classmethod
     def of(cls, home: Home) -> "Traffic":
@@ -50,15 +53,15 @@ class Traffic:
         return None if model is None else model * int(event.args["electorate"])
 
     def _model_size(self, manifest: Cid) -> int | None:
-        if manifest not in self._sizes:
-            self._sizes[manifest] = None
+        """Return the bytes of a model that a member who has its base does not have yet."""
+        if manifest not in self._models:
+            self._models[manifest] = None
             with suppress(FoedusError, OSError):
                 if self._store is not None:
-                    found = get_manifest(self._store, manifest)
-                    parts = [self._size(cid) for cid in (found.weights, found.state) if cid is not None]
+                    parts = [self._size(cid) for cid in _new_objects(self._store, manifest)]
                     known = [size for size in parts if size is not None]
-                    self._sizes[manifest] = sum(known) if len(known) == len(parts) else None
-        return self._sizes[manifest]
+                    self._models[manifest] = sum(known) if len(known) == len(parts) else None
+        return self._models[manifest]
 
     def _size(self, cid: Cid) -> int | None:
         if cid not in self._sizes:
@@ -66,3 +69,15 @@ class Traffic:
             with suppress(FoedusError, OSError):
                 self._sizes[cid] = None if self._store is None else self._store.size(cid)
         return self._sizes[cid]
+
+
+def _new_objects(store: DirectoryStore, manifest: Cid) -> list[Cid]:
+    """List the weights, the state's document, and the parts that differ from those of the base."""
+    found = get_manifest(store, manifest)
+    if found.state is None:
+        return [found.weights]
+    before = get_manifest(store, found.base).state if found.base else None
+    known = fetch(store, before, StateDocument).parts if before else {}
+    parts = fetch(store, found.state, StateDocument).parts
+    changed = {Cid(cid) for name, cid in parts.items() if known.get(name) != cid}
+    return [found.weights, found.state, *sorted(changed)]

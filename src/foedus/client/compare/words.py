@@ -13,8 +13,9 @@ OUTCOMES: Final = "acc/rej/empty"
 """Title of the first column about what an entry cost; those before it are about its figures."""
 COUNTED: Final = (
     "Sent, per client and round: every registered update as it lies in the store, and, for each member, the"
-    " weights (and the algorithm's state, where there is one) of every model that was proposed, divided by"
-    " members and rounds. Transactions are not counted."
+    " weights of every model that was proposed (where the algorithm has a state, also the state's document"
+    " and those of its parts that differ from the base's), divided by members and rounds. Transactions are"
+    " not counted."
 )
 DEVIATION: Final = (
     "± is the sample standard deviation over the seeds (n − 1), – where there is one seed; acc/rej/empty are"
