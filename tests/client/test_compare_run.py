@@ -14,10 +14,10 @@ import foedus
 from foedus.client.compare import parse_compare_spec
 from foedus.client.compare import running as running_module
 from foedus.client.compare.plan import PLAN, Plan, folder_of, open_plan
-from foedus.client.compare.running import BEGINS, ENDED, failure_of, run_all
+from foedus.client.compare.running import BEGINS, ENDED, run_all
 from foedus.client.compare.spec import load_compare_spec
 from foedus.client.compare.traffic import Traffic
-from foedus.client.status import RunStatus, chain_events
+from foedus.client.status import chain_events
 from foedus.core.errors import FoedusError, HomeInUse, InvalidSpec, TaskFailed
 from foedus.rounds.documents import PrepareResult
 from foedus.rounds.home import Home
@@ -207,10 +207,8 @@ def test_a_run_without_an_accepted_round_fails_and_stops_no_other(tmp_path: Path
     assert result.exit_code == 1, result.output
     assert "run 1/2  strict, seed 1  failed: no round was accepted" in result.stdout
     assert "run 2/2  FedProx µ=0.1, seed 1  completed" in result.stdout
-    assert (
-        "failed: strict, seed 1 (tiny-1): no round was accepted; the last to decline said: gate"
-        in result.stderr
-    )
+    reason = "no round was accepted; round 1 was empty, the last to decline said: gate"
+    assert f"failed: strict, seed 1 (tiny-1): {reason}" in result.stderr
     assert "strict" in (tmp_path / "home" / "comparisons" / "tiny" / "comparison.html").read_text()
 
 
@@ -263,16 +261,6 @@ def test_what_would_stop_every_run_stops_the_comparison(
     with pytest.raises(HomeInUse):
         run_all(plan, ignore)
     assert plan.names == ["tiny-1", None, None, None]
-
-
-def test_why_a_run_counts_as_failed() -> None:
-    assert failure_of(RunStatus("a", "completed", 2, version=1)) == ""
-    assert failure_of(RunStatus("a", "completed", 2)) == "no round was accepted"
-    assert failure_of(RunStatus("a", "interrupted", 2, version=1)) == "the run is interrupted"
-    assert (
-        failure_of(RunStatus("a", "too many rejections", 2, version=1))
-        == "the run ended: too many rejections"
-    )
 
 
 def test_a_name_cannot_leave_the_home_folder() -> None:

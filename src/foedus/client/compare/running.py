@@ -70,8 +70,22 @@ def failure_of(status: RunStatus) -> str:
         return f"the run is {status.state}" if not status.has_ended else f"the run ended: {status.state}"
     if status.version:
         return ""
-    reasons = [reason for one in status.history for reason in one.declined.values()]
-    return "no round was accepted" + (f"; the last to decline said: {reasons[-1]}" if reasons else "")
+    return "no round was accepted" + _last_cause(status)
+
+
+def _last_cause(status: RunStatus) -> str:
+    """Say what stopped the last round: the ballot, or those who would have had updates to merge."""
+    if not status.history:
+        return ""
+    last = status.history[-1]
+    if last.outcome == "rejected":
+        votes = last.votes
+        counts = f"{votes['yes']} yes, {votes['no']} no, {votes['abstain']} abstained"
+        return f"; the ballot of round {last.round} rejected the model: {counts}"
+    reasons = list(last.declined.values())
+    if reasons:
+        return f"; round {last.round} was {last.outcome}, the last to decline said: {reasons[-1]}"
+    return f"; round {last.round} was {last.outcome}"
 
 
 def _driven(home: Home, status: RunStatus, observer: Observer) -> RunStatus:
