@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from foedus.client.output import Format, print_json, print_pairs, print_table, say
+from foedus.client.output import Format, print_json, print_pairs, print_table, say, warn
 from foedus.client.shell import DataOption, FormatOption, HomeOption, open_shell
 from foedus.core.errors import InvalidSpec
 
@@ -43,15 +43,22 @@ def check(
       foedus config check
       foedus config check mnist.toml
     """
+    from foedus.client.specs import fallback_note
+
     shell = open_shell(home, data)
     checked = None if spec is None else _checked(spec, shell.settings)
+    note = "" if checked is None else fallback_note(checked[0])
     if output is Format.JSON:
         print_json(_as_json(shell.settings, checked))
+        if note:
+            warn(note)
         return
     _print_settings(shell.settings)
     if checked is not None:
         say("")
         say(f"{spec} is fine", "bold green")
+        if note:
+            say(note, "yellow")
         print_pairs(_facts(*checked))
 
 

@@ -11,16 +11,14 @@ from foedus.rounds.progress import Observer
 from foedus.rounds.runs import drive_run
 from foedus.rounds.view import find_run
 
-_INPUT_ERRORS: Final[dict[str, type[FoedusError]]] = {
-    kind.__name__: kind for kind in (InvalidData, InvalidSpec, UnsupportedModel)
-}
+_INPUT_ERRORS: Final = (InvalidData, InvalidSpec, UnsupportedModel)
 
 
 def drive_new(home: Home, name: str, observer: Observer) -> None:
     """Drive a run that was just created. If its input turns out to be unusable, the run is removed again."""
     try:
         drive(home, name, observer)
-    except (InvalidData, InvalidSpec, UnsupportedModel):
+    except _INPUT_ERRORS:
         with home.locked():
             if not _is_on_chain(home, name):
                 shutil.rmtree(home.runs / name)
@@ -33,9 +31,20 @@ def drive(home: Home, name: str, observer: Observer) -> None:
         drive_run(home, name, observer)
     except TaskFailed as error:
         failure = JobFolder(home.runs / name / "jobs" / "prepare").read_failure()
-        if failure is None or failure.kind not in _INPUT_ERRORS or _is_on_chain(home, name):
+        kind = _input_error(failure.kind) if failure else None
+        if kind is None or _is_on_chain(home, name):
             raise
-        raise _INPUT_ERRORS[failure.kind](error.message, error.hint) from error
+        raise kind(error.message, error.hint) from error
+
+
+def _input_error(name: str) -> type[FoedusError] | None:
+    """Return which of the input errors a class of this name is or derives from."""
+    return next((kind for kind in _INPUT_ERRORS if name in _names(kind)), None)
+
+
+def _names(kind: type[FoedusError]) -> set[str]:
+    """Return the names of a class and of all that derive from it."""
+    return {kind.__name__}.union(*(_names(derived) for derived in kind.__subclasses__()))
 
 
 def _is_on_chain(home: Home, name: str) -> bool:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from foedus.client.settings import Settings
+from foedus.core.errors import UnsupportedArchitecture
 from foedus.rounds.home import Home
 
 if TYPE_CHECKING:
@@ -54,3 +55,23 @@ def rehearse(spec: "RunSpec", home: Home) -> "PrepareResult":
         folder = JobFolder(name)
         run_prepare(folder, order.to_json())
         return PrepareResult.from_json(folder.read_result(), "the result of the rehearsal")
+
+
+def fallback_note(spec: "RunSpec") -> str:
+    """Say that the algorithm does not take the model and what stands in for it, and why; else nothing.
+
+    Loads PyTorch only where the spec has `params.fallback`. Raises `InvalidSpec` or `UnsupportedModel` when
+    the algorithm could not run even so.
+    """
+    name, params = spec.algorithm.name, spec.algorithm.params
+    if params.get("fallback") != "fedavg":
+        return ""
+    from foedus.learn.algorithms import get_strategy
+    from foedus.learn.models import build_model
+
+    strict = get_strategy(name, {**params, "fallback": "none"})
+    try:
+        strict.check(build_model(spec.model.name, spec.model.args))
+    except UnsupportedArchitecture as error:
+        return f"{name} does not take this model ({error.message}); it is treated as FedAvg"
+    return ""
