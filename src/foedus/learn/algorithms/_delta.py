@@ -7,7 +7,7 @@ All in float64 and element-wise, block by block; the new tensors are rounded onc
 
 import dataclasses
 import math
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -18,7 +18,7 @@ from foedus.learn.algorithms._mean import merge_by_mean
 from foedus.learn.arguments import Parameter
 from foedus.learn.robust import combine
 from foedus.learn.strategy import MergeRules, ServerState, Update
-from foedus.learn.vectors import BLOCK, Block, Vector, weighted_sum
+from foedus.learn.vectors import Block, Known, Step, Vector, moved, weighted_sum
 from foedus.learn.weights import Array, Spec, TensorSource, Weights
 
 WeightBy: TypeAlias = Literal["examples", "uniform"]
@@ -29,9 +29,6 @@ WEIGHT_BY = Parameter(
     "what a client's weight follows: its number of examples, or nothing (rewards count in both)",
     choices=("examples", "uniform"),
 )
-
-Step: TypeAlias = Callable[[str, int, int], Block]
-"""What to add to elements `start` to `stop` of a tensor."""
 
 
 def contributing(updates: Iterable[Update], weight_by: WeightBy = "examples") -> list[Update]:
@@ -60,21 +57,6 @@ def centre(
     wanted = names or (*rules.parts.trainable, *rules.parts.float_buffers)
     sizes = {name: server[name].size for name in wanted}
     return Known(combine(vectors, shares, sizes, rules.parts.trainable, rules.robust))
-
-
-def moved(server: Weights, names: Iterable[str], step: Step) -> dict[str, Array]:
-    """Return θ + step for these tensors, in their type. Beyond the type's range it is infinite."""
-    return {name: filled(server[name], server[name].dtype, _from(server[name], name, step)) for name in names}
-
-
-def filled(like: Array, dtype: np.dtype[np.generic], values: Callable[[int, int], Block]) -> Array:
-    """Return a new tensor of this shape and type from the values of its elements `start` to `stop`."""
-    flat = np.empty(like.size, dtype)
-    with np.errstate(over="ignore"):
-        for start in range(0, flat.size, BLOCK):
-            stop = min(start + BLOCK, flat.size)
-            flat[start:stop] = values(start, stop)
-    return flat.reshape(like.shape)
 
 
 def rest_of(updates: Sequence[Update], server: Weights, rules: MergeRules, delta: Vector) -> Weights:
@@ -170,17 +152,6 @@ class _Mean:
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
-    """A vector that is in memory."""
-
-    tensors: Mapping[str, Block]
-
-    def block(self, name: str, start: int, stop: int) -> Block:
-        """Return a copy of a part of the tensor."""
-        return self.tensors[name][start:stop].copy()
-
-
-@dataclass(frozen=True, slots=True)
 class _ModelOnly:
     """An update without the numbers it carries beside the model."""
 
@@ -197,14 +168,3 @@ class _ModelOnly:
 
     def read_part(self, name: str, start: int, stop: int) -> Array:
         return self.source.read_part(name, start, stop)
-
-
-def _from(old: Array, name: str, step: Step) -> Callable[[int, int], Block]:
-    flat = old.reshape(-1)
-
-    def values(start: int, stop: int) -> Block:
-        block = step(name, start, stop)
-        block += flat[start:stop].astype(np.float64)
-        return block
-
-    return values

@@ -3,12 +3,10 @@
 import dataclasses
 from collections.abc import Sequence
 
-import numpy as np
-
 from foedus.learn.aggregation import merged_rest, weighted_mean
 from foedus.learn.robust import combine
 from foedus.learn.strategy import MergeRules, ServerState, Update
-from foedus.learn.vectors import Difference
+from foedus.learn.vectors import Difference, Known, moved
 from foedus.learn.weights import Weights
 
 
@@ -38,8 +36,5 @@ def _robust(ordered: Sequence[Update], server: Weights, rules: MergeRules) -> We
         rules.parts.trainable,
         rules.robust,
     )
-    merged = dict(merged_rest([u.source for u in ordered], [u.weight for u in ordered], server, rules.parts))
-    for name in names:
-        moved = server[name].astype(np.float64).reshape(-1) + centre[name]
-        merged[name] = moved.reshape(server[name].shape).astype(server[name].dtype)
-    return merged
+    rest = merged_rest([u.source for u in ordered], [u.weight for u in ordered], server, rules.parts)
+    return {**rest, **moved(server, names, Known(centre).block)}

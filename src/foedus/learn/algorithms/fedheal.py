@@ -37,14 +37,14 @@ from foedus.core.errors import InvalidSpec
 from foedus.core.ids import ClientId
 from foedus.learn.aggregation import merged_rest
 from foedus.learn.algorithms._consistency import History, Observation, masked_mean, see_all
-from foedus.learn.algorithms._delta import Known, contributing, moved, reduced, rest_of
+from foedus.learn.algorithms._delta import contributing, reduced, rest_of
 from foedus.learn.algorithms._moves import moves_of
 from foedus.learn.arguments import Parameter
 from foedus.learn.robust import MEAN, RobustRule, medians, select
 from foedus.learn.robust.rule import SELECTING
 from foedus.learn.strategy import MergeRules, ServerState, Strategy, Update, part_of
 from foedus.learn.training import DEFAULT_SETTINGS, TrainSettings
-from foedus.learn.vectors import Block, Difference, Vector
+from foedus.learn.vectors import Block, Difference, Known, Vector, moved
 from foedus.learn.weights import Weights
 
 _ROUNDS, _WEIGHT, _CHANGE = "@rounds", "@p", "@dp"

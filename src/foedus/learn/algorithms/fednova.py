@@ -34,7 +34,6 @@ from foedus.learn.algorithms._delta import (
     contributing,
     extra_of,
     mean_of_models,
-    moved,
     reduced,
     rest_of,
 )
@@ -45,7 +44,7 @@ from foedus.learn.examples import Examples
 from foedus.learn.robust import MEAN, RobustRule
 from foedus.learn.strategy import MergeRules, ServerState, Strategy, Turn, Update
 from foedus.learn.training import DEFAULT_SETTINGS, LocalResult, TrainSettings
-from foedus.learn.vectors import Block
+from foedus.learn.vectors import Block, moved
 from foedus.learn.weights import Specs, Weights
 
 

@@ -28,19 +28,17 @@ import numpy as np
 from foedus.learn.algorithms._delta import (
     WEIGHT_BY,
     Moments,
-    Step,
     WeightBy,
     centre,
     contributing,
     mean_of_models,
     momentum_step,
-    moved,
     rest_of,
 )
 from foedus.learn.algorithms._moves import moves_of
 from foedus.learn.arguments import Parameter
 from foedus.learn.strategy import SERVER, MergeRules, ServerState, Strategy, Update
-from foedus.learn.vectors import Block, Vector
+from foedus.learn.vectors import Block, Step, Vector, moved
 
 _SOURCE = "Reddi et al., ICLR 2021, arXiv:2003.00295"
 _STEPS = "t"  # counter of the merges that the optimiser has made

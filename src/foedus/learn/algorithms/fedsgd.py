@@ -38,7 +38,6 @@ from foedus.learn.algorithms._delta import (
     contributing,
     extra_of,
     momentum_step,
-    moved,
     rest_of,
 )
 from foedus.learn.algorithms._gradient import add_weight_decay, mean_gradient
@@ -48,7 +47,7 @@ from foedus.learn.state import load_weights, trainable_parameters, weights_of
 from foedus.learn.strategy import SERVER, MergeRules, ServerState, Strategy, Turn, Update
 from foedus.learn.training import LocalResult, TrainSettings
 from foedus.learn.updates import is_finite
-from foedus.learn.vectors import Difference, Direct
+from foedus.learn.vectors import Difference, Direct, moved
 from foedus.learn.weights import Array, MemorySource, Parts, Specs, TensorSource, Weights
 
 BATCH = "@batch"

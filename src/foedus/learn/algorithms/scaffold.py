@@ -34,9 +34,7 @@ from foedus.learn.algorithms._delta import (
     centre,
     contributing,
     extra_of,
-    filled,
     mean_of_models,
-    moved,
     rest_of,
 )
 from foedus.learn.algorithms._moves import moves_of
@@ -55,7 +53,7 @@ from foedus.learn.strategy import (
     part_of,
 )
 from foedus.learn.training import DEFAULT_SETTINGS, LocalResult, TrainSettings, local_sgd
-from foedus.learn.vectors import Block, Difference, Vector
+from foedus.learn.vectors import Block, Difference, Vector, filled, moved
 from foedus.learn.weights import Array, Specs, Weights
 
 

@@ -14,7 +14,7 @@ from foedus.learn.matching.chain import Chain, Layer
 from foedus.learn.matching.exact import Rows, bounded, squared_norms
 from foedus.learn.matching.layers import Shares
 from foedus.learn.robust import RobustRule, combine
-from foedus.learn.vectors import Difference
+from foedus.learn.vectors import Difference, Known, moved
 from foedus.learn.weights import Array, MemorySource, TensorSource, Weights
 
 RowMerge: TypeAlias = Literal["mean", "map"]
@@ -221,11 +221,6 @@ def _centre(
     floats = [name for name, array in reference.items() if array.dtype.kind == "f"]
     vectors = [Difference(MemorySource(client), reference) for client in aligned]
     centre = combine(vectors, weights, {name: reference[name].size for name in floats}, trainable, rule)
-    moved: dict[str, Array] = {}
-    for name, array in reference.items():
-        if name in centre:
-            total = array.astype(np.float64).reshape(-1) + centre[name]
-            moved[name] = total.reshape(array.shape).astype(array.dtype)
-        else:
-            moved[name] = np.maximum.reduce([client[name] for client in aligned])
-    return moved
+    counters = reference.keys() - centre.keys()
+    latest = {name: np.maximum.reduce([client[name] for client in aligned]) for name in counters}
+    return {**latest, **moved(reference, centre, Known(centre).block)}
