@@ -12,6 +12,7 @@ from tests.e2e.runs import finish, new_run
 from foedus.chain import ChainReader
 from foedus.core.errors import InvalidSpec, VerificationFailed
 from foedus.core.ids import Cid
+from foedus.rounds.documents import StateDocument, fetch
 from foedus.rounds.home import Home
 from foedus.rounds.verify import verify_run
 from foedus.rounds.view import RunView, view_run
@@ -138,6 +139,55 @@ def test_a_missing_object_is_named(home: Home) -> None:
     (home.store / "objects" / update.cid[-2:] / f"{update.cid}.car").unlink()
     with pytest.raises(VerificationFailed, match="update of client-1"):
         verify_run(home, RUN)
+
+
+# --- what an algorithm remembers ---
+
+
+@pytest.fixture(scope="module")
+def remembering(tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """A finished run of two rounds whose clients have control variates."""
+    home = Home(tmp_path_factory.mktemp("remembering"))
+    policy = {"beta": -1.0, "epsilon": 1.0, "floor_ratio": 0.0}
+    finish(home, new_run(home, 2, algorithm={"name": "scaffold"}, policy=policy))
+    return home
+
+
+def change(home: Home, cid: Cid) -> None:
+    flip(home, cid)
+
+
+def remove(home: Home, cid: Cid) -> None:
+    (home.store / "objects" / cid[-2:] / f"{cid}.car").unlink()
+
+
+def state_objects(home: Home, version: int) -> dict[str, Cid]:
+    """What verification calls the parts of a version's state, and first the document that names them."""
+    store = DirectoryStore(home.store)
+    state = get_manifest(store, view(home).history[version - 1][1].current).state
+    assert state is not None
+    place = f"round {version}, candidate, state"
+    parts = fetch(store, state, StateDocument).parts
+    return {place: state, **{f"{place} of {name}": Cid(cid) for name, cid in parts.items()}}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("harm", [change, remove])
+@pytest.mark.parametrize("version", [1, 2])
+def test_harm_to_a_state_is_found_and_named(
+    remembering: Home, tmp_path: Path, harm: Callable[[Home, Cid], None], version: int
+) -> None:
+    objects = state_objects(remembering, version)
+    whose = ["client/client-1", "client/client-2", "client/client-3", "server"]
+    assert [place.rpartition(" ")[2] for place in objects] == ["state", *whose]
+    for number, (place, cid) in enumerate(objects.items()):
+        home = Home(tmp_path / str(number))
+        shutil.copytree(remembering.root, home.root)
+        harm(home, cid)
+        with pytest.raises(VerificationFailed) as caught:
+            verify_run(home, RUN)
+        assert caught.value.place in (f"{place} {cid}", f"{place}, object {cid}")
+        assert caught.value.exit_code == 3
 
 
 def test_a_run_that_never_reached_the_chain_says_so(tmp_path: Path) -> None:

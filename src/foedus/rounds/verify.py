@@ -220,6 +220,7 @@ def _refused_as_absent(view: RoundView, store: DirectoryStore) -> set[ClientId]:
 def _version_objects(place: str, manifest: Cid, store: DirectoryStore) -> Iterator[tuple[str, Cid]]:
     with _failing(f"{place}, manifest {manifest}"):
         found = get_manifest(store, manifest)
+    with _failing(f"{place}, state {found.state}"):
         parts = fetch(store, found.state, StateDocument).parts if found.state else {}
     yield f"{place}, manifest", manifest
     yield f"{place}, weights", found.weights
