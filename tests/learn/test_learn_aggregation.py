@@ -183,6 +183,30 @@ def test_check_update(change: dict, code: str) -> None:
     assert refusal(MemorySource({**SERVER, **change}), SERVER, PARTS) == code
 
 
+@pytest.mark.parametrize(
+    ("value", "code"),
+    [
+        (np.array(1), ""),
+        (np.array(1 << 48), ""),
+        (np.array(0), "extra"),
+        (np.array(-1), "extra"),
+        (np.array((1 << 48) + 1), "extra"),
+        (np.array([0, 3]), ""),
+        (np.array([], np.int64), ""),
+        (np.array([3, -1]), "extra"),
+    ],
+)
+def test_numbers_beside_the_weights_are_bounded(value: np.ndarray, code: str) -> None:
+    update = MemorySource({**SERVER, "@claim": value})
+    expected = {**expected_of(SERVER, PARTS), "@claim": update.spec("@claim")}
+    found = ""
+    try:
+        check_update(update, expected, SERVER, PARTS)
+    except UpdateRefused as error:
+        found = error.code
+    assert found == code
+
+
 def test_check_update_names_the_tensor() -> None:
     with pytest.raises(UpdateRefused, match="'w'"):
         check_update(

@@ -9,12 +9,13 @@ import torch
 from learn_tools import VECTOR, batch_norm_model, blobs, cases
 from torch import nn
 
-from foedus.core.errors import InvalidData, TaskFailed
+from foedus.core.errors import InvalidData, TaskFailed, UpdateRefused
 from foedus.learn.algorithms import get_strategy
 from foedus.learn.examples import Examples
 from foedus.learn.state import parts_of, weights_of
 from foedus.learn.strategy import MergeRules, ServerState, Strategy, Turn, Update
 from foedus.learn.training import LocalResult, TrainSettings
+from foedus.learn.updates import check_update
 from foedus.learn.weights import MemorySource, Weights
 
 
@@ -194,9 +195,14 @@ def test_hostile_batches_are_bounded() -> None:
     strategy = get_strategy("fedsgd", {"server_lr": 1.0, "weight_by": "batch"})
     greedy = strategy.aggregate(state, [*honest, update("c", -1.0, 1 << 48)], MergeRules(VECTOR))
     assert greedy.weights["w"] == pytest.approx([(30 - 20) / 50])  # three times the median
-    idle = strategy.aggregate(state, [*honest, update("c", -1.0, 0)], MergeRules(VECTOR))
-    assert idle.weights["w"] == [-1.0]
-    assert strategy.aggregate(state, [update("c", -1.0, 0)], MergeRules(VECTOR)) is state
+    strict = MergeRules(VECTOR, cap_ratio=1.0)  # as the project says
+    equal = strategy.aggregate(state, [*honest, update("c", -1.0, 1 << 48)], strict)
+    assert equal.weights["w"] == pytest.approx([-1 / 3])
+    idle = update("c", -1.0, 0)
+    with pytest.raises(UpdateRefused) as caught:
+        check_update(idle.source, strategy.update_specs(state, "c", strict), state.weights, VECTOR)
+    assert caught.value.code == "extra"
+    assert strategy.aggregate(state, [idle], strict).weights["w"] == [1.0]  # and nothing is divided by 0
 
 
 def test_weight_decay_is_part_of_the_gradient() -> None:

@@ -24,6 +24,7 @@ from refused_models import ResidualAdd
 
 from foedus.core.errors import InvalidSpec, UnsupportedArchitecture
 from foedus.core.records import WAD
+from foedus.learn.aggregation import BufferMode
 from foedus.learn.algorithms import get_strategy
 from foedus.learn.algorithms.fedma import FedMA
 from foedus.learn.robust import RobustRule
@@ -257,12 +258,18 @@ def test_parameters_that_contradict_each_other_are_refused() -> None:
         FedMA(batch_norm=True, growth="bbp").check(batch_norm_model())
 
 
-def test_local_normalisation_is_refused() -> None:
+@pytest.mark.parametrize("mode", ["local", "pooled"])
+def test_normalisation_that_is_not_averaged_is_refused(mode: BufferMode) -> None:
     model = batch_norm_model()
     strategy = FedMA(batch_norm=True)
-    rules = MergeRules(parts_of(model, is_norm_local=True), model=model)
-    with pytest.raises(InvalidSpec, match="stay with the clients"):
+    rules = MergeRules(parts_of(model, mode == "local"), mode, model=model)
+    with pytest.raises(InvalidSpec, match=mode) as caught:
         strategy.update_specs(strategy.init(weights_of(model)), "c0", rules)
+    assert "average" in caught.value.hint
+    without = mlp()
+    assert FedMA().update_specs(
+        FedMA().init(weights_of(without)), "c0", MergeRules(parts_of(without), mode, model=without)
+    )
 
 
 def test_fallback_is_fedavg_to_the_byte() -> None:

@@ -12,11 +12,12 @@ from matching_tools import Federation, Recurrent, cnn, federation, mlp, outputs,
 from torch import nn
 
 from foedus.core.errors import TaskFailed, UpdateRefused
+from foedus.learn.algorithms.fedma import FedMA
 from foedus.learn.examples import Examples
 from foedus.learn.matching.trace import analyse
 from foedus.learn.robust import RobustRule
-from foedus.learn.state import weights_of
-from foedus.learn.strategy import ServerState, Turn, Update
+from foedus.learn.state import parts_of, weights_of
+from foedus.learn.strategy import MergeRules, ServerState, Turn, Update
 from foedus.learn.training import TrainSettings, local_sgd
 from foedus.learn.updates import check_update
 from foedus.learn.weights import MemorySource, Weights
@@ -151,29 +152,20 @@ def test_who_vanishes_in_a_round_has_no_row_and_comes_back_in_the_next() -> None
     assert set(state.parts) == {f"client/c{k}" for k in range(3)}
 
 
-def test_a_late_update_has_no_row() -> None:
+def test_who_missed_an_exchange_of_the_round_is_refused() -> None:
     fed, state = started(mlp())
-    first = fed.exchange(state, 1, 1, ["c0", "c1"])
-    fed.memories["c2"] = weights_of(mlp(9))
-    late = dataclasses.replace(first, parts={**first.parts, "client/c2": first.parts["client/c1"]})
-    rules = fed.rules(2)
-    updates = []
-    for client in fed.clients:
-        turn = Turn(client, 1, 2, fed.memories[client])
-        result = fed.strategy.train(fed.model, late, fed.clients[client], fed.settings, turn)
-        updates.append(fed_update(client, result.handed_over))
-    with_late, without = (fed.strategy.aggregate(first, some, rules) for some in (updates, updates[:2]))
-    assert same(with_late, without)
-
-
-def fed_update(client: str, weights: Weights) -> Update:
-    return Update(client, MemorySource(weights), 1)
-
-
-def test_an_exchange_in_which_nobody_took_part_before_changes_nothing() -> None:
-    fed, state = started(mlp())
-    stray = fed_update("c0", {name: a for name, a in weights_of(mlp()).items() if name.startswith("2")})
-    assert fed.strategy.aggregate(state, [stray], fed.rules(2)) is state
+    state = fed.exchange(state, 1, 1, ["c0", "c1"])
+    assert fed.strategy.update_specs(state, "c1", fed.rules(2))
+    assert fed.strategy.update_specs(state, "c2", fed.rules(1))
+    with pytest.raises(UpdateRefused, match="'0'") as caught:
+        fed.strategy.update_specs(state, "c2", fed.rules(2))
+    assert caught.value.code == "absent"
+    state = fed.exchange(state, 1, 2, ["c0"])
+    with pytest.raises(UpdateRefused) as caught:  # c1's first exchange went with the second it missed
+        fed.strategy.update_specs(state, "c1", fed.rules(3))
+    assert caught.value.code == "absent"
+    once = federation(mlp(), exchange="model").strategy
+    assert once.update_specs(once.init(weights_of(mlp())), "c2", fed.rules(2))
 
 
 def test_updates_of_another_layer_or_width_are_refused() -> None:
@@ -231,11 +223,32 @@ def test_running_statistics_are_the_clients_own_at_the_end() -> None:
     inputs = fed.clients["c1"].inputs
     hidden = inputs @ torch.tensor(state.weights["0.weight"]).T + torch.tensor(state.weights["0.bias"])
     assert handed["1.running_mean"] == pytest.approx(hidden.mean(dim=0).numpy(), abs=1e-5)
-    mean = sum(len(data) * fed.results[2, c].handed_over["1.running_mean"] for c, data in fed.clients.items())
-    examples = sum(len(data) for data in fed.clients.values())
-    assert state.weights["1.running_mean"] == pytest.approx(mean / examples, abs=1e-6)
+    mean = sum(fed.results[2, client].handed_over["1.running_mean"] for client in fed.clients)
+    assert state.weights["1.running_mean"] == pytest.approx(mean / len(fed.clients), abs=1e-6)  # as rows are
     assert handed["1.running_var"] == pytest.approx(hidden.var(dim=0).numpy(), rel=1e-4)
     assert fed.accuracy(state) > 0.6
+
+
+@pytest.mark.parametrize("exchange", ["layers", "model"])
+@pytest.mark.parametrize("row_weights", ["uniform", "weighted"])
+def test_running_statistics_weigh_as_their_rows_do(exchange: str, row_weights: str) -> None:
+    model = batch_norm_model()
+    strategy = FedMA(exchange=exchange, row_weights=row_weights, batch_norm=True)
+    start, weights = strategy.init(weights_of(model)), (1, 3)
+    merged = start
+    for step in range(1, strategy.steps(model) + 1):
+        rules = MergeRules(parts_of(model), model=model, step=step)
+        updates = []
+        for client, weight in enumerate(weights):
+            kept = strategy.update_specs(merged, f"c{client}", rules)
+            own = {**start.weights, "1.running_mean": np.full(6, float(client), np.float32)}
+            own["0.weight"] = own["0.weight"] + np.float32(1e-3 * client)
+            updates.append(Update(f"c{client}", MemorySource({n: own[n] for n in kept}), weight))
+        merged = strategy.aggregate(merged, updates, rules)
+    share = 0.75 if row_weights == "weighted" else 0.5
+    assert merged.weights["1.running_mean"].tolist() == [share] * 6
+    moves = np.sort(merged.weights["0.weight"], axis=None) - np.sort(start.weights["0.weight"], axis=None)
+    assert moves == pytest.approx(1e-3 * share, rel=1e-3)
 
 
 @pytest.mark.slow

@@ -3,16 +3,17 @@
 import numpy as np
 import pytest
 import torch
-from learn_tools import VECTOR, Point, blobs, quadratic, quadratic_data
+from learn_tools import VECTOR, Point, batch_norm_model, blobs, quadratic, quadratic_data
 from torch import nn
 
-from foedus.core.errors import InvalidSpec
+from foedus.core.errors import InvalidSpec, TaskFailed, UpdateRefused
 from foedus.learn.algorithms import get_strategy
 from foedus.learn.algorithms.fednova import FedNova, reach
 from foedus.learn.proximal import ProximalPenalty
 from foedus.learn.state import parts_of, weights_of
 from foedus.learn.strategy import MergeRules, ServerState, Turn, Update
 from foedus.learn.training import TrainSettings, local_sgd
+from foedus.learn.updates import check_update
 from foedus.learn.weights import MemorySource
 
 RULES = MergeRules(VECTOR, learning_rate=0.1)
@@ -114,11 +115,33 @@ def test_the_number_of_steps_no_longer_decides_where_rounds_lead() -> None:
     assert abs(fixed_point("fednova", 0.01) - 0.5) < 0.03
 
 
-def test_updates_without_steps_have_no_say() -> None:
+def test_updates_without_steps_are_refused_and_never_divide_by_zero() -> None:
     state = ServerState({"w": np.zeros(1)})
-    merged = FedNova().aggregate(state, [moved("a", 1.0, 1), moved("b", 1e300, 0)], RULES)
-    assert merged.weights["w"] == [1.0]
-    assert FedNova().aggregate(state, [moved("b", 1e300, 0)], RULES) is state
+    idle = moved("b", 3.0, 0)
+    with pytest.raises(UpdateRefused) as caught:
+        check_update(idle.source, FedNova().update_specs(state, "b", RULES), state.weights, VECTOR)
+    assert caught.value.code == "extra"
+    merged = FedNova().aggregate(state, [moved("a", 1.0, 2), idle], RULES)
+    assert merged.weights["w"] == [(0.5 + 3.0) / 2 * 1.5]  # as if it had made one step
+
+
+@pytest.mark.parametrize("name", ["fednova", "scaffold"])
+@pytest.mark.parametrize(("examples", "epochs"), [(1, 2), (9, 0)])
+def test_training_without_a_step_hands_over_nothing(name: str, examples: int, epochs: int) -> None:
+    model = batch_norm_model()
+    state, training = ServerState(weights_of(model)), TrainSettings(epochs=epochs)
+    with pytest.raises(TaskFailed, match="no step") as caught:
+        get_strategy(name).train(model, state, blobs(examples), training, Turn("a", 1))
+    assert "two examples" in caught.value.hint
+
+
+def test_whoever_trains_by_sgd_can_make_the_update() -> None:
+    weights = {"w": np.zeros((2, 3))}
+    assert get_strategy("fedprox").hand_over(weights, 4) is weights
+    one, many = FedNova().hand_over(weights, 4), FedNova().hand_over(weights, np.array([4, 5]))
+    assert MemorySource(one).spec("@steps") == ("I64", ())
+    assert many["@steps"].tolist() == [4, 5]
+    assert many["w"] is weights["w"]
 
 
 def test_invented_steps_are_bounded() -> None:

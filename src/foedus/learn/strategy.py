@@ -15,7 +15,7 @@ from foedus.learn.proximal import ProximalPenalty
 from foedus.learn.robust import MEAN, RobustRule
 from foedus.learn.state import load_weights, trainable_parameters
 from foedus.learn.training import DEFAULT_SETTINGS, LocalResult, OnStep, TrainSettings, local_sgd
-from foedus.learn.weights import Parts, Specs, TensorSource, Weights, specs_of
+from foedus.learn.weights import Array, Parts, Specs, TensorSource, Weights, specs_of
 
 SERVER = "server"
 """The part of a server state that belongs to nobody in particular, e.g. the moments of a server optimiser."""
@@ -70,6 +70,7 @@ class MergeRules:
     step: int = 1  # exchange of this round, from 1
     learning_rate: float = 0.01  # of local training, as the members agreed
     momentum: float = 0.0  # likewise
+    cap_ratio: float = 3.0  # what a client claims counts up to this many times the median
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +131,9 @@ class Strategy(Protocol):
     def update_specs(self, state: ServerState, client: ClientId, rules: MergeRules) -> Specs:
         """Return type and shape of every tensor that this client's update must have, and no other.
 
-        Tensors that are not the model's own have names that start with `@`; they are non-negative integers.
+        Tensors that are not the model's own have names that start with `@`; they are non-negative integers,
+        a single one at least 1. Raises `UpdateRefused` (`absent`) when the client can have no update in this
+        exchange, and `InvalidSpec` when the rules do not suit the algorithm.
         """
         return {n: s for n, s in specs_of(state.weights).items() if n not in rules.parts.local}
 
@@ -152,6 +155,13 @@ class Strategy(Protocol):
         pull = self.plain_pull
         penalty = ProximalPenalty(trainable_parameters(model), pull) if pull else None
         return local_sgd(model, data, settings, turn.seed, penalty=penalty, on_step=turn.on_step)
+
+    def hand_over(self, weights: Weights, steps: int | Array) -> Weights:
+        """Return the update of a client that trained by `steps` steps of SGD and `plain_pull` to `weights`.
+
+        Also of many clients at once: one row per client in every tensor, and `steps` of shape (clients,).
+        """
+        return weights
 
     def aggregate(self, state: ServerState, updates: Sequence[Update], rules: MergeRules) -> ServerState:
         """Merge checked updates, in any order, into the next state. Without updates the state is returned.

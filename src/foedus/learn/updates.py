@@ -63,14 +63,15 @@ def check_update(source: TensorSource, expected: Specs, server: Weights, parts: 
     """Check one update against what the algorithm expects, reading it once.
 
     `expected` comes from `Strategy.update_specs`. Raises `UpdateRefused` with code `keys`, `dtype`, `shape`,
-    `nonfinite`, `frozen` or `extra` (a number beside the weights that is negative or beyond 2**48).
+    `nonfinite`, `frozen` or `extra`: a number beside the weights (its name starts with `@`) that is not in
+    1..2**48, or an array of such numbers with one outside 0..2**48.
     """
     check_schema(source, expected)
     for name, (dtype, _) in expected.items():
         if dtype.startswith("F") and name not in parts.frozen and not is_finite(source.read(name)):
             raise UpdateRefused("nonfinite", f"tensor {name!r} has values that are not finite")
         if name.startswith("@") and not _is_plausible(source.read(name)):
-            raise UpdateRefused("extra", f"{name!r} has values outside 0..2**48")
+            raise UpdateRefused("extra", f"{name!r} claims nothing, less than nothing or more than 2**48")
     for name in parts.frozen:
         if name in expected and source.read(name).tobytes() != server[name].tobytes():
             raise UpdateRefused("frozen", f"tensor {name!r} is frozen but was changed")
@@ -90,7 +91,8 @@ def check_schema(source: TensorSource, expected: Specs) -> None:
 
 
 def _is_plausible(values: Array) -> bool:
-    return not values.size or bool(values.min() >= 0 and values.max() <= _LARGEST_EXTRA)
+    least = 0 if values.ndim else 1  # steps, a batch: of none of them, nothing could have been learnt
+    return not values.size or bool(values.min() >= least and values.max() <= _LARGEST_EXTRA)
 
 
 def is_finite(values: Array) -> bool:

@@ -34,6 +34,7 @@ from torch import nn
 from foedus.core.errors import InvalidSpec, UnsupportedArchitecture
 from foedus.core.ids import ClientId
 from foedus.core.records import WAD
+from foedus.learn.algorithms._delta import contributing
 from foedus.learn.algorithms._mean import merge_by_mean
 from foedus.learn.arguments import Parameter
 from foedus.learn.examples import Examples
@@ -145,14 +146,15 @@ class FedMA(Strategy):
         resize.fit(model, weights)
 
     def update_specs(self, state: ServerState, client: ClientId, rules: MergeRules) -> Specs:
-        """Return the present layer's tensors, or all: own units, inputs as the server has them."""
+        """Return the present layer's tensors, or all: own units, inputs as the server has them.
+
+        Raises `UpdateRefused` (`absent`) for a client that missed one of this round's exchanges before.
+        """
         chain = self._chain_of(rules)
         if chain is None:
             return super().update_specs(state, client, rules)
-        if rules.parts.local:
-            raise InvalidSpec(
-                "FedMA cannot match tensors that stay with the clients", 'Use buffers = "average".'
-            )
+        record.require_averaged(chain, rules)
+        record.require_present(chain, state, client, rules.step if self.exchange == "layers" else 1)
         widths = record.local_widths(chain, state)
         specs: dict[str, Spec] = {}
         before = 0
@@ -206,13 +208,12 @@ class FedMA(Strategy):
         return self._handed_over(chain, model, data, result, turn.step)
 
     def aggregate(self, state: ServerState, updates: Sequence[Update], rules: MergeRules) -> ServerState:
-        """Match and merge the present layer, or all; clients that missed one have no row."""
+        """Match and merge the present layer, or all."""
         chain = self._chain_of(rules)
         if chain is None:
             return merge_by_mean(state, updates, rules)
         step = rules.step if self.exchange == "layers" else 1
-        present = (u for u in updates if u.weight and record.took_part(chain, state, u.client, step))
-        members = [self._member(chain, u, step) for u in sorted(present, key=lambda update: update.client)]
+        members = [self._member(chain, update, step) for update in contributing(updates)]
         if not members:
             return state
         extras = tuple(chain.norms()) if self._is_last(chain, step) and self.exchange == "layers" else ()

@@ -38,14 +38,14 @@ from foedus.learn.algorithms._delta import (
     rest_of,
 )
 from foedus.learn.algorithms._moves import Moves
-from foedus.learn.algorithms._steps import STEPS, with_steps
+from foedus.learn.algorithms._steps import STEPS, steps_beside, with_steps
 from foedus.learn.arguments import Parameter
 from foedus.learn.examples import Examples
 from foedus.learn.robust import MEAN, RobustRule
 from foedus.learn.strategy import MergeRules, ServerState, Strategy, Turn, Update
 from foedus.learn.training import DEFAULT_SETTINGS, LocalResult, TrainSettings
 from foedus.learn.vectors import Block, moved
-from foedus.learn.weights import Specs, Weights
+from foedus.learn.weights import Array, Specs, Weights
 
 
 @dataclass(frozen=True)
@@ -83,13 +83,20 @@ class FedNova(Strategy):
     def train(
         self, model: nn.Module, state: ServerState, data: Examples, settings: TrainSettings, turn: Turn
     ) -> LocalResult:
-        """Train by SGD, with the pull towards the base if any. Raises `InvalidSpec` as `reach` does."""
+        """Train by SGD, with the pull towards the base if any.
+
+        Raises `InvalidSpec` as `reach` does, and `TaskFailed` when there is no batch to make a step on.
+        """
         reach(1, settings.momentum, self.mu * settings.learning_rate)  # the merge needs it, too
         return with_steps(super().train(model, state, data, settings, turn))
 
+    def hand_over(self, weights: Weights, steps: int | Array) -> Weights:
+        """Return the model and the number of steps."""
+        return steps_beside(weights, steps)
+
     def aggregate(self, state: ServerState, updates: Sequence[Update], rules: MergeRules) -> ServerState:
-        """Move by the mean of the normalised moves. Updates that claim no step have no say."""
-        ordered = [update for update in contributing(updates) if extra_of(update.source, STEPS)]
+        """Move by the mean of the normalised moves."""
+        ordered = contributing(updates)
         if not ordered:
             return state
         reaches = [

@@ -62,12 +62,8 @@ _DECAY = (
 )
 
 
-class _ServerOptimizer(Strategy):
-    """Clients train as in FedAvg."""
-
-
 @dataclass(frozen=True)
-class _Adaptive(_ServerOptimizer):
+class _Adaptive(Strategy):
     """Algorithm 2; the kinds differ in how v follows Δ²."""
 
     server_lr: float
@@ -188,7 +184,7 @@ class FedAdam(_Decaying):
 
 
 @dataclass(frozen=True)
-class FedAvgM(_ServerOptimizer):
+class FedAvgM(Strategy):
     """FedAvg whose server keeps moving in the direction of earlier rounds (server momentum)."""
 
     server_lr: float = 1.0

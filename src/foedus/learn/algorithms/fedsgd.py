@@ -6,8 +6,9 @@ from decentralized data. AISTATS 2017. https://arxiv.org/abs/1602.05629
                                  θ_{t+1} = θ_t − η m
 
 One forward and backward pass per round: with all examples this is gradient descent on the union of the
-clients' data, and FedAvg with one epoch of one batch. Only with batch normalisation it is not, since each
-client normalises by its own statistics; its examples then have to fit into memory at once.
+clients' data, and FedAvg with one epoch of one batch. Not with batch normalisation, since each client
+normalises by its own statistics, and its examples then have to fit into memory at once; nor with dropout,
+which makes every gradient a random one.
 
 Of the training settings only `batch_size` (how many examples are in memory at once) and `weight_decay`
 matter.
@@ -113,8 +114,8 @@ class FedSgd(Strategy):
         return LocalResult(local, len(data), 1, (loss,), update=update)
 
     def aggregate(self, state: ServerState, updates: Sequence[Update], rules: MergeRules) -> ServerState:
-        """Step against the mean gradient. Updates that claim an empty batch have no say."""
-        ordered = self._weighed(contributing(updates))
+        """Step against the mean gradient."""
+        ordered = self._weighed(contributing(updates), rules.cap_ratio)
         if not ordered:
             return state
         server, names = state.weights, frozenset(rules.parts.trainable)
@@ -128,17 +129,18 @@ class FedSgd(Strategy):
         parts = {**state.parts, SERVER: moments.tensors} if self.server_momentum else state.parts
         return dataclasses.replace(state, weights=merged, parts=parts)
 
-    def _weighed(self, updates: Sequence[Update]) -> list[Update]:
-        """Weigh the updates. A claimed batch counts at most `batch`, and at most three times the median."""
-        batches = [extra_of(update.source, BATCH) for update in updates]
-        used = [(update, batch) for update, batch in zip(updates, batches, strict=True) if batch]
+    def _weighed(self, updates: Sequence[Update], cap_ratio: float) -> Sequence[Update]:
+        """Weigh the updates. A claimed batch counts at most `batch`, and at most `cap_ratio` medians."""
         if self.weight_by == "examples":
-            return [update for update, _ in used]
-        sizes = [min(batch, self.batch or batch) if self.weight_by == "batch" else 1 for _, batch in used]
-        weights = client_weights(sizes, [0] * len(sizes))
+            return updates
+        sizes = [1] * len(updates)
+        if self.weight_by == "batch":
+            batches = [extra_of(update.source, BATCH) for update in updates]
+            sizes = [max(min(batch, self.batch or batch), 1) for batch in batches]
+        weights = client_weights(sizes, [0] * len(sizes), cap_ratio=cap_ratio)
         return [
             dataclasses.replace(update, weight=weight * update.bonus)
-            for (update, _), weight in zip(used, weights, strict=True)
+            for update, weight in zip(updates, weights, strict=True)
         ]
 
 

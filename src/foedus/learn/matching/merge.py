@@ -39,6 +39,10 @@ class Averaging:
     mode: RowMerge = "mean"
     is_weighted: bool = False  # rows by the clients' weights instead of equally
 
+    def weights(self, members: Sequence[Member]) -> list[float]:
+        """Return what each client's rows weigh, outputs excepted."""
+        return [member.weight if self.is_weighted else 1.0 for member in members]
+
 
 @dataclass(frozen=True, slots=True)
 class MatchedLayer:
@@ -106,14 +110,14 @@ def merge_layers(
 ) -> Merged:
     """Average what belongs together. One client alone comes back as it is, whatever `how` says.
 
-    `extras` are further tensors, which have their units in the global order already.
+    `extras` are further tensors, which have their units in the global order already; they weigh as rows do.
     """
     merged = Merged()
     for one in matched:
         merged.weights.update(_average(one, members, how))
         if not one.is_last:
             merged.assignments[one.layer.name] = one.matching.assignments
-    merged.weights.update({name: _mean_of(name, members) for name in extras})
+    merged.weights.update({name: _mean_of(name, members, how.weights(members)) for name in extras})
     return merged
 
 
@@ -168,13 +172,13 @@ def class_shares(members: Sequence[Member], classes: int) -> list[Shares]:
     return [np.where(nobody, member.examples, share) for member, share in zip(members, shares, strict=True)]
 
 
-def _mean_of(name: str, members: Sequence[Member]) -> Array:
+def _mean_of(name: str, members: Sequence[Member], weights: Sequence[float]) -> Array:
     """Return Σ w_k x_k / Σ w_k of one tensor that needs no matching."""
     first = members[0].source.read(name)
     sums = np.zeros(first.shape)
-    for member in members:
-        sums += member.source.read(name).astype(np.float64) * member.weight
-    mean: Rows = sums / math.fsum(member.weight for member in members)
+    for member, weight in zip(members, weights, strict=True):
+        sums += member.source.read(name).astype(np.float64) * weight
+    mean: Rows = sums / math.fsum(weights)
     return mean.astype(first.dtype)
 
 
@@ -191,8 +195,8 @@ def _average(one: MatchedLayer, members: Sequence[Member], how: Averaging) -> We
     if one.is_last:
         shares = class_shares(members, matching.width)
     else:
-        weights = [member.weight if how.is_weighted else 1.0 for member in members]
-        shares = [np.full(len(a), w) for a, w in zip(matching.assignments, weights, strict=True)]
+        weights = zip(matching.assignments, how.weights(members), strict=True)
+        shares = [np.full(len(assignment), weight) for assignment, weight in weights]
     if how.mode == "map" and not one.is_last and len(members) > 1:
         return tensors.merge_map(layer, one.clients, matching.assignments, matching.width, how.prior)
     return tensors.merge(layer, one.clients, matching.assignments, matching.width, shares)

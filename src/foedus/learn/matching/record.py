@@ -4,12 +4,13 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from foedus.core.errors import InvalidSpec, UpdateRefused
 from foedus.core.ids import ClientId
 from foedus.learn.matching.bbp import Assignment
 from foedus.learn.matching.chain import Chain
 from foedus.learn.matching.layers import units
 from foedus.learn.matching.merge import Member, Merged
-from foedus.learn.strategy import SERVER, ServerState, part_of
+from foedus.learn.strategy import SERVER, MergeRules, ServerState, part_of
 from foedus.learn.weights import Weights
 
 _ASSIGN, _WIDTH, _MERGES = "assign/", "width/", "merges"
@@ -38,10 +39,27 @@ def local_widths(chain: Chain, state: ServerState) -> dict[str, int]:
     }
 
 
-def took_part(chain: Chain, state: ServerState, client: ClientId, step: int) -> bool:
-    """Tell whether a client took part in this round's exchanges before `step`."""
+def require_present(chain: Chain, state: ServerState, client: ClientId, step: int) -> None:
+    """Raise `UpdateRefused` (`absent`) unless a client took part in this round's exchanges before `step`."""
     known = assignments(state, part_of(client))
-    return all(layer.name in known for layer in chain.layers[: step - 1])
+    missed = [layer.name for layer in chain.layers[: step - 1] if layer.name not in known]
+    if missed:
+        raise UpdateRefused(
+            "absent", f"client {client} took no part in this round's exchange of layer {missed[0]!r}"
+        )
+
+
+def require_averaged(chain: Chain, rules: MergeRules) -> None:
+    """Raise `InvalidSpec` when normalisation stays with the clients, or its statistics are to be pooled.
+
+    Units are matched together with their statistics, which weigh as the units do.
+    """
+    if rules.parts.local or (rules.buffer_mode == "pooled" and any(chain.norms())):
+        mode = "local" if rules.parts.local else rules.buffer_mode
+        raise InvalidSpec(
+            f"FedMA averages batch normalisation unit by unit, which buffers = {mode!r} is not",
+            'Use buffers = "average".',
+        )
 
 
 def next_state(
