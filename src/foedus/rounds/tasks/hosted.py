@@ -85,9 +85,8 @@ def _by_sgd(
     result = train(
         project.model, state.weights, turn.data, settings, turn.seeds, mu=pull, on_block=_told(turn.on_step)
     )
-    specs = project.strategy.update_specs(state, turn.clients[0], project.rules(1))
-    extra = {"@steps": result.steps} if "@steps" in specs else {}
-    return _Stacked({**result.weights, **extra}, result.num_examples, result.steps, result.losses)
+    update = project.strategy.hand_over(result.weights, result.steps)
+    return _Stacked(update, result.num_examples, result.steps, result.losses)
 
 
 def _one_by_one(project: Project, state: ServerState, settings: TrainSettings, turn: HostTurn) -> _Stacked:

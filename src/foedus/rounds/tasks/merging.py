@@ -97,8 +97,10 @@ def _aggregate(project: Project, state: ServerState, step: int, usable: Sequence
         for one, weight, bonus in zip(usable, weights, bonuses, strict=True)
     ]
     merged = project.strategy.aggregate(state, updates, project.rules(step))
-    if not all(is_finite(tensor) for tensor in merged.weights.values() if tensor.dtype.kind == "f"):
-        raise InvalidData("the merged weights are beyond their type")
+    changed = [part for name, part in merged.parts.items() if part is not state.parts.get(name)]
+    for tensors in (merged.weights, *changed):
+        if not all(is_finite(tensor) for tensor in tensors.values() if tensor.dtype.kind == "f"):
+            raise InvalidData("the merged weights or state are beyond their type")
     return merged
 
 

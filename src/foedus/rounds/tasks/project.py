@@ -107,6 +107,7 @@ class Project:
             step=step,
             learning_rate=terms.training.learning_rate,
             momentum=terms.training.momentum,
+            cap_ratio=terms.cap_ratio,
         )
 
     # --- the states of versions ---
