@@ -170,6 +170,36 @@ def test_server_momentum_by_hand() -> None:
         assert state.weights["w"] == [position]
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_one_huge_update_does_not_stop_later_rounds(kind: str) -> None:
+    """Finite, as float32 can hold it; v follows its square, and the steps after it would be tiny for good."""
+    small = [[1.0, -1.0], [0.9, -1.1], [1.1, -0.9]]
+    strategy = get_strategy(f"fed{kind}")
+    state = ServerState({"w": np.zeros(2)})
+    bounded = merge(strategy, state, [*small, [0.0, 1e38]], [1] * 4)
+    by_hand = merge(strategy, state, [*small, [0.0, 3 * np.median([1.42, 1.34, 1.42, 1e38])]], [1] * 4)
+    np.testing.assert_allclose(bounded.parts[SERVER]["v/w"], by_hand.parts[SERVER]["v/w"], rtol=0.05)
+    later = merge(strategy, bounded, small, [1] * 3).weights["w"]
+    assert np.abs(later - bounded.weights["w"]).min() > 1e-4
+    published = get_strategy(f"fed{kind}", {"clip_ratio": 0.0})
+    poisoned = merge(published, state, [*small, [0.0, 1e38]], [1] * 4)
+    ruined = merge(published, poisoned, small, [1] * 3).weights["w"]
+    assert poisoned.parts[SERVER]["v/w"].max() > 1e70
+    if kind == "adagrad":  # the others' momentum is as huge as their v
+        assert abs(ruined[1] - poisoned.weights["w"][1]) < 1e-30
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("deltas", [[[1.0], [-1.0], [1.0]], [[0.1], [9.0]], [[5.0]], [[0.0], [0.0], [4.0]]])
+def test_updates_of_like_length_and_few_are_not_touched(kind: str, deltas: list[list[float]]) -> None:
+    state = ServerState({"w": np.zeros(1)})
+    found, published = (
+        merge(get_strategy(f"fed{kind}", {"clip_ratio": ratio}), state, deltas, [1] * len(deltas))
+        for ratio in (3.0, 0.0)
+    )
+    assert found.weights["w"].tobytes() == published.weights["w"].tobytes()
+
+
 def test_all_cases_are_covered() -> None:
     named = {f"opt_{kind}_4steps" for kind in KINDS} | {
         "opt_weighted_delta",

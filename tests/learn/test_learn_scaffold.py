@@ -1,20 +1,25 @@
 """SCAFFOLD on one-number models whose training can be followed by hand."""
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from learn_tools import VECTOR, Point, blobs, quadratic, quadratic_data
 from torch import nn
 
-from foedus.core.errors import InvalidSpec
+from foedus.core.errors import InvalidSpec, UpdateRefused
+from foedus.learn.aggregation import client_weights
 from foedus.learn.algorithms import get_strategy
-from foedus.learn.algorithms.scaffold import ControlVariate, Scaffold
+from foedus.learn.algorithms.scaffold import ControlVariate, Scaffold, believed_steps
 from foedus.learn.state import parts_of, weights_of
 from foedus.learn.strategy import SERVER, MergeRules, ServerState, Turn, Update, part_of
 from foedus.learn.training import TrainSettings, local_sgd
+from foedus.learn.updates import check_update
 from foedus.learn.weights import MemorySource
 
 RATE = 0.1
@@ -173,14 +178,85 @@ def test_update_is_what_its_specs_say() -> None:
     assert shown.keys() == state.weights.keys()
 
 
-def test_hostile_steps_are_bounded() -> None:
-    honest = moved("a", 11.0, 4)
-    state = Scaffold().aggregate(start(), [honest, moved("b", 1e300, 0)], RULES)
-    assert state.weights["w"] == [11.0]
-    assert part_of("b") not in state.parts
-    assert Scaffold().aggregate(start(), [moved("b", 1e300, 0)], RULES).weights["w"] == [10.0]
-    endless = Scaffold().aggregate(start(), [honest, moved("b", 10.0, 1 << 48)], RULES)
+def test_updates_without_steps_are_refused_and_never_divide_by_zero() -> None:
+    idle = moved("b", 1e300, 0)
+    with pytest.raises(UpdateRefused) as caught:
+        check_update(idle.source, Scaffold().update_specs(start(), "b", RULES), start().weights, VECTOR)
+    assert caught.value.code == "extra"
+    state = Scaffold().aggregate(start(), [idle], RULES)
+    assert np.isfinite(state.parts[part_of("b")]["w"]).all()
+
+
+def test_invented_steps_leave_no_trace_but_a_mean_gradient_of_zero() -> None:
+    endless = Scaffold().aggregate(start(), [moved("a", 11.0, 4), moved("b", 10.0, 1 << 48)], RULES)
     assert endless.parts[part_of("b")]["w"] == [0.0]
+    assert endless.parts[part_of("a")]["w"] == [-2.5]
+
+
+def test_believed_steps_are_a_quarter_of_the_median_pace_at_least() -> None:
+    claims = [("a", 40, 10), ("b", 80, 20), ("c", 1, 10), ("d", 3, 1), ("e", 1 << 48, 10)]
+    updates = [moved(client, 0.0, steps, weight) for client, steps, weight in claims]
+    assert believed_steps(updates) == [
+        40.0,
+        80.0,
+        10.0,
+        3.0,
+        float(1 << 48),
+    ]  # 4 steps per example, a quarter
+    assert believed_steps(updates[1:3]) == [80.0, 1.0]  # of two, nobody knows which is odd
+
+
+@settings(max_examples=50)
+@given(
+    st.lists(st.integers(1, 5000), min_size=3, max_size=12), st.integers(1, 5), st.sampled_from([1, 16, 64])
+)
+def test_honest_steps_are_always_believed(counts: list[int], epochs: int, batch: int) -> None:
+    """Of clients with the same settings, however unequal their data."""
+    updates = [
+        moved(f"c{k:02}", 0.0, epochs * -(-count // batch), weight)
+        for k, (count, weight) in enumerate(
+            zip(counts, client_weights(counts, [0] * len(counts)), strict=True)
+        )
+    ]
+    assert believed_steps(updates) == [float(update.source.read("@steps").item()) for update in updates]
+
+
+def after_two_rounds(claim: int) -> tuple[float, ServerState]:
+    """Four honest clients, and one that makes 40 steps and claims so many."""
+    honest = [
+        Hill(client, 1.0, centre, steps=4) for client, centre in zip("abcd", (-1, 0, 1, 2), strict=True)
+    ]
+    liar, state = Hill("e", 1.0, 0.5, steps=40), start()
+    for _ in range(2):
+        updates = [update_of(state, hill) for hill in [*honest, liar]]
+        told = MemorySource({**updates[-1].source.weights, "@steps": np.array(claim)})
+        updates[-1] = dataclasses.replace(updates[-1], source=told)
+        state = UNIFORM.aggregate(state, updates, RULES)
+    return float(state.weights["w"][0]), state
+
+
+def test_who_claims_one_step_does_not_ruin_the_next_round() -> None:
+    honest, _ = after_two_rounds(40)
+    lying, _ = after_two_rounds(1)
+    assert 0.0 < lying < 10.0
+    assert abs(lying - honest) < 5.0
+
+
+def test_a_control_variate_moves_three_medians_at_most_and_catches_up() -> None:
+    gradients = {"a": 1.0, "b": 1.0, "c": 1.0, "d": 7.0}
+    state, seen = start(0.0), []
+    for _ in range(3):
+        common, w = state.parts.get(SERVER, {"w": np.zeros(1)})["w"][0], state.weights["w"][0]
+        updates = []
+        for client, gradient in gradients.items():
+            own = state.parts.get(part_of(client), {"w": np.zeros(1)})["w"][0]
+            updates.append(moved(client, w - RATE * (gradient + common - own), 1))
+        state = UNIFORM.aggregate(state, updates, RULES)
+        own = [state.parts[part_of(client)]["w"][0] for client in gradients]
+        assert own[:3] == pytest.approx([1.0] * 3)
+        assert state.parts[SERVER]["w"] == pytest.approx([np.mean(own)])
+        seen.append(own[3])
+    assert seen == pytest.approx([3.0, 6.0, 7.0])
 
 
 def test_control_variates_stay_finite() -> None:
@@ -190,12 +266,12 @@ def test_control_variates_stay_finite() -> None:
     assert np.isfinite(state.parts[SERVER]["w"]).all()
 
 
-@pytest.mark.parametrize("settings", [{"momentum": 0.9}, {"learning_rate": 0.0}])
-def test_what_option_two_cannot_measure_is_refused(settings: dict[str, float]) -> None:
+@pytest.mark.parametrize("training", [{"momentum": 0.9}, {"learning_rate": 0.0}])
+def test_what_option_two_cannot_measure_is_refused(training: dict[str, float]) -> None:
     model = linear()
     with pytest.raises(InvalidSpec):
         Scaffold().train(
-            model, ServerState(weights_of(model)), blobs(3), TrainSettings(**settings), Turn("a", 1)
+            model, ServerState(weights_of(model)), blobs(3), TrainSettings(**training), Turn("a", 1)
         )
     with pytest.raises(InvalidSpec):
-        Scaffold().aggregate(start(), [moved("a", 1.0, 1)], MergeRules(VECTOR, **settings))
+        Scaffold().aggregate(start(), [moved("a", 1.0, 1)], MergeRules(VECTOR, **training))

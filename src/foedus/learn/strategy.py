@@ -6,6 +6,7 @@ from typing import ClassVar, Protocol, TypeAlias
 
 from torch import nn
 
+from foedus.core.errors import InvalidData
 from foedus.core.ids import ClientId
 from foedus.core.records import WAD
 from foedus.learn.aggregation import BufferMode
@@ -15,6 +16,7 @@ from foedus.learn.proximal import ProximalPenalty
 from foedus.learn.robust import MEAN, RobustRule
 from foedus.learn.state import load_weights, trainable_parameters
 from foedus.learn.training import DEFAULT_SETTINGS, LocalResult, OnStep, TrainSettings, local_sgd
+from foedus.learn.updates import is_finite
 from foedus.learn.weights import Array, Parts, Specs, TensorSource, Weights, specs_of
 
 SERVER = "server"
@@ -40,6 +42,18 @@ class ServerState:
     weights: Weights
     parts: StateParts = field(default_factory=dict)  # by `SERVER` or `part_of(client)`
     counters: Mapping[str, int] = field(default_factory=dict)
+
+
+def require_finite(after: ServerState, before: ServerState) -> None:
+    """Raise `InvalidData` when a merge that started from `before` led beyond what its tensors can hold.
+
+    Parts that are still the same object are not looked at.
+    """
+    parts = {name: part for name, part in after.parts.items() if part is not before.parts.get(name)}
+    for where, tensors in {"the model": after.weights, **parts}.items():
+        for name, tensor in tensors.items():
+            if tensor.dtype.kind == "f" and not is_finite(tensor):
+                raise InvalidData(f"the merged tensor {name!r} of {where} is beyond its type")
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,6 @@ Cost: nothing for clients; the server state holds two bytes per parameter and cl
 
 import dataclasses
 import math
-import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -36,6 +35,7 @@ from torch import nn
 from foedus.core.errors import InvalidSpec
 from foedus.core.ids import ClientId
 from foedus.learn.aggregation import merged_rest
+from foedus.learn.algorithms._clip import CLIP_RATIO, LONGEST, factors, limit_of
 from foedus.learn.algorithms._consistency import History, Observation, masked_mean, see_all
 from foedus.learn.algorithms._delta import contributing, reduced, rest_of
 from foedus.learn.algorithms._moves import moves_of
@@ -48,7 +48,6 @@ from foedus.learn.vectors import Block, Difference, Known, Vector, moved
 from foedus.learn.weights import Weights
 
 _ROUNDS, _WEIGHT, _CHANGE = "@rounds", "@p", "@dp"
-_LONGEST = 1e290  # of a distance, so that sums of distances stay finite
 _BUFFER_STEPS = 1 << 53  # shares become whole numbers of these for the mean of the buffers
 
 
@@ -83,7 +82,7 @@ class FedHeal(Strategy):
             choices=("normalised", "running_sum"),
         ),
         Parameter("p0", "uniform", "a client's first weight", choices=("uniform", "examples")),
-        Parameter("clip_ratio", 3.0, "longest update, in median lengths; 0: any", low=0.0, high=1e9),
+        CLIP_RATIO,
     )
 
     def check(
@@ -108,15 +107,16 @@ class FedHeal(Strategy):
             for update, vector in zip(ordered, vectors, strict=True)
         ]
         see_all(seen, server, names)
-        scales = _clipped([one.length for one in seen], self.clip_ratio)
-        distances = [scale * min(one.distance, _LONGEST) for one, scale in zip(seen, scales, strict=True)]
+        lengths = [one.length for one in seen]
+        scales = factors(lengths, limit_of(lengths, self.clip_ratio))
+        distances = [scale * min(one.distance, LONGEST) for one, scale in zip(seen, scales, strict=True)]
         shares, stored = self.weigh(self._shares(state, ordered), distances)
-        factors = rewarded(shares, [update.bonus for update in ordered])
+        portions = rewarded(shares, [update.bonus for update in ordered])
 
         def step(name: str, start: int, stop: int) -> Block:
-            return masked_mean(seen, factors, scales, name, start, stop)
+            return masked_mean(seen, portions, scales, name, start, stop)
 
-        merged = {**moved(server, names, step), **_rest(ordered, factors, server, rules)}
+        merged = {**moved(server, names, step), **_rest(ordered, portions, server, rules)}
         parts = {
             part_of(update.client): _remembered(one.history, share)
             for update, one, share in zip(ordered, seen, stored, strict=True)
@@ -172,20 +172,16 @@ def _admitted(
     return [ordered[client] for client in chosen.clients], chosen.vectors
 
 
-def _clipped(lengths: Sequence[float], ratio: float) -> list[float]:
-    """Return by how much to shorten each update; nothing to measure by (a median of 0) shortens none."""
-    limit = ratio * min(statistics.median(lengths), _LONGEST)
-    return [limit / length if 0 < limit < length else 1.0 for length in lengths]
-
-
-def _rest(ordered: Sequence[Update], factors: Sequence[float], server: Weights, rules: MergeRules) -> Weights:
+def _rest(
+    ordered: Sequence[Update], portions: Sequence[float], server: Weights, rules: MergeRules
+) -> Weights:
     """Merge the buffers with the same weights as the parameters, to within 2⁻⁵³; robustly, if anything is."""
     if not rules.robust.is_plain:
         moves = [Difference(update.source, server) for update in ordered]
         sizes = {name: server[name].size for name in rules.parts.float_buffers}
         return rest_of(ordered, server, rules, Known(medians(moves, sizes)))
     sources = [update.source for update in ordered]
-    weights = [round(factor * _BUFFER_STEPS) for factor in factors]
+    weights = [round(portion * _BUFFER_STEPS) for portion in portions]
     return merged_rest(sources, weights, server, rules.parts, rules.buffer_mode)
 
 

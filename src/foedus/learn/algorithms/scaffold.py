@@ -13,13 +13,19 @@ The control variates belong to the server state: every member computes them from
 their models and numbers of steps only, and a rejected round takes them back. That option II measures the mean
 gradient needs plain SGD: `training.momentum` must be 0.
 
+Nobody can check how many steps a client made, and too small a K_k makes c_k⁺ too long, which drives everybody
+away in the next round. From three clients on, K_k is therefore at least a quarter of what the median client
+claims for as many examples, and no c_k moves further than three times the median ‖c_k⁺‖ of the round.
+
 When to use it: when clients' data differ much and the same clients come back; it removes the drift that
 FedAvg has with many local steps. Cost: the state holds one model per client and one for the server.
 """
 
 import dataclasses
-from collections.abc import Sequence
+import statistics
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import ClassVar
 
 import numpy as np
@@ -28,6 +34,7 @@ from torch import nn
 
 from foedus.core.errors import InvalidSpec
 from foedus.core.ids import ClientId
+from foedus.learn.algorithms._clip import FEWEST, Shortened, factors, lengths_of, limit_of
 from foedus.learn.algorithms._delta import (
     WEIGHT_BY,
     WeightBy,
@@ -55,6 +62,9 @@ from foedus.learn.strategy import (
 from foedus.learn.training import DEFAULT_SETTINGS, LocalResult, TrainSettings, local_sgd
 from foedus.learn.vectors import Block, Difference, Vector, filled, moved
 from foedus.learn.weights import Array, Specs, Weights
+
+_SLOWEST = 4  # a client's pace is at least the median's, divided by this
+_FURTHEST = 3.0  # in medians of ‖c_k⁺‖
 
 
 class ControlVariate:
@@ -115,7 +125,10 @@ class Scaffold(Strategy):
     def train(
         self, model: nn.Module, state: ServerState, data: Examples, settings: TrainSettings, turn: Turn
     ) -> LocalResult:
-        """Train by corrected SGD. Raises `InvalidSpec` when the settings have a momentum."""
+        """Train by corrected SGD.
+
+        Raises `InvalidSpec` when the settings have a momentum, and `TaskFailed` when no step could be made.
+        """
         _require_plain(settings.momentum, settings.learning_rate)
         self.fit(model, state.weights)
         own, common = state.parts.get(part_of(turn.client), {}), state.parts.get(SERVER, {})
@@ -124,13 +137,13 @@ class Scaffold(Strategy):
         return with_steps(local_sgd(model, data, settings, turn.seed, penalty=penalty, on_step=turn.on_step))
 
     def aggregate(self, state: ServerState, updates: Sequence[Update], rules: MergeRules) -> ServerState:
-        """Move the model and all control variates. Updates that claim no step have no say."""
+        """Move the model and all control variates."""
         _require_plain(rules.momentum, rules.learning_rate)
-        ordered = [u for u in contributing(updates, self.weight_by) if extra_of(u.source, STEPS)]
+        ordered = contributing(updates, self.weight_by)
         if not ordered:
             return state
         server, weights = state.weights, [update.weight for update in ordered]
-        controls = {update.client: _next_control(state, update, rules) for update in ordered}
+        controls = _next_controls(state, contributing(updates), rules)
         parts = {**state.parts, **{part_of(client): new for client, new in controls.items()}}
         changes = [_Change(new, state.parts.get(part_of(client), {})) for client, new in controls.items()]
         change = centre(changes, weights, server, rules, rules.parts.trainable)
@@ -173,11 +186,48 @@ class _Change:
         return change
 
 
-def _next_control(state: ServerState, update: Update, rules: MergeRules) -> Weights:
+def believed_steps(updates: Sequence[Update]) -> list[float]:
+    """Return K_k: what each client claims, but at least a quarter of the median's steps per example."""
+    claims = [Fraction(max(extra_of(update.source, STEPS), 1)) for update in updates]
+    if len(updates) < FEWEST:
+        return [float(claim) for claim in claims]
+    examples = [Fraction(update.weight, update.bonus) for update in updates]
+    pace = statistics.median([claim / count for claim, count in zip(claims, examples, strict=True)])
+    return [float(max(k, pace * count / _SLOWEST)) for k, count in zip(claims, examples, strict=True)]
+
+
+def _next_controls(
+    state: ServerState, updates: Sequence[Update], rules: MergeRules
+) -> dict[ClientId, Weights]:
+    """Return the clients' new control variates, moved towards c_k⁺ and not too far."""
+    controls = {
+        update.client: _next_control(state, update, steps, rules)
+        for update, steps in zip(updates, believed_steps(updates), strict=True)
+    }
+    if len(controls) < FEWEST:
+        return controls
+    olds = [state.parts.get(part_of(client), {}) for client in controls]
+    changes = [_Change(new, old) for new, old in zip(controls.values(), olds, strict=True)]
+    names, server = rules.parts.trainable, state.weights
+    limit = limit_of(lengths_of([_Change(new, {}) for new in controls.values()], server, names), _FURTHEST)
+    shortened = factors(lengths_of(changes, server, names), limit)
+    for client, old, change, factor in zip(list(controls), olds, changes, shortened, strict=True):
+        if factor != 1:
+            controls[client] = _moved_control(old, Shortened(change, factor), server, names)
+    return controls
+
+
+def _moved_control(old: Weights, change: Vector, server: Weights, names: Collection[str]) -> Weights:
+    """Return c_k + change; there is no c_k before a client's first turn."""
+    base = {name: old.get(name, np.zeros(server[name].shape, server[name].dtype)) for name in names}
+    return moved(base, names, change.block)
+
+
+def _next_control(state: ServerState, update: Update, steps: float, rules: MergeRules) -> Weights:
     """Return c_k⁺ in the parameters' own types, saturated at their limits."""
     old = _Change(state.parts.get(part_of(update.client), {}), state.parts.get(SERVER, {}))  # c_k − c
     moves = Difference(update.source, state.weights)
-    divisor = -(extra_of(update.source, STEPS) * rules.learning_rate)
+    divisor = -(steps * rules.learning_rate)
 
     def control(name: str) -> Array:
         like = state.weights[name]
