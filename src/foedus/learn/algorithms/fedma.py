@@ -20,7 +20,8 @@ many epochs, with weight decay 1e-4. `retrain_epochs` is 1 here, so that a round
 first training; the authors take 20, in few rounds.
 
 When to use it: clients that start from different initial weights, or drift far apart in long local training.
-Plain chains of layers only. Cost: N exchanges per round, and the matching: seconds for some hundred units.
+Plain chains of layers only; batch normalisation with `buffers = "average"` only. Cost: N exchanges per round,
+and the matching: seconds for some hundred units.
 """
 
 import dataclasses
