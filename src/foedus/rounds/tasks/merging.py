@@ -8,8 +8,8 @@ from foedus.core.errors import InvalidData
 from foedus.core.ids import Cid, ClientId
 from foedus.core.protocols import Buffer
 from foedus.learn.aggregation import client_bonuses, client_weights
-from foedus.learn.strategy import ServerState, Update
-from foedus.learn.updates import Claim, filter_updates, is_finite
+from foedus.learn.strategy import ServerState, Update, require_finite
+from foedus.learn.updates import Claim, filter_updates
 from foedus.rounds.documents import StateDocument, UpdateEntry, fetch
 from foedus.rounds.tasks.opening import Exchange, Opened, open_updates
 from foedus.rounds.tasks.project import Project
@@ -97,10 +97,7 @@ def _aggregate(project: Project, state: ServerState, step: int, usable: Sequence
         for one, weight, bonus in zip(usable, weights, bonuses, strict=True)
     ]
     merged = project.strategy.aggregate(state, updates, project.rules(step))
-    changed = [part for name, part in merged.parts.items() if part is not state.parts.get(name)]
-    for tensors in (merged.weights, *changed):
-        if not all(is_finite(tensor) for tensor in tensors.values() if tensor.dtype.kind == "f"):
-            raise InvalidData("the merged weights or state are beyond their type")
+    require_finite(merged, state)
     return merged
 
 
