@@ -14,7 +14,8 @@ HEAD = """# Algorithms
 Made from the code by `python docs/make_algorithm_pages.py`; `foedus algorithms` says the same. Each of them
 goes with rewards, with every treatment of [buffers](../reference/spec.md#policy) and, where its page does not
 say otherwise, with every [robust rule](../how-to/withstand-hostile-clients.md). Figures are in the
-[results](../results/algorithms.md).
+[results](../results/algorithms.md). FedBN (Li et al., ICLR 2021, arXiv:2102.07623) is no entry of its own:
+it is `policy.buffers = "local"` with whichever algorithm.
 
 | algorithm | what it does | accepts |
 | --- | --- | --- |

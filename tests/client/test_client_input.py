@@ -73,3 +73,12 @@ def test_an_algorithm_that_takes_the_model_needs_no_stand_in(tmp_path: Path) -> 
 
     assert checked.exit_code == 0, checked.output
     assert "FedAvg" not in checked.output
+
+
+@pytest.mark.slow
+def test_gradients_of_single_batches_are_warned_of(tmp_path: Path) -> None:
+    fedsgd = '[algorithm]\nname = "fedsgd"\n'
+    single = write_spec(tmp_path, TINY + fedsgd + "params = { batch = 1 }\n")
+    assert "most easily reconstructed" in call("config", "check", single, "--home", tmp_path / "home").stdout
+    full = write_spec(tmp_path, TINY + fedsgd)
+    assert "reconstructed" not in call("config", "check", full, "--home", tmp_path / "home").stdout

@@ -43,21 +43,21 @@ def check(
       foedus config check
       foedus config check mnist.toml
     """
-    from foedus.client.specs import fallback_note
+    from foedus.client.specs import notes_on
 
     shell = open_shell(home, data)
     checked = None if spec is None else _checked(spec, shell.settings)
-    note = "" if checked is None else fallback_note(checked[0])
+    notes = [] if checked is None else notes_on(checked[0])
     if output is Format.JSON:
         print_json(_as_json(shell.settings, checked))
-        if note:
+        for note in notes:
             warn(note)
         return
     _print_settings(shell.settings)
     if checked is not None:
         say("")
         say(f"{spec} is fine", "bold green")
-        if note:
+        for note in notes:
             say(note, "yellow")
         print_pairs(_facts(*checked))
 

@@ -123,14 +123,14 @@ def _fetched_before() -> Path | None:
 
 def _new_run(shell: Shell, spec: "RunSpec", output: Format) -> "RunStatus":
     from foedus.client.drive import drive_new
-    from foedus.client.specs import fallback_note
+    from foedus.client.specs import notes_on
     from foedus.rounds.runs import create_run
 
-    note = fallback_note(spec)
+    notes = notes_on(spec)
     name = create_run(shell.home, spec)
     out = say if output is Format.TABLE else warn
     out(f"run {name} in {shell.home.root}: {spec.rounds} rounds, {spec.partition.clients} clients")
-    if note:
+    for note in notes:
         out(note)
     return _drive(shell, name, output, drive_new)
 

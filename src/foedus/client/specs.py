@@ -57,6 +57,22 @@ def rehearse(spec: "RunSpec", home: Home) -> "PrepareResult":
         return PrepareResult.from_json(folder.read_result(), "the result of the rehearsal")
 
 
+def notes_on(spec: "RunSpec") -> list[str]:
+    """Say what whoever starts this run should know. Raises as `fallback_note` does."""
+    return [note for note in (fallback_note(spec), privacy_note(spec)) if note]
+
+
+def privacy_note(spec: "RunSpec") -> str:
+    """Warn when clients hand over gradients of single batches; else nothing."""
+    batch = spec.algorithm.params.get("batch", 0)
+    if spec.algorithm.name != "fedsgd" or not batch:
+        return ""
+    return (
+        f"fedsgd with batch = {batch} hands over the gradient of one batch, the update from which training "
+        "examples are most easily reconstructed"
+    )
+
+
 def fallback_note(spec: "RunSpec") -> str:
     """Say that the algorithm does not take the model and what stands in for it, and why; else nothing.
 
