@@ -13,7 +13,7 @@ def missing(what: str) -> NoReturn:
     """Skip the test by name for want of something; fail it where all must be there (FOEDUS_REQUIRE_ALL=1)."""
     if os.environ.get("FOEDUS_REQUIRE_ALL") == "1":
         pytest.fail(f"required, but missing: {what}")
-    pytest.skip(f"missing: {what}", allow_module_level=True)  # elsewhere a lack is no fault, but is named
+    pytest.skip(f"missing: {what}", allow_module_level=True)  # a checkout alone lacks the shared files
 
 
 def case_file(name: str) -> Path:

@@ -1,6 +1,9 @@
 """Small models and data whose training can be computed by hand."""
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -108,3 +111,21 @@ def average(
     base = dict(server or {"w": np.zeros_like(arrays[-1]["w"])})
     updates = usable(arrays, counts, base, parts)
     return get_strategy("fedavg").aggregate(ServerState(base), updates, MergeRules(parts)).weights
+
+
+def outputs_everywhere(script: Path) -> set[str]:
+    """What a script prints, under several numbers of threads and instruction sets of the processor."""
+    found = set()
+    for threads, capability in (("1", "default"), ("2", "avx2"), ("4", "avx512")):
+        environment = {
+            **os.environ,
+            "OMP_NUM_THREADS": threads,
+            "OPENBLAS_NUM_THREADS": threads,
+            "ATEN_CPU_CAPABILITY": capability,
+            "NPY_DISABLE_CPU_FEATURES": "X86_V3 X86_V4 AVX512_ICL" if capability == "default" else "",
+        }
+        done = subprocess.run(
+            [sys.executable, str(script)], env=environment, check=True, capture_output=True, text=True
+        )
+        found.add(done.stdout.strip())
+    return found

@@ -1,9 +1,6 @@
 """Laws that hold for every algorithm that merges whole models or gradients."""
 
 import dataclasses
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +18,7 @@ from algorithm_script import (
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from learn_tools import batch_norm_model, blobs
+from learn_tools import batch_norm_model, blobs, outputs_everywhere
 
 from foedus.core.errors import InvalidSpec
 from foedus.learn.algorithms import describe, get_strategy
@@ -222,19 +219,6 @@ def test_defaults_of_the_class_are_those_of_the_reference(name: str) -> None:
 
 @pytest.mark.slow
 def test_bytes_do_not_depend_on_threads_or_instruction_set() -> None:
-    digests = set()
-    for threads, capability in (("1", "default"), ("2", "avx2")):
-        environment = {
-            **os.environ,
-            "OMP_NUM_THREADS": threads,
-            "OPENBLAS_NUM_THREADS": threads,
-            "ATEN_CPU_CAPABILITY": capability,
-            "NPY_DISABLE_CPU_FEATURES": "X86_V3 X86_V4 AVX512_ICL" if capability == "default" else "",
-        }
-        script = str(Path(__file__).with_name("algorithm_script.py"))
-        done = subprocess.run(
-            [sys.executable, script], env=environment, check=True, capture_output=True, text=True
-        )
-        digests.add(done.stdout.strip())
+    digests = outputs_everywhere(Path(__file__).with_name("algorithm_script.py"))
     assert len(digests) == 1
     assert len(digests.pop()) == 64
