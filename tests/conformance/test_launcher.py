@@ -21,9 +21,8 @@ MAKERS: dict[str, Callable[[], AbstractContextManager[Launcher]]] = {
 }
 
 
-def application(path: Path) -> None:
+def application(folder: JobFolder) -> None:
     """Do what the spec says. Backends that start a new program run just this function."""
-    folder = JobFolder(path)
     do = folder.read_spec()["do"]
     print(f"doing {do}")
     if do == "finish":

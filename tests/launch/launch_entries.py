@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 from foedus.core.errors import InvalidData
 from foedus.launch import JobFolder
@@ -25,8 +24,7 @@ def deadly_set_up() -> None:
     os._exit(4)
 
 
-def run(path: Path) -> None:
-    folder = JobFolder(path)
+def run(folder: JobFolder) -> None:
     spec = folder.read_spec()
     {name: action for name, action in globals().items() if name.startswith("do_")}[f"do_{spec['do']}"](folder)
 

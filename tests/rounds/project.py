@@ -63,7 +63,7 @@ def build_world(folder: Path, **sections: Any) -> World:  # noqa: ANN401 - secti
         data_folder=str(folder / "data"),
     )
     job.write_spec(order.to_json())
-    run_task(job.path)
+    run_task(job)
     prepared = PrepareResult.from_json(job.read_result(), "prepared")
     store = DirectoryStore(folder / "store")
     terms, version0 = publish_project(store, spec, prepared, folder)

@@ -40,7 +40,7 @@ def train_order(world: World, client: str = "client-1", **changes: object) -> Tr
 
 def train(world: World, path: Path, client: str = "client-1") -> TrainResult:
     folder = job(path / client, train_order(world, client))
-    run_task(folder.path)
+    run_task(folder)
     return TrainResult.from_json(folder.read_result(), "result")
 
 
@@ -71,7 +71,7 @@ def test_seeds_differ_between_clients_rounds_and_steps(world: World, tmp_path: P
     found = set()
     for change in ({}, {"round": 2}, {"step": 2}, {"client": "client-2"}):
         folder = job(tmp_path / str(len(found)), train_order(world).model_copy(update=change))
-        run_task(folder.path)
+        run_task(folder)
         found.add(TrainResult.from_json(folder.read_result(), "result").update)
     assert len(found) == 4
 
@@ -106,7 +106,7 @@ def test_aggregate_and_verify_agree_and_only_one_writes_weights(world: World, tm
     results = {}
     for kind in ("aggregate", "verify"):
         folder = job(tmp_path / kind, merge_order(world, tmp_path / f"for-{kind}", kind))
-        run_task(folder.path)
+        run_task(folder)
         results[kind] = MergeResult.from_json(folder.read_result(), "result")
     assert results["aggregate"].candidate == results["verify"].candidate
     assert results["aggregate"].local == results["verify"].local
@@ -121,14 +121,14 @@ def test_an_unknown_task_is_refused(tmp_path: Path) -> None:
     folder = JobFolder(tmp_path)
     folder.write_spec({"kind": "dance"})
     with pytest.raises(InvalidSpec, match="prepare, train"):
-        run_task(tmp_path)
+        run_task(JobFolder(tmp_path))
 
 
 def test_an_order_with_unknown_keys_is_refused(world: World, tmp_path: Path) -> None:
     folder = JobFolder(tmp_path)
     folder.write_spec({**train_order(world).to_json(), "more": 1})
     with pytest.raises(FoedusError, match="more"):
-        run_task(tmp_path)
+        run_task(JobFolder(tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -172,7 +172,7 @@ def test_divergence_is_a_failed_task_that_says_what_to_do(world: World, tmp_path
     store = DirectoryStore(world.project.store.root)
     cid = Cid(store.put(_json(wild)))
     with pytest.raises(TaskFailed, match="learning rate"):
-        run_task(job(tmp_path, train_order(world, terms=cid)).path)
+        run_task(job(tmp_path, train_order(world, terms=cid)))
 
 
 def _json(document: Document) -> bytes:

@@ -201,12 +201,22 @@ class RoundView:
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """What a batch job asks for (Algorithm 1's R)."""
+    """What a batch job asks for (Algorithm 1's R).
+
+    The texts are the scheduler's own words, passed through unread: a Slurm partition or Kueue queue, an
+    account, a quality of service, a constraint on nodes. Each launcher says which of all this it can give.
+    """
 
     cpus: int = 1
     memory_mb: int | None = None
     gpus: int = 0
+    gpu_type: str = ""
     walltime_s: float = 24 * 3600.0
+    queue: str = ""
+    account: str = ""
+    qos: str = ""
+    constraint: str = ""
+    scratch_mb: int = 0  # of space on a disk of the node itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,8 +234,14 @@ class JobSpec:
 
 @dataclass(frozen=True, slots=True)
 class JobStatus:
-    """A batch job's state and, for humans, its cause ("ran out of memory", "waiting for resources")."""
+    """A batch job's state and, for humans, its cause ("ran out of memory", "waiting for resources").
+
+    `scheduler_id` and `scheduler_state` are what a cluster's scheduler itself calls the job and its state.
+    """
 
     native_id: NativeId
     state: JobState
     cause: str = ""
+    scheduler_id: str = ""
+    scheduler_state: str = ""
+    attempt: int = 1

@@ -95,6 +95,12 @@ def write_atomic(folder: Path, name: str, chunks: Iterable[Buffer], durable: boo
             os.fsync(parent)
 
 
+def sync(folder: Path) -> None:
+    """Make the names in a folder durable."""
+    with _opened(folder) as descriptor:
+        os.fsync(descriptor)
+
+
 def temporary_name(name: str) -> str:
     """Return where `write_atomic` collects the bytes; fixed, so that whoever cleans up finds it."""
     return f".{name}.tmp"

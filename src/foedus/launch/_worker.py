@@ -11,7 +11,6 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
-from pathlib import Path
 
 from foedus.launch import _code
 from foedus.launch._code import WorkerCode
@@ -21,7 +20,7 @@ _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36  # linux/prctl.h
 _IOLBF = 1  # stdio.h, the same value in glibc, musl and on macOS
 _LIBC = ctypes.CDLL(None)
 
-Entry = Callable[[Path], object]
+Entry = Callable[[JobFolder], object]
 
 
 def adopt_orphans() -> None:
@@ -97,7 +96,7 @@ def _prepared(code: WorkerCode) -> Entry:
     except BaseException as error:
         problem, place = error, error.__traceback__
 
-        def refuse(folder: Path) -> None:
+        def refuse(folder: JobFolder) -> None:
             raise problem.with_traceback(place)  # else every raise would make the traceback longer
 
         return refuse
@@ -116,7 +115,7 @@ def _run(function: Entry, path: str) -> str:
     try:
         with _output_to(folder):
             try:
-                function(folder.path)
+                function(folder)
             except BaseException as error:  # SystemExit too: one task's exit is not the worker's
                 return str(folder.fail(error))
     except (OSError, ValueError) as error:

@@ -1,29 +1,37 @@
 """The job folder: the one protocol between whoever submits a job and whoever runs it.
 
 `spec.json` goes in; `events.jsonl` and `out.log` grow; `update.safetensors` (and `state.parts`,
-`memory.safetensors`) and then, last, `result.json` come out (or `failure.json`). It needs neither network nor
-database, so it works on compute nodes without outside access. docs/reference/job-folder.md describes it for
-readers of other languages.
+`memory.safetensors`, `output/`) and then, last, `result.json` come out (or `failure.json`). It needs neither
+network nor database, so it works on compute nodes without outside access. docs/reference/job-folder.md
+describes it for readers of other languages.
 Whatever is read may have been written by somebody hostile.
+
+On a cluster several attempts of a job may be under way without knowing of each other: a node that was cut off
+goes on while the scheduler starts the job elsewhere. So each attempt writes what comes out into a sub-folder
+of its own, and whoever submitted takes over one of them (`adopt`).
 """
 
 import os
-import traceback
+import re
+import shutil
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import BinaryIO
 
 from foedus.core.canonical import Json, canonical_json, parse_canonical_json
-from foedus.core.errors import FoedusError, InvalidSpec, TaskFailed
+from foedus.core.errors import InvalidSpec, TaskFailed
 from foedus.core.protocols import Buffer
 from foedus.launch import _files
+from foedus.launch._failure import Failure, describe, printable
 
 SPEC, KEY, EVENTS, LOG = "spec.json", "job.json", "events.jsonl", "out.log"
 UPDATE, RESULT, FAILURE = "update.safetensors", "result.json", "failure.json"
 STATE, MEMORY = "state.parts", "memory.safetensors"
-_OUTPUTS = (EVENTS, UPDATE, STATE, MEMORY, RESULT, FAILURE)
-_TEMPORARIES = tuple(_files.temporary_name(name) for name in (UPDATE, STATE, MEMORY, RESULT, FAILURE))
+CHECKPOINT, OUTPUT = "checkpoint.safetensors", "output"
+_WRITTEN = (UPDATE, STATE, MEMORY, FAILURE, RESULT)  # the result last: its presence means completed
+_TEMPORARIES = tuple(_files.temporary_name(name) for name in (*_WRITTEN, CHECKPOINT))
+_ATTEMPT = re.compile(r"attempt-[0-9]{2}\.[0-9]{2,4}", re.ASCII)
 
 SPEC_LIMIT_BYTES = 16 << 20
 RESULT_LIMIT_BYTES = 16 << 20
@@ -31,21 +39,6 @@ EVENT_LIMIT_BYTES = 64 << 10
 EVENTS_CHUNK_BYTES = 1 << 20
 LOG_TAIL_BYTES = 64 << 10
 _SMALL_LIMIT_BYTES = 64 << 10
-_TEXT_LIMIT = 4096  # characters of a message or hint
-_TRACEBACK_LINES = 30
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """Why a task failed: the error's class, its text, what to do about it, and where it happened."""
-
-    kind: str
-    message: str
-    hint: str = ""
-    traceback: str = ""
-
-    def __str__(self) -> str:
-        return f"{self.message}\n{self.hint}" if self.hint else self.message
 
 
 class JobFolder:
@@ -54,8 +47,9 @@ class JobFolder:
     Reading follows no links, caps sizes and accepts canonical JSON objects only. Files get mode 600.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, attempt: str = "") -> None:
         self.path = Path(os.path.abspath(path))
+        self.outputs = self.path / attempt if attempt else self.path
 
     # --- for whoever submits ---
 
@@ -80,18 +74,18 @@ class JobFolder:
     def read_result(self) -> Mapping[str, Json] | None:
         """Return `result.json`, None while there is none. Raises `TaskFailed` when it is not usable."""
         try:
-            return self._read_object(RESULT, RESULT_LIMIT_BYTES)
+            return _read_object(self.outputs, RESULT, RESULT_LIMIT_BYTES)
         except ValueError as error:
             raise TaskFailed(f"the task's result is not usable: {error}") from error
 
     def read_failure(self) -> Failure | None:
         """Return `failure.json`, None when it is missing or damaged; control characters are replaced."""
         try:
-            found = self._read_object(FAILURE, _SMALL_LIMIT_BYTES) or {}
+            found = _read_object(self.outputs, FAILURE, _SMALL_LIMIT_BYTES) or {}
             texts = {name: found[name] for name in Failure.__slots__}
         except (ValueError, KeyError):
             return None
-        return Failure(**{name: _printable(str(text)) for name, text in texts.items()})
+        return Failure(**{name: printable(str(text)) for name, text in texts.items()})
 
     def read_events(self, offset: int = 0) -> tuple[list[Mapping[str, Json]], int]:
         """Return the complete events from byte `offset` on, and the offset to continue from.
@@ -131,18 +125,18 @@ class JobFolder:
 
     def remove_state(self) -> None:
         """Remove `state.parts` once it is kept elsewhere; harmless when there is none."""
-        _files.remove(self.path, (STATE,))
+        _files.remove(self.outputs, (STATE,))
 
     def remove_update(self) -> None:
         """Remove `update.safetensors` once it is kept elsewhere; harmless when there is none."""
-        _files.remove(self.path, (UPDATE,))
+        _files.remove(self.outputs, (UPDATE,))
 
     # --- for the task ---
 
     def read_spec(self) -> Mapping[str, Json]:
         """Return `spec.json`. Raises `InvalidSpec` when it is missing or not usable."""
         try:
-            spec = self._read_object(SPEC, SPEC_LIMIT_BYTES)
+            spec = _read_object(self.path, SPEC, SPEC_LIMIT_BYTES)
         except ValueError as error:
             raise InvalidSpec(f"the job's spec is not usable: {error}") from error
         if spec is None:
@@ -159,64 +153,121 @@ class JobFolder:
 
     def write_update(self, chunks: Iterable[Buffer]) -> None:
         """Write `update.safetensors` durably; call it before `finish`."""
-        _files.write_atomic(self.path, UPDATE, chunks)
+        _files.write_atomic(self.outputs, UPDATE, chunks)
 
     def write_state(self, chunks: Iterable[Buffer]) -> None:
         """Write `state.parts`, files one after another whose sizes the result tells; durably."""
-        _files.write_atomic(self.path, STATE, chunks)
+        _files.write_atomic(self.outputs, STATE, chunks)
 
     def write_memory(self, chunks: Iterable[Buffer]) -> None:
         """Write `memory.safetensors`, which stays in this folder, as `write_update` does."""
-        _files.write_atomic(self.path, MEMORY, chunks)
+        _files.write_atomic(self.outputs, MEMORY, chunks)
 
     def finish(self, result: Mapping[str, Json]) -> None:
         """Write `result.json` durably, as the last thing the task does: its presence means completed."""
-        _files.write_atomic(self.path, RESULT, [_encoded(result, RESULT_LIMIT_BYTES)])
+        _files.write_atomic(self.outputs, RESULT, [_encoded(result, RESULT_LIMIT_BYTES)])
+        _files.remove(self.outputs, (CHECKPOINT,))
 
     def fail(self, error: BaseException) -> Failure:
         """Write `failure.json` durably and return what it says."""
-        failure = _describe(error)
-        _files.write_atomic(self.path, FAILURE, [canonical_json(asdict(failure))])
+        failure = describe(error)
+        _files.write_atomic(self.outputs, FAILURE, [canonical_json(asdict(failure))])
         return failure
+
+    def make_output(self) -> Path:
+        """Return the directory for an application's own files, made if need be."""
+        path = self.outputs / OUTPUT
+        path.mkdir(mode=0o700, exist_ok=True)
+        return path
+
+    def write_checkpoint(self, chunks: Iterable[Buffer]) -> None:
+        """Replace `checkpoint.safetensors` durably. It is gone once the task has finished."""
+        _files.write_atomic(self.outputs, CHECKPOINT, chunks)
+
+    def open_checkpoint(self) -> BinaryIO | None:
+        """Open the newest checkpoint of this attempt or one before it; None when there is none."""
+        for folder in self.earlier():
+            descriptor = _files.open_regular(folder, CHECKPOINT)
+            if descriptor is not None:
+                return os.fdopen(descriptor, "rb")
+        return None
+
+    def earlier(self) -> list[Path]:
+        """Return where this attempt and those before it put what comes out, newest first."""
+        if self.outputs == self.path:
+            return [self.path]
+        before = [self.path / name for name in self.attempts() if name <= self.outputs.name]
+        return [*reversed(before), self.path]
 
     # --- for launchers ---
 
     def begin(self, key: str) -> None:
-        """Remove what earlier attempts left, except their log, and note whose attempt this now is."""
-        _files.remove(self.path, (*_OUTPUTS, *_TEMPORARIES, KEY))
+        """Note whose attempt this now is, and remove what earlier ones left.
+
+        Their log stays, and, where it was the same key, what the task can go on from: checkpoint and output.
+        """
+        is_known = self._noted_key() == key
+        _files.remove(self.path, (EVENTS, *_WRITTEN, *_TEMPORARIES, KEY))
+        if not is_known:
+            _files.remove(self.path, (CHECKPOINT,))
+            shutil.rmtree(self.path / OUTPUT, ignore_errors=True)
         descriptor = _files.open_appending(self.path, KEY)
         try:
             os.write(descriptor, canonical_json({"key": key}))
         finally:
             os.close(descriptor)
 
+    def claim(self) -> None:
+        """Make this attempt's sub-folder. Raises `FileExistsError` when the attempt was begun before."""
+        self.outputs.mkdir(mode=0o700)
+
+    def attempts(self) -> list[str]:
+        """Return the attempts that have begun, oldest first."""
+        return sorted(name for name in os.listdir(self.path) if _ATTEMPT.fullmatch(name))
+
+    def adopt(self, attempt: str) -> None:
+        """Make what an attempt wrote the outcome of the job, by renames; may be repeated after a crash."""
+        source = self.path / attempt
+        for name in (OUTPUT, *_WRITTEN):
+            if os.path.lexists(source / name):
+                os.rename(source / name, self.path / name)
+        _files.sync(self.path)
+        for name in self.attempts():
+            shutil.rmtree(self.path / name, ignore_errors=True)  # follows no links
+
     def has_result_of(self, key: str) -> bool:
         """Whether a usable result of just this attempt is there, perhaps from an earlier process."""
         try:
-            noted = self._read_object(KEY, _SMALL_LIMIT_BYTES)
-            return noted == {"key": key} and self.read_result() is not None
-        except (ValueError, TaskFailed):
+            return self._noted_key() == key and self.read_result() is not None
+        except TaskFailed:
             return False
 
     def open_log(self) -> int:
         """Return a descriptor that appends to `out.log`."""
         return _files.open_appending(self.path, LOG)
 
+    def _noted_key(self) -> Json:
+        try:
+            return (_read_object(self.path, KEY, _SMALL_LIMIT_BYTES) or {}).get("key")
+        except ValueError:
+            return None
+
     def _open(self, name: str) -> BinaryIO | None:
         try:
-            descriptor = _files.open_regular(self.path, name)
+            descriptor = _files.open_regular(self.outputs, name)
         except ValueError as error:
             raise TaskFailed(f"the task's {name} is not usable: {error}") from error
         return None if descriptor is None else os.fdopen(descriptor, "rb")
 
-    def _read_object(self, name: str, limit_bytes: int) -> Mapping[str, Json] | None:
-        data = _files.read_capped(self.path, name, limit_bytes)
-        if data is None:
-            return None
-        value = parse_canonical_json(data, limit_bytes)
-        if not isinstance(value, dict):
-            raise ValueError(f"{name} does not hold a JSON object")
-        return value
+
+def _read_object(folder: Path, name: str, limit_bytes: int) -> Mapping[str, Json] | None:
+    data = _files.read_capped(folder, name, limit_bytes)
+    if data is None:
+        return None
+    value = parse_canonical_json(data, limit_bytes)
+    if not isinstance(value, dict):
+        raise ValueError(f"{name} does not hold a JSON object")
+    return value
 
 
 def _encoded(value: Mapping[str, Json], limit_bytes: int) -> bytes:
@@ -232,31 +283,3 @@ def _parsed(line: bytes) -> Mapping[str, Json] | None:
     except ValueError:
         return None
     return event if isinstance(event, dict) else None
-
-
-def _describe(error: BaseException) -> Failure:
-    kind = type(error).__name__
-    if isinstance(error, FoedusError):
-        message, hint = error.message, error.hint
-    else:
-        message, hint = f"{kind}: {_text_of(error)}", ""
-    lines = "".join(traceback.format_exception(error)).splitlines()[-_TRACEBACK_LINES:]
-    return Failure(
-        _printable(kind),
-        _printable(message)[:_TEXT_LIMIT],
-        _printable(hint)[:_TEXT_LIMIT],
-        _printable("\n".join(lines))[-2 * _TEXT_LIMIT :],
-    )
-
-
-def _text_of(error: BaseException) -> str:
-    try:
-        return str(error)
-    except Exception as second:  # whatever a foreign __str__ raises must not hide the failure itself
-        return f"(its text cannot be had: {type(second).__name__})"
-
-
-def _printable(text: str) -> str:
-    """Replace what JSON cannot carry (lone surrogates) and what a terminal obeys (control characters)."""
-    carried = text.encode(errors="replace").decode()
-    return "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in carried)

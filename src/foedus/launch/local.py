@@ -22,7 +22,7 @@ _CLOSED = "the launcher was closed"
 
 
 class LocalLauncher:
-    """Runs `entry(folder: Path)` in warm workers for every job; implements `core.protocols.Launcher`.
+    """Runs `entry(folder: JobFolder)` in warm workers for every job; implements `core.protocols.Launcher`.
 
     `entry` and `setup` are "package.module:function"; `setup()` runs once in every new worker. `preload`
     names modules to import before workers are forked. The constructor starts everything in the background and
