@@ -105,6 +105,18 @@ class TaskFailed(FoedusError):
     """A task ended without a usable result, after its retry."""
 
 
+class Interrupted(FoedusError):
+    """A task was warned that its batch job's time is nearly over, and wrote a checkpoint.
+
+    Not a failure: its next attempt goes on from there.
+    """
+
+    exit_code = 75
+
+    def __init__(self, message: str = "the time of this batch job is nearly over") -> None:
+        super().__init__(message, "Its next attempt goes on from the checkpoint.")
+
+
 class VerificationFailed(FoedusError):
     """A check of `foedus verify` did not hold. `place` names the first thing that is wrong."""
 

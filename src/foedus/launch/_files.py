@@ -108,9 +108,12 @@ def temporary_name(name: str) -> str:
 
 def remove(folder: Path, names: Iterable[str]) -> None:
     """Remove the named files where they exist; links themselves, never what they point to."""
-    with _opened(folder) as parent:
-        for name in names:
-            _unlink(name, parent)
+    try:
+        with _opened(folder) as parent:
+            for name in names:
+                _unlink(name, parent)
+    except FileNotFoundError:  # the folder itself is gone
+        return
 
 
 def _unlink(name: str, parent: int) -> None:

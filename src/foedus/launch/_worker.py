@@ -49,8 +49,8 @@ def work(descriptor: int, code: WorkerCode, parent: int) -> None:
     `parent` is the forking process's id; the kernel kills this process when that one dies (Linux).
     """
     _guard(parent)
-    _use_line_buffers()
-    function = _prepared(code)
+    use_line_buffers()
+    function = prepared(code)
     with Connection(descriptor) as connection:
         connection.send_bytes(b'{"ready":true}')
         while True:
@@ -71,7 +71,7 @@ def _guard(parent: int) -> None:
     adopt_orphans()
 
 
-def _use_line_buffers() -> None:
+def use_line_buffers() -> None:
     """Make Python's and C's streams write line by line, so that a crash loses as little as possible."""
     sys.stdout = io.TextIOWrapper(_raw(1), encoding="utf-8", errors="backslashreplace", line_buffering=True)
     sys.stderr = io.TextIOWrapper(_raw(2), encoding="utf-8", errors="backslashreplace", line_buffering=True)
@@ -84,7 +84,7 @@ def _raw(descriptor: int) -> io.BufferedWriter:
     return io.BufferedWriter(io.FileIO(descriptor, "w", closefd=False))
 
 
-def _prepared(code: WorkerCode) -> Entry:
+def prepared(code: WorkerCode) -> Entry:
     """Import the task's code. When that fails, return a function that fails every job with the reason."""
     try:
         for module in code.preload:

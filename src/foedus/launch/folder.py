@@ -15,6 +15,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import BinaryIO
@@ -22,14 +23,16 @@ from typing import BinaryIO
 from foedus.core.canonical import Json, canonical_json, parse_canonical_json
 from foedus.core.errors import InvalidSpec, TaskFailed
 from foedus.core.protocols import Buffer
+from foedus.core.records import JobStatus
 from foedus.launch import _files
 from foedus.launch._failure import Failure, describe, printable
 
 SPEC, KEY, EVENTS, LOG = "spec.json", "job.json", "events.jsonl", "out.log"
 UPDATE, RESULT, FAILURE = "update.safetensors", "result.json", "failure.json"
 STATE, MEMORY = "state.parts", "memory.safetensors"
-CHECKPOINT, OUTPUT = "checkpoint.safetensors", "output"
-_WRITTEN = (UPDATE, STATE, MEMORY, FAILURE, RESULT)  # the result last: its presence means completed
+CHECKPOINT, OUTPUT, EXIT = "checkpoint.safetensors", "output", "exit.json"
+STATUS = "status.json"
+_WRITTEN = (UPDATE, STATE, MEMORY, EXIT, FAILURE, RESULT)  # the result last: its presence means completed
 _TEMPORARIES = tuple(_files.temporary_name(name) for name in (*_WRITTEN, CHECKPOINT))
 _ATTEMPT = re.compile(r"attempt-[0-9]{2}\.[0-9]{2,4}", re.ASCII)
 
@@ -105,8 +108,12 @@ class JobFolder:
 
     def read_log(self) -> str:
         """Return the last 64 KiB of `out.log`; bytes that are not UTF-8 are replaced."""
+        return self.read_tail(LOG)
+
+    def read_tail(self, name: str) -> str:
+        """Return the last 64 KiB of a text file of this folder, as `read_log` does."""
         try:
-            data, _ = _files.read_part(self.path, LOG, -LOG_TAIL_BYTES, LOG_TAIL_BYTES)
+            data, _ = _files.read_part(self.path, name, -LOG_TAIL_BYTES, LOG_TAIL_BYTES)
         except ValueError:
             return ""
         return data.decode(errors="replace")
@@ -220,6 +227,23 @@ class JobFolder:
     def claim(self) -> None:
         """Make this attempt's sub-folder. Raises `FileExistsError` when the attempt was begun before."""
         self.outputs.mkdir(mode=0o700)
+
+    def write_status(self, status: JobStatus) -> None:
+        """Note the job's state for whoever looks (`status.json`), as far as the folder can be written to."""
+        values: dict[str, Json] = {name: getattr(status, name) for name in status.__slots__}
+        with suppress(OSError, ValueError):
+            _files.write_atomic(self.path, STATUS, [canonical_json(values)], durable=False)
+
+    def write_exit(self, report: Mapping[str, Json]) -> None:
+        """Write `exit.json`: how the attempt's process ended, as its supervisor saw it."""
+        _files.write_atomic(self.outputs, EXIT, [canonical_json(report)])
+
+    def read_exit(self) -> Mapping[str, Json] | None:
+        """Return `exit.json`, None when it is missing or damaged."""
+        try:
+            return _read_object(self.outputs, EXIT, _SMALL_LIMIT_BYTES)
+        except ValueError:
+            return None
 
     def attempts(self) -> list[str]:
         """Return the attempts that have begun, oldest first."""

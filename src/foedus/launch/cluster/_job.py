@@ -1,0 +1,171 @@
+"""One job of a cluster's launcher: what is known of it, and what that makes of its state."""
+
+from dataclasses import dataclass, field, replace
+
+from foedus.core.ids import NativeId
+from foedus.core.records import JobSpec, JobState, JobStatus
+from foedus.launch.cluster.ended import Outcome, attempt_with_result, newest_outcome
+from foedus.launch.cluster.journal import Journal
+from foedus.launch.cluster.scheduler import Sight
+from foedus.launch.folder import CHECKPOINT, JobFolder
+
+BATCH_LOG = "batch.log"  # what scheduler and start script print, beside the task's own out.log
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """How patient a launcher is: seconds, and how often a job is submitted again."""
+
+    poll_s: float = 2.0  # at least this long between two questions to the scheduler
+    slow_poll_s: float = 15.0  # so long once nothing changes any more
+    settle_s: float = 10.0  # a shared file system may show the last files so much later
+    lost_s: float = 120.0  # a job that the scheduler does not know is lost after this
+    retries: int = 2  # after failures of the cluster
+    continuations: int = 50  # from checkpoints, when the time limit ended an attempt
+
+
+@dataclass(eq=False, slots=True)
+class ClusterJob:
+    """What the launcher knows of a job. `is_unsent`: whether the scheduler has it is not known."""
+
+    spec: JobSpec
+    folder: JobFolder
+    journal: Journal
+    status: JobStatus = field(init=False)
+    is_unsent: bool = field(init=False)
+    has_rivals: bool = False  # an attempt other than the adopted one may still be running
+    missed: int = 0  # answers in a row that did not name it
+    missing_since: float | None = None
+    ended_since: float | None = None
+
+    def __post_init__(self) -> None:
+        self.is_unsent = not self.journal.scheduler_id
+        self.status = JobStatus(self.native_id, JobState.UNKNOWN, "asking the scheduler")
+
+    @property
+    def native_id(self) -> NativeId:
+        """The id that the launcher gave it."""
+        return NativeId(self.journal.name)
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing more will happen to it."""
+        return self.status.state.is_final
+
+    def becomes(self, state: JobState, cause: str = "", native: str = "") -> None:
+        """Change the state; a final one is noted, so that a later process does not wait for it."""
+        attempt = max(1, len(self.folder.attempts()))
+        self.status = JobStatus(
+            self.native_id,
+            state,
+            cause,
+            self.journal.scheduler_id,
+            native or self.status.scheduler_state,
+            attempt,
+        )
+        self.folder.write_status(self.status)
+        if state.is_final and not self.journal.is_settled:
+            self.note(replace(self.journal, is_settled=True))
+
+    def note(self, journal: Journal) -> None:
+        """Write the journal down, then use it."""
+        journal.write(self.folder)
+        self.journal = journal
+
+    def take_up(self) -> None:
+        """Go on with a job that an earlier process submitted: with its result, if it has one."""
+        if self.journal.adopted:
+            self._adopt(self.journal.adopted)
+        else:
+            self.look_at_folder()
+
+    def look_at_folder(self) -> None:
+        """Take over a result that an attempt has left, or the error that the newest one ended with."""
+        attempt = attempt_with_result(self.folder)
+        if attempt is not None:
+            self.has_rivals = attempt != self.folder.attempts()[-1]
+            self.note(replace(self.journal, adopted=attempt))
+            self._adopt(attempt)
+            return
+        outcome = self._outcome()
+        if outcome is not None and outcome.failure is not None and not outcome.is_interrupted:
+            self.becomes(JobState.FAILED, str(outcome.failure))
+
+    def follow(self, sight: Sight) -> None:
+        """The scheduler still works on it."""
+        self.missing_since = self.ended_since = None
+        self.becomes(sight.state, sight.cause, sight.native)
+
+    def settles(self, sight: Sight, times: Times, now: float) -> bool:
+        """The scheduler is done with it: find out what that means. Tells whether to submit it again."""
+        self.look_at_folder()
+        if self.is_final:
+            return False
+        outcome = self._outcome()
+        if self.journal.is_cancelled or (sight.state is JobState.CANCELLED and not sight.is_passing):
+            cause = "cancelled" if self.journal.is_cancelled else sight.cause or "cancelled by somebody else"
+            self.becomes(JobState.CANCELLED, cause, sight.native)
+            return False
+        if self._goes_on(sight, outcome, times):
+            return True
+        if outcome is None and self._may_files_be_late(times, now):
+            return False
+        self.becomes(JobState.FAILED, self._cause(sight, outcome), sight.native)
+        return False
+
+    def miss(self, times: Times, now: float) -> None:
+        """The scheduler does not know the job any more: it ended, but how?"""
+        self.missing_since = now if self.missing_since is None else self.missing_since
+        outcome = self._outcome()
+        if self.journal.is_cancelled:
+            self.becomes(JobState.CANCELLED, "cancelled")
+        elif outcome is not None and not outcome.is_interrupted:
+            self.becomes(JobState.FAILED, outcome.words or str(outcome.failure))
+        elif now - self.missing_since < times.lost_s:
+            self.becomes(
+                JobState.UNKNOWN, "the scheduler does not know the batch job, and it left no result yet"
+            )
+        else:
+            self.becomes(JobState.LOST, "the scheduler has forgotten the batch job, and it left no result")
+
+    def _goes_on(self, sight: Sight, outcome: Outcome | None, times: Times) -> bool:
+        """Whether another submission is worth it; notes that it is used up."""
+        journal = self.journal
+        is_interrupted = outcome is not None and outcome.is_interrupted
+        if (is_interrupted or (sight.out_of_time and self._has_newest_checkpoint())) and (
+            journal.number - journal.retried < times.continuations
+        ):
+            self.becomes(JobState.QUEUED, "its time was over; it goes on from its checkpoint", sight.native)
+            return True
+        if sight.is_passing and journal.retried < times.retries:
+            self.note(replace(journal, retried=journal.retried + 1))
+            self.becomes(JobState.QUEUED, f"next attempt: {sight.cause}", sight.native)
+            return True
+        return False
+
+    def _may_files_be_late(self, times: Times, now: float) -> bool:
+        self.ended_since = now if self.ended_since is None else self.ended_since
+        if now - self.ended_since >= times.settle_s or not self.folder.attempts():
+            return False
+        self.becomes(JobState.RUNNING, "it has ended; waiting for its last files")
+        return True
+
+    def _cause(self, sight: Sight, outcome: Outcome | None) -> str:
+        if sight.state is not JobState.COMPLETED and sight.cause:
+            words = sight.cause
+            return f"{words}; {outcome.words}" if outcome is not None and outcome.words else words
+        if outcome is not None:
+            return outcome.words or str(outcome.failure)
+        tail = self.folder.read_tail(BATCH_LOG)
+        return "the batch job ended without a result" + (f"; it printed:\n{tail}" if tail else "")
+
+    def _outcome(self) -> Outcome | None:
+        return newest_outcome(self.folder, self.spec.resources.memory_mb)
+
+    def _has_newest_checkpoint(self) -> bool:
+        attempts = self.folder.attempts()
+        return bool(attempts) and (self.folder.path / attempts[-1] / CHECKPOINT).is_file()
+
+    def _adopt(self, attempt: str) -> None:
+        self.folder.adopt(attempt)
+        self.becomes(JobState.COMPLETED)

@@ -1,0 +1,67 @@
+"""What the attempts of a job left behind: which has a result, and how the newest one ended, in words."""
+
+import signal
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from foedus.core.canonical import Json
+from foedus.core.errors import Interrupted, TaskFailed
+from foedus.launch._causes import death
+from foedus.launch._failure import Failure
+from foedus.launch.folder import JobFolder
+
+_NEARLY_ALL = 0.85  # of the memory asked for: then a kill was most likely for memory
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How the newest attempt ended. `failure` is what its task raised; `words` tell a death without that."""
+
+    attempt: str
+    failure: Failure | None = None
+    words: str = ""
+    is_interrupted: bool = False  # it wrote a checkpoint and wants to go on
+
+
+def attempt_with_result(folder: JobFolder) -> str | None:
+    """Return the first attempt that has a usable result; None while none has."""
+    for attempt in folder.attempts():
+        try:
+            if JobFolder(folder.path, attempt).read_result() is not None:
+                return attempt
+        except TaskFailed:
+            continue
+    return None
+
+
+def newest_outcome(folder: JobFolder, memory_mb: int | None) -> Outcome | None:
+    """Say how the newest attempt ended; None while nothing says so."""
+    attempts = folder.attempts()
+    if not attempts:
+        return None
+    newest = JobFolder(folder.path, attempts[-1])
+    failure, report = newest.read_failure(), newest.read_exit()
+    if failure is not None:
+        return Outcome(attempts[-1], failure, is_interrupted=failure.kind == Interrupted.__name__)
+    try:
+        newest.read_result()
+    except TaskFailed as damaged:
+        return Outcome(attempts[-1], Failure("TaskFailed", str(damaged)))
+    if report is None:
+        return None
+    return Outcome(attempts[-1], words=_in_words(report, memory_mb, folder.read_log()))
+
+
+def _in_words(report: Mapping[str, Json], memory_mb: int | None, log: str) -> str:
+    number, code, peak = (_count(report, name) for name in ("signal", "code", "peak_mb"))
+    if number == 0 and code == 0:
+        return "the task ended without a result"
+    words = death(-number if number else code, log)
+    if number == signal.SIGKILL and memory_mb and peak >= _NEARLY_ALL * memory_mb:
+        return f"out of memory: it used {peak} of {memory_mb} MB; {words}"
+    return words
+
+
+def _count(report: Mapping[str, Json], name: str) -> int:
+    value = report.get(name)
+    return value if type(value) is int and value >= 0 else 0

@@ -1,0 +1,82 @@
+"""What a launcher notes in the job folder before and after it talks to the scheduler (`batch.json`).
+
+It is all that another process needs to go on with the batch job: nothing is submitted twice, and nothing that
+was submitted is forgotten.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from foedus.core.canonical import Json, canonical_json, parse_canonical_json
+from foedus.launch import _files
+from foedus.launch.folder import JobFolder
+
+JOURNAL = "batch.json"
+_LIMIT_BYTES = 64 << 10
+_NAME_DIGITS = 24
+
+
+@dataclass(frozen=True, slots=True)
+class Journal:
+    """One job's submissions to a scheduler.
+
+    `name` is the job's name without the number. `number` counts our own submissions of it from 0, and
+    `scheduler_id` is that of the last, empty until the scheduler told it. `adopted` names the attempt whose
+    outcome counts. `is_cancelled`: it was, or is to be, stopped. `is_settled`: its end was told. `retried`
+    counts the submissions that made up for failures of the cluster.
+    """
+
+    key: str
+    name: str
+    number: int = 0
+    scheduler_id: str = ""
+    adopted: str = ""
+    is_cancelled: bool = False
+    is_settled: bool = False
+    retried: int = 0
+
+    @property
+    def full_name(self) -> str:
+        """The name of the present submission, by which the scheduler is asked for it."""
+        return f"{self.name}-{self.number}"
+
+    def again(self) -> "Journal":
+        """Return the journal of the next submission."""
+        return replace(self, number=self.number + 1, scheduler_id="")
+
+    def afresh(self) -> "Journal":
+        """Return the journal of a job that is done all over again; its numbers were never used before."""
+        return Journal(self.key, self.name, self.number + 1)
+
+    def write(self, folder: JobFolder) -> None:
+        """Write it durably. Raises OSError."""
+        values: dict[str, Json] = {name: getattr(self, name) for name in self.__slots__}
+        _files.write_atomic(folder.path, JOURNAL, [canonical_json(values)])
+
+    @classmethod
+    def read(cls, folder: JobFolder) -> "Journal | None":
+        """Return the folder's journal, None when there is none or it is damaged."""
+        try:
+            data = _files.read_capped(folder.path, JOURNAL, _LIMIT_BYTES)
+            values = parse_canonical_json(data, _LIMIT_BYTES) if data is not None else None
+        except ValueError:
+            return None
+        return _checked(values) if isinstance(values, Mapping) else None
+
+    @classmethod
+    def new(cls, folder: JobFolder, key: str) -> "Journal":
+        """Return the journal of a job that was never submitted."""
+        digest = hashlib.sha256(f"{folder.path}\0{key}".encode(errors="surrogateescape")).hexdigest()
+        return cls(key, f"foedus-{digest[:_NAME_DIGITS]}")
+
+
+def _checked(values: Mapping[str, Json]) -> Journal | None:
+    """Return the journal of these values; None unless each has its type."""
+    fields = Journal.__dataclass_fields__
+    kinds = {"str": str, "int": int, "bool": bool}
+    if set(values) != set(fields):
+        return None
+    if any(type(values[name]) is not kinds[str(field.type)] for name, field in fields.items()):
+        return None
+    return Journal(**values)  # type: ignore[arg-type]  # just checked

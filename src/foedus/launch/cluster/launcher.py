@@ -1,0 +1,266 @@
+"""The launcher for any cluster: submits once, follows, continues from checkpoints, takes over one outcome."""
+
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from types import TracebackType
+from typing import Self
+
+from foedus.core.errors import InvalidSpec
+from foedus.core.ids import NativeId
+from foedus.core.records import JobSpec, JobState, JobStatus
+from foedus.launch.cluster._job import ClusterJob, Times
+from foedus.launch.cluster.journal import Journal
+from foedus.launch.cluster.scheduler import Order, Program, Refused, Scheduler, Sight, Unreachable
+from foedus.launch.folder import JobFolder
+
+_QUICKEST_S, _PER_JOB_S = 0.05, 0.003  # how often job folders are looked at: at least so long in between
+_SLOWEST_POLL_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the scheduler said to one question about all jobs, or why it said nothing."""
+
+    sights: Mapping[str, Sight]
+    error: str = ""
+
+
+class ClusterLauncher:
+    """Runs batch jobs by a `Scheduler`; implements `core.protocols.Launcher`.
+
+    An id is the job's own name, which its scheduler knows beside its own id. Jobs outlive this process:
+    another one that submits the same key with the same folder finds the job again by the journal there. A
+    submission whose fate is not known is looked for by name and repeated only when the scheduler does not
+    have it. A job whose failure was told before is done afresh.
+
+    A result in the folder of any attempt is the job's result, whatever the scheduler says; without one a job
+    is never completed. What the cluster did to a job (a failed node, pre-emption) is repaired by up to
+    `times.retries` further submissions, and a job that wrote a checkpoint because its time was over goes on
+    in up to `times.continuations` more. While the scheduler does not answer, states are `UNKNOWN`.
+
+    Use it from one thread. The scheduler is asked in the background, for all jobs by one question, at most
+    every `times.poll_s` seconds and less often while nothing changes or it does not answer.
+    """
+
+    def __init__(
+        self,
+        scheduler: Scheduler,
+        program: Program,
+        times: Times | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._scheduler, self._program = scheduler, program
+        self._times = times or Times()
+        self._clock = clock
+        self._jobs: dict[NativeId, ClusterJob] = {}
+        self._reported: dict[NativeId, JobStatus] = {}
+        self._asking: Future[Answer] | None = None
+        self._next_look = 0.0
+        self._pause_s = self._times.poll_s
+        self._thread = ThreadPoolExecutor(1, "foedus-scheduler")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def submit(self, spec: JobSpec, key: str) -> NativeId:
+        """Submit the job, or take up the one that has this key and folder. See the class.
+
+        Raises `InvalidSpec` when the folder is not usable, holds no `spec.json`, or asks for what cannot be
+        had.
+        """
+        folder = JobFolder(spec.folder)
+        native_id = NativeId(Journal.new(folder, key).name)
+        if native_id not in self._jobs:
+            self._jobs[native_id] = self._admitted(spec, folder, key)
+        return native_id
+
+    def find(self, key: str) -> NativeId | None:
+        """Return the id of the job with this key, if this launcher was given it."""
+        return next((i for i, job in self._jobs.items() if job.journal.key == key), None)
+
+    def states(self, ids: Collection[NativeId], wait_s: float = 0.0) -> Mapping[NativeId, JobStatus]:
+        """Return the states; an id that this launcher was not given is `LOST`.
+
+        With `wait_s`, block until a state differs from what this method last returned for the job, at most
+        that many seconds, and not at all once every one is final.
+        """
+        deadline = time.monotonic() + wait_s
+        self._turn()
+        while not self._is_news(ids) and (left := deadline - time.monotonic()) > 0:
+            time.sleep(min(left, _QUICKEST_S + _PER_JOB_S * len(self._active())))
+            self._turn()
+        current = {native_id: self._status(native_id) for native_id in ids}
+        self._reported.update({i: status for i, status in current.items() if i in self._jobs})
+        return current
+
+    def cancel(self, native_id: NativeId) -> None:
+        """Have the scheduler stop the job. It is `CANCELLED` once the scheduler says that it has ended."""
+        job = self._jobs.get(native_id)
+        if job is not None and not job.is_final:
+            job.note(replace(job.journal, is_cancelled=True))
+            self._stop(job)
+            self._look_soon()
+
+    def logs(self, native_id: NativeId) -> str:
+        """Return the last 64 KiB of the job's output; empty for an unknown job."""
+        job = self._jobs.get(native_id)
+        if job is None:
+            return ""
+        text = job.folder.read_log()
+        if text or job.is_unsent:
+            return text
+        try:
+            return self._scheduler.log(job.journal.full_name, job.journal.scheduler_id)
+        except Unreachable:
+            return ""
+
+    def close(self) -> None:
+        """Stop asking. Batch jobs go on; states can still be asked for. Idempotent."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+    # --- submitting ---
+
+    def _admitted(self, spec: JobSpec, folder: JobFolder, key: str) -> ClusterJob:
+        if not key or not spec.resources.walltime_s > 0:
+            raise InvalidSpec("a job needs a key and a time limit above 0 s")
+        if not folder.has_spec():
+            raise InvalidSpec(
+                f"{spec.folder!r} is no job folder", "It must be a folder that holds spec.json."
+            )
+        fresh, known = Journal.new(folder, key), Journal.read(folder)
+        if known is not None and known.name != fresh.name:
+            known = None  # somebody copied the folder, or it is used for another job
+        job = ClusterJob(spec, folder, known or fresh)
+        self._scheduler.check(self._order(job))
+        try:
+            if known is not None:
+                job.take_up()
+            if known is None or (known.is_settled and job.status.state is not JobState.COMPLETED):
+                folder.begin(key)
+                job.note(known.afresh() if known else fresh)
+                self._send(job)
+        except (OSError, ValueError) as error:
+            raise InvalidSpec(f"the job folder {spec.folder!r} cannot be written to: {error}") from error
+        self._look_soon()
+        return job
+
+    def _order(self, job: ClusterJob) -> Order:
+        journal, spec = job.journal, job.spec
+        argv = self._program.argv(str(job.folder.path), journal.number)
+        return Order(journal.full_name, argv, str(job.folder.path), spec.resources, spec.application)
+
+    def _send(self, job: ClusterJob) -> None:
+        """Submit; where the answer does not come, the job stays unsent and is looked for by name first."""
+        job.is_unsent, job.missed = True, 0
+        try:
+            scheduler_id = self._scheduler.submit(self._order(job))
+        except Unreachable as error:
+            job.becomes(JobState.UNKNOWN, f"not known to be queued: {error.message}")
+        except Refused as error:
+            job.becomes(JobState.FAILED, f"the scheduler refuses it: {error}")
+        else:
+            job.is_unsent = False
+            job.note(replace(job.journal, scheduler_id=scheduler_id))
+            job.becomes(JobState.QUEUED)
+
+    def _stop(self, job: ClusterJob) -> None:
+        try:
+            self._scheduler.cancel(job.journal.full_name, job.journal.scheduler_id)
+        except Unreachable as error:
+            job.becomes(JobState.UNKNOWN, f"cancelling it: {error.message}")
+
+    # --- following ---
+
+    def _active(self) -> list[ClusterJob]:
+        return [job for job in self._jobs.values() if not job.is_final]
+
+    def _turn(self) -> None:
+        """Look at the folders of active jobs, and at what the scheduler says once it has answered."""
+        active = self._active()
+        for job in active:
+            job.look_at_folder()
+            if job.has_rivals:  # another attempt still runs, on a node that was cut off or after a restart
+                self._stop(job)
+        active = [job for job in active if not job.is_final]
+        if self._asking is not None and self._asking.done():
+            answer, self._asking = self._asking.result(), None
+            self._hear(answer, active)
+        if active and self._asking is None and self._clock() >= self._next_look:
+            names = [job.journal.full_name for job in active]
+            self._asking = self._thread.submit(_ask, self._scheduler, names)
+
+    def _look_soon(self) -> None:
+        self._pause_s = self._times.poll_s
+        self._next_look = min(self._next_look, self._clock() + self._pause_s)
+
+    def _hear(self, answer: Answer, active: Iterable[ClusterJob]) -> None:
+        before = {job.native_id: job.status for job in active}
+        for job in active:
+            if answer.error:
+                job.becomes(JobState.UNKNOWN, answer.error)
+            else:
+                self._apply(job, answer.sights.get(job.journal.full_name))
+        is_quiet = all(job.status == before[job.native_id] for job in active)
+        longest = self._times.slow_poll_s if is_quiet else self._times.poll_s
+        self._pause_s = min(self._pause_s * 1.5, longest) if is_quiet else self._times.poll_s
+        self._next_look = self._clock() + self._pause_s
+
+    def _apply(self, job: ClusterJob, sight: Sight | None) -> None:
+        """Bring one job up to date with what the scheduler says of it."""
+        if sight is None:
+            self._miss(job)
+            return
+        job.is_unsent, job.missed = False, 0
+        if sight.scheduler_id != job.journal.scheduler_id:
+            job.note(replace(job.journal, scheduler_id=sight.scheduler_id))
+        if not sight.state.is_final:
+            job.follow(sight)
+            if job.journal.is_cancelled:
+                self._stop(job)  # it may have been queued after we said so
+        elif job.settles(sight, self._times, self._clock()):
+            self._repeat(job)
+
+    def _miss(self, job: ClusterJob) -> None:
+        """The scheduler does not know the job: not yet, or not any more."""
+        job.missed += 1
+        if job.is_unsent and job.journal.is_cancelled:
+            job.becomes(JobState.CANCELLED, "cancelled before it was queued")
+        elif (
+            job.is_unsent and job.missed > 1
+        ):  # asked twice, in case the first submission was still on its way
+            self._send(job)
+        elif not job.is_unsent:
+            job.miss(self._times, self._clock())
+
+    def _repeat(self, job: ClusterJob) -> None:
+        """Submit the job once more, to go on from its checkpoint or to start again."""
+        cause = job.status.cause
+        job.note(job.journal.again())
+        self._send(job)
+        if not job.is_final:
+            job.becomes(job.status.state, cause)
+        self._look_soon()
+
+    def _status(self, native_id: NativeId) -> JobStatus:
+        job = self._jobs.get(native_id)
+        return job.status if job else JobStatus(native_id, JobState.LOST, "not a job of this launcher")
+
+    def _is_news(self, ids: Collection[NativeId]) -> bool:
+        current = {native_id: self._status(native_id) for native_id in ids}
+        return all(status.state.is_final for status in current.values()) or any(
+            status != self._reported.get(native_id) for native_id, status in current.items()
+        )
+
+
+def _ask(scheduler: Scheduler, names: Collection[str]) -> Answer:
+    try:
+        return Answer(scheduler.look(names))
+    except Unreachable as error:
+        return Answer({}, error.message)

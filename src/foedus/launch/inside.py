@@ -1,0 +1,154 @@
+"""What runs inside a batch job: a supervisor that starts the task in a child process and tells how it ended.
+
+    python -m foedus.launch.inside ENTRY FOLDER ROUND [--threads N] [--setup FUNCTION] [--scratch FOLDER] …
+
+It claims a sub-folder for this attempt (`attempt-ROUND.RESTART`), runs `ENTRY(JobFolder(FOLDER, attempt))` in
+a child, and writes `exit.json` there. It imports nothing heavy, so it is small and quick, and outlives a
+child that the kernel kills for its memory. SIGUSR1, and SIGTERM before it kills, mean "your time is nearly
+over": the child gets SIGUSR1; a task that keeps checkpoints writes one and ends with `Interrupted`, others go
+on.
+"""
+
+import argparse
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import FrameType
+
+from foedus.core.canonical import Json
+from foedus.launch._code import WorkerCode
+from foedus.launch._environment import worker_environment
+from foedus.launch.folder import JobFolder
+
+AGAIN = os.EX_TEMPFAIL  # 75: a checkpoint is there, to go on from in another attempt
+_BOOT = "import sys; from foedus.launch._child import main; main(*sys.argv[1:])"
+_LAST_RESTART = 9999
+
+
+def main() -> int:
+    """Run one attempt and return the exit code of the batch job."""
+    options = _parser().parse_args()
+    folder = claimed(options.folder, options.round)
+    code = WorkerCode(options.entry, options.setup, (), options.threads)
+    with _scratch(options.scratch) as scratch:
+        began = time.monotonic()
+        ended = _Supervisor(folder, code, _environment(options.threads, scratch, options.path)).run()
+    with suppress(FileNotFoundError):  # its result was taken over already
+        folder.write_exit(_report(ended, time.monotonic() - began))
+    return ended if ended >= 0 else 128 - ended
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m foedus.launch.inside", allow_abbrev=False)
+    parser.add_argument("entry")
+    parser.add_argument("folder")
+    parser.add_argument("round", type=int)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--setup", default="")
+    parser.add_argument("--scratch", default="")
+    parser.add_argument("--path", action="append", default=[])
+    return parser
+
+
+def claimed(path: str, number: int) -> JobFolder:
+    """Return the job folder with a sub-folder for this attempt that no other attempt has.
+
+    Slurm counts how often it started a job again. Where nobody counts, or a count comes twice, the next is
+    taken.
+    """
+    for restart in range(int(os.environ.get("SLURM_RESTART_COUNT") or 0), _LAST_RESTART):
+        folder = JobFolder(path, f"attempt-{number:02}.{restart:02}")
+        try:
+            folder.claim()
+        except FileExistsError:
+            continue
+        return folder
+    raise FileExistsError(f"{path} has too many attempts")
+
+
+class _Supervisor:
+    def __init__(self, folder: JobFolder, code: WorkerCode, environment: Mapping[str, str]) -> None:
+        self.folder, self.code, self.environment = folder, code, environment
+        self.child: subprocess.Popen[bytes] | None = None
+
+    def run(self) -> int:
+        """Return the child's exit code, or minus the signal that ended it."""
+        for number in (signal.SIGUSR1, signal.SIGTERM):
+            signal.signal(number, self._warn)
+        log = self.folder.open_log()
+        if os.fstat(log).st_size:
+            os.write(log, b"--- next attempt ---\n")
+        with os.fdopen(log, "wb") as output:
+            self.child = subprocess.Popen(
+                [sys.executable, "-P", "-c", _BOOT, *self._arguments()],
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+            return self.child.wait()
+
+    def _warn(self, number: int, frame: FrameType | None) -> None:
+        if self.child is not None:
+            self.child.send_signal(signal.SIGUSR1)
+            if number == signal.SIGTERM:
+                self.child.send_signal(signal.SIGTERM)  # ends it, unless it is to write a checkpoint first
+
+    def _arguments(self) -> list[str]:
+        code = self.code
+        return [
+            str(os.getpid()),
+            code.entry,
+            code.setup,
+            str(code.threads),
+            str(self.folder.path),
+            self.folder.outputs.name,
+        ]
+
+
+def _environment(threads: int, scratch: str, path: Sequence[str]) -> dict[str, str]:
+    """Return the harmless variables, those of the scheduler, and what the options say."""
+    environment = dict(worker_environment(threads))
+    environment |= {name: value for name, value in os.environ.items() if name.startswith("SLURM_")}
+    environment.pop("SLURM_JWT", None)
+    if scratch:
+        environment["TMPDIR"] = scratch
+    if path:
+        environment["PYTHONPATH"] = os.pathsep.join(path)
+    return environment
+
+
+def _report(ended: int, seconds: float) -> dict[str, Json]:
+    peak_kb = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss  # of the child and its own, the largest
+    return {
+        "code": max(ended, 0),
+        "signal": max(-ended, 0),
+        "peak_mb": peak_kb // 1024,
+        "host": os.uname().nodename,
+        "seconds": round(seconds, 3),
+        "scheduler_id": os.environ.get("SLURM_JOB_ID", ""),
+    }
+
+
+@contextmanager
+def _scratch(parent: str) -> Iterator[str]:
+    if not parent:
+        yield ""
+        return
+    path = tempfile.mkdtemp(prefix="foedus-", dir=Path(parent))
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
