@@ -20,6 +20,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
@@ -40,9 +41,11 @@ def main() -> int:
     code = WorkerCode(options.entry, options.setup, (), options.threads)
     with _scratch(options.scratch) as scratch:
         began = time.monotonic()
-        ended = _Supervisor(folder, code, _environment(options.threads, scratch, options.path)).run()
+        environment = _environment(options.threads, scratch, options.path)
+        supervisor = _Supervisor(folder, code, environment, options.walltime_s, options.warning_s)
+        ended = supervisor.run()
     with suppress(FileNotFoundError):  # its result was taken over already
-        folder.write_exit(_report(ended, time.monotonic() - began))
+        folder.write_exit(_report(ended, supervisor.is_out_of_time, time.monotonic() - began))
     return ended if ended >= 0 else 128 - ended
 
 
@@ -55,6 +58,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--setup", default="")
     parser.add_argument("--scratch", default="")
     parser.add_argument("--path", action="append", default=[])
+    parser.add_argument("--walltime-s", type=float, default=float("inf"))
+    parser.add_argument("--warning-s", type=float, default=60.0)
     return parser
 
 
@@ -74,10 +79,15 @@ def claimed(path: str, number: int) -> JobFolder:
     raise FileExistsError(f"{path} has too many attempts")
 
 
+@dataclass(eq=False, slots=True)
 class _Supervisor:
-    def __init__(self, folder: JobFolder, code: WorkerCode, environment: Mapping[str, str]) -> None:
-        self.folder, self.code, self.environment = folder, code, environment
-        self.child: subprocess.Popen[bytes] | None = None
+    folder: JobFolder
+    code: WorkerCode
+    environment: Mapping[str, str]
+    walltime_s: float
+    warning_s: float
+    child: subprocess.Popen[bytes] | None = None
+    is_out_of_time: bool = False
 
     def run(self) -> int:
         """Return the child's exit code, or minus the signal that ended it."""
@@ -93,8 +103,25 @@ class _Supervisor:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
+                process_group=0,
             )
-            return self.child.wait()
+            return self._wait(self.child)
+
+    def _wait(self, child: subprocess.Popen[bytes]) -> int:
+        """Wait for the child; warn it before its time is over, and kill it and all it started after that."""
+        if self.walltime_s == float("inf"):
+            return child.wait()
+        warning_s = min(self.warning_s, self.walltime_s / 2)
+        try:
+            return child.wait(self.walltime_s - warning_s)
+        except subprocess.TimeoutExpired:
+            child.send_signal(signal.SIGUSR1)
+        try:
+            return child.wait(warning_s)
+        except subprocess.TimeoutExpired:
+            self.is_out_of_time = True
+            os.killpg(child.pid, signal.SIGKILL)
+            return child.wait()
 
     def _warn(self, number: int, frame: FrameType | None) -> None:
         if self.child is not None:
@@ -126,11 +153,12 @@ def _environment(threads: int, scratch: str, path: Sequence[str]) -> dict[str, s
     return environment
 
 
-def _report(ended: int, seconds: float) -> dict[str, Json]:
+def _report(ended: int, is_out_of_time: bool, seconds: float) -> dict[str, Json]:
     peak_kb = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss  # of the child and its own, the largest
     return {
         "code": max(ended, 0),
         "signal": max(-ended, 0),
+        "is_out_of_time": is_out_of_time,
         "peak_mb": peak_kb // 1024,
         "host": os.uname().nodename,
         "seconds": round(seconds, 3),

@@ -131,8 +131,9 @@ class ClusterJob:
     def _goes_on(self, sight: Sight, outcome: Outcome | None, times: Times) -> bool:
         """Whether another submission is worth it; notes that it is used up."""
         journal = self.journal
+        is_out_of_time = sight.out_of_time or (outcome is not None and outcome.is_out_of_time)
         is_interrupted = outcome is not None and outcome.is_interrupted
-        if (is_interrupted or (sight.out_of_time and self._has_newest_checkpoint())) and (
+        if (is_interrupted or (is_out_of_time and self._has_newest_checkpoint())) and (
             journal.number - journal.retried < times.continuations
         ):
             self.becomes(JobState.QUEUED, "its time was over; it goes on from its checkpoint", sight.native)
@@ -160,7 +161,7 @@ class ClusterJob:
         return "the batch job ended without a result" + (f"; it printed:\n{tail}" if tail else "")
 
     def _outcome(self) -> Outcome | None:
-        return newest_outcome(self.folder, self.spec.resources.memory_mb)
+        return newest_outcome(self.folder, self.spec.resources)
 
     def _has_newest_checkpoint(self) -> bool:
         attempts = self.folder.attempts()

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from foedus.core.canonical import Json
 from foedus.core.errors import Interrupted, TaskFailed
+from foedus.core.records import Resources
 from foedus.launch._causes import death
 from foedus.launch._failure import Failure
 from foedus.launch.folder import JobFolder
@@ -21,6 +22,7 @@ class Outcome:
     failure: Failure | None = None
     words: str = ""
     is_interrupted: bool = False  # it wrote a checkpoint and wants to go on
+    is_out_of_time: bool = False
 
 
 def attempt_with_result(folder: JobFolder) -> str | None:
@@ -34,7 +36,7 @@ def attempt_with_result(folder: JobFolder) -> str | None:
     return None
 
 
-def newest_outcome(folder: JobFolder, memory_mb: int | None) -> Outcome | None:
+def newest_outcome(folder: JobFolder, resources: Resources) -> Outcome | None:
     """Say how the newest attempt ended; None while nothing says so."""
     attempts = folder.attempts()
     if not attempts:
@@ -49,7 +51,10 @@ def newest_outcome(folder: JobFolder, memory_mb: int | None) -> Outcome | None:
         return Outcome(attempts[-1], Failure("TaskFailed", str(damaged)))
     if report is None:
         return None
-    return Outcome(attempts[-1], words=_in_words(report, memory_mb, folder.read_log()))
+    if report.get("is_out_of_time") is True:
+        limit = f"{resources.walltime_s:g}"
+        return Outcome(attempts[-1], words=f"time limit of {limit} s reached", is_out_of_time=True)
+    return Outcome(attempts[-1], words=_in_words(report, resources.memory_mb, folder.read_log()))
 
 
 def _in_words(report: Mapping[str, Json], memory_mb: int | None, log: str) -> str:

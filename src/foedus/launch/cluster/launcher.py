@@ -153,7 +153,7 @@ class ClusterLauncher:
 
     def _order(self, job: ClusterJob) -> Order:
         journal, spec = job.journal, job.spec
-        argv = self._program.argv(str(job.folder.path), journal.number)
+        argv = self._program.argv(str(job.folder.path), journal.number, spec.resources.walltime_s)
         return Order(journal.full_name, argv, str(job.folder.path), spec.resources, spec.application)
 
     def _send(self, job: ClusterJob) -> None:

@@ -31,11 +31,13 @@ class Program:
     threads: int = 1
     python: str = ""  # empty: the one we run in
     scratch: str = ""  # folder on a disk of the node itself; each attempt gets its TMPDIR below it
+    warning_s: float = 60.0  # so long before its time limit a task is told to write a checkpoint
     path: tuple[str, ...] = ()  # folders to import from, before the interpreter's own
 
-    def argv(self, folder: str, number: int) -> tuple[str, ...]:
+    def argv(self, folder: str, number: int, walltime_s: float) -> tuple[str, ...]:
         """Return the command for the job folder's attempts of this number."""
-        options = [f"--threads={self.threads}"]
+        options = [f"--threads={self.threads}", f"--walltime-s={walltime_s:g}"]
+        options.append(f"--warning-s={self.warning_s:g}")
         options += [f"--setup={self.setup}"] if self.setup else []
         options += [f"--scratch={self.scratch}"] if self.scratch else []
         options += [f"--path={entry}" for entry in self.path]
