@@ -1,40 +1,37 @@
 """The contract of `core.protocols.Launcher`, for every backend. A backend is a maker of launchers."""
 
-import os
-import signal
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
+from tests.launch.process_scheduler import ProcessScheduler
 
 from foedus.core.errors import InvalidSpec
 from foedus.core.ids import NativeId
 from foedus.core.protocols import Launcher
 from foedus.core.records import JobSpec, JobState, JobStatus, Resources
 from foedus.launch import JobFolder, LocalLauncher
+from foedus.launch.cluster import ClusterLauncher, Program, Times
 
-APPLICATION = "test_launcher:application"
+APPLICATION = "launcher_application:application"
 LIMIT_S = 60.0
+
+
+@contextmanager
+def any_cluster() -> Iterator[Launcher]:
+    """The launcher that all clusters share, with a scheduler that starts processes."""
+    program = Program(APPLICATION, path=(str(Path(__file__).parent),))
+    scheduler = ProcessScheduler()
+    with ClusterLauncher(scheduler, program, Times(poll_s=0.1, slow_poll_s=0.1)) as launcher:
+        yield launcher
+    scheduler.close()
+
+
 MAKERS: dict[str, Callable[[], AbstractContextManager[Launcher]]] = {
     "local": lambda: LocalLauncher(APPLICATION, workers=2),
+    "any cluster": any_cluster,
 }
-
-
-def application(folder: JobFolder) -> None:
-    """Do what the spec says. Backends that start a new program run just this function."""
-    do = folder.read_spec()["do"]
-    print(f"doing {do}")
-    if do == "finish":
-        folder.emit({"progress": 1})
-        folder.write_update([b"weights"])
-        folder.finish({"done": True})
-    elif do == "raise":
-        raise ValueError("the reason")
-    elif do == "die":
-        os._exit(3)
-    elif do == "wait":
-        signal.pause()
 
 
 @pytest.fixture(scope="module", params=MAKERS)
@@ -65,7 +62,8 @@ def final(launcher: Launcher, native_id: NativeId) -> JobStatus:
 
 def test_a_result_means_completed(launcher: Launcher, folder: JobFolder) -> None:
     native_id = submit(launcher, folder, "finish")
-    assert final(launcher, native_id) == JobStatus(native_id, JobState.COMPLETED)
+    status = final(launcher, native_id)
+    assert (status.state, status.cause) == (JobState.COMPLETED, "")
     assert folder.read_result() == {"done": True}
     assert folder.read_events()[0] == [{"progress": 1}]
     assert (folder.path / "update.safetensors").read_bytes() == b"weights"

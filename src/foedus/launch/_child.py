@@ -13,8 +13,10 @@ from foedus.launch.folder import JobFolder
 
 
 def main(parent: str, entry: str, setup: str, threads: str, path: str, attempt: str) -> None:
-    """Run the task and exit: 0 with a result, 75 with a checkpoint to go on from, else 1."""
-    signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # a task that keeps checkpoints listens to it
+    """Run the task and exit: 0 with a result, 75 with a checkpoint to go on from, else 1.
+
+    SIGUSR1 is ignored, unless the task listens to it to write a checkpoint.
+    """
     signal.signal(signal.SIGTERM, _end)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _worker.die_with(int(parent))

@@ -91,8 +91,9 @@ class _Supervisor:
 
     def run(self) -> int:
         """Return the child's exit code, or minus the signal that ended it."""
-        for number in (signal.SIGUSR1, signal.SIGTERM):
-            signal.signal(number, self._warn)
+        signal.signal(
+            signal.SIGUSR1, signal.SIG_IGN
+        )  # inherited: a child that still starts must not die of it
         log = self.folder.open_log()
         if os.fstat(log).st_size:
             os.write(log, b"--- next attempt ---\n")
@@ -105,6 +106,8 @@ class _Supervisor:
                 stderr=subprocess.STDOUT,
                 process_group=0,
             )
+            for number in (signal.SIGUSR1, signal.SIGTERM):
+                signal.signal(number, self._warn)
             return self._wait(self.child)
 
     def _wait(self, child: subprocess.Popen[bytes]) -> int:
