@@ -11,6 +11,7 @@ from foedus.core.ids import ClientId
 from foedus.core.records import WAD
 from foedus.learn.aggregation import BufferMode
 from foedus.learn.arguments import Parameter
+from foedus.learn.checkpoints import Checkpoints
 from foedus.learn.examples import Examples
 from foedus.learn.proximal import ProximalPenalty
 from foedus.learn.robust import MEAN, RobustRule
@@ -100,6 +101,7 @@ class Turn:
     step: int = 1
     memory: Weights = field(default_factory=dict)
     on_step: OnStep | None = None
+    checkpoints: Checkpoints | None = None  # where to go on from, and to save to; each training by its name
 
 
 class Strategy(Protocol):
@@ -168,7 +170,15 @@ class Strategy(Protocol):
         # Without the object at μ = 0, so that the bytes are plain SGD's.
         pull = self.plain_pull
         penalty = ProximalPenalty(trainable_parameters(model), pull) if pull else None
-        return local_sgd(model, data, settings, turn.seed, penalty=penalty, on_step=turn.on_step)
+        return local_sgd(
+            model,
+            data,
+            settings,
+            turn.seed,
+            penalty=penalty,
+            on_step=turn.on_step,
+            checkpoints=turn.checkpoints,
+        )
 
     def hand_over(self, weights: Weights, steps: int | Array) -> Weights:
         """Return the update of a client that trained by `steps` steps of SGD and `plain_pull` to `weights`.

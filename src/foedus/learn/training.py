@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from foedus.core.errors import InvalidData, TaskFailed
+from foedus.learn.checkpoints import Checkpoints, Keeper, Progress
 from foedus.learn.examples import Examples
 from foedus.learn.state import device_of, has_batch_norm, trainable_parameters, weights_of
 from foedus.learn.weights import Weights
@@ -77,10 +78,15 @@ def local_sgd(
     penalty: Penalty | None = None,
     loss: Loss = nn.functional.cross_entropy,
     on_step: OnStep | None = None,
+    checkpoints: Checkpoints | None = None,
+    name: str = "sgd",
 ) -> LocalResult:
     """Train the model, which holds the base's weights, in place. Same seed and threads: same bytes.
 
-    Raises `InvalidData` for an empty set and `TaskFailed` when the loss or the weights stop being finite.
+    With `checkpoints` it goes on from what was saved under `name`, if anything, to these same bytes; the
+    arguments must then be those of the training that was stopped. A strategy that trains several times in one
+    turn gives each its own name. Raises `InvalidData` for an empty set, `TaskFailed` when the loss or the
+    weights stop being finite, and what `checkpoints` raises.
     """
     if not len(data):
         raise InvalidData("there is no training example")
@@ -88,10 +94,12 @@ def local_sgd(
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)  # for dropout and the like
         run = _Run(model, data.to(device), settings, penalty, loss, on_step)
+        if checkpoints is not None:
+            run.keep(checkpoints, name)
         losses = run.train(torch.Generator().manual_seed(seed))
     _require_finite_weights(model, settings)
     final_penalty = penalty.value() if penalty else 0.0
-    return LocalResult(weights_of(model), len(data), run.steps_done, losses, final_penalty)
+    return LocalResult(weights_of(model), len(data), run.progress.steps, losses, final_penalty)
 
 
 class _Run:
@@ -109,31 +117,44 @@ class _Run:
         self.model, self.data, self.settings = model, data, settings
         self.penalty, self.loss, self.on_step = penalty, loss, on_step
         self.smallest_batch = 2 if has_batch_norm(model) else 1
-        self.steps_done = 0
         self.optimizer = Sgd(trainable_parameters(model), settings)
+        set_memory_order(model, data.channels_last)
+        self.progress = Progress(torch.zeros((), dtype=torch.float64, device=data.targets.device))
+        self.keeper: Keeper | None = None
+
+    def keep(self, checkpoints: Checkpoints, name: str) -> None:
+        """Save the state from time to time, and begin with what was saved before."""
+        velocity, epochs = self.optimizer.velocity, self.settings.epochs
+        self.keeper = Keeper(checkpoints, name, self.model, velocity, self.progress, epochs)
+        self.keeper.resume()
 
     def train(self, generator: torch.Generator) -> tuple[float, ...]:
         """Return the mean data loss of each epoch."""
-        set_memory_order(self.model, self.data.channels_last)
         self.model.train()
-        losses = []
+        losses = self.progress.losses
         for epoch in range(self.settings.epochs):
-            losses.append(self._epoch(generator))
+            order = torch.randperm(len(self.data), generator=generator)
+            if epoch < len(losses):  # over before the last stop; drawn all the same, for the orders to come
+                continue
+            losses.append(self._epoch(order.to(self.data.targets.device)))
             if not math.isfinite(losses[-1]):
                 raise diverged(f"the loss became {losses[-1]} in epoch {epoch + 1}", self.settings)
         return tuple(losses)
 
-    def _epoch(self, generator: torch.Generator) -> float:
-        order = torch.randperm(len(self.data), generator=generator).to(self.data.targets.device)
-        total = torch.zeros((), dtype=torch.float64, device=order.device)
-        used = 0
-        for inputs, targets in self.data.batches(order, self.settings.batch_size):
+    def _epoch(self, order: torch.Tensor) -> float:
+        progress = self.progress
+        for inputs, targets in self.data.batches(order[progress.used :], self.settings.batch_size):
             if len(targets) < self.smallest_batch:
                 continue
             # Summed on the device and read once per epoch: reading each step's loss would stall a GPU.
-            total.add_(self._step(inputs, targets), alpha=len(targets))
-            used += len(targets)
-        return float(total) / used if used else 0.0
+            progress.total.add_(self._step(inputs, targets), alpha=len(targets))
+            progress.used += len(targets)
+            if self.keeper is not None:
+                self.keeper.after_step()
+        loss = float(progress.total) / progress.used if progress.used else 0.0
+        progress.total.zero_()
+        progress.used = 0
+        return loss
 
     def _step(self, inputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         self.model.zero_grad(set_to_none=True)
@@ -142,9 +163,9 @@ class _Run:
         if self.penalty is not None:
             self.penalty.add_gradient()
         self.optimizer.step()
-        self.steps_done += 1
+        self.progress.steps += 1
         if self.on_step is not None:
-            self.on_step(self.steps_done, self._steps_planned(), loss.detach())
+            self.on_step(self.progress.steps, self._steps_planned(), loss.detach())
         return loss.detach()
 
     def _steps_planned(self) -> int:

@@ -191,21 +191,21 @@ class FedMA(Strategy):
         """Train the whole own net in a round's first exchange, and what is not yet matched in later ones."""
         chain = self._chain(model)
         if chain is None:
-            self.fit(model, state.weights)
-            return local_sgd(model, data, settings, turn.seed, on_step=turn.on_step)
-        own = record.assignments(state, part_of(turn.client))
+            return super().train(model, state, data, settings, turn)
+        own, done = record.assignments(state, part_of(turn.client)), list[str]()
         if self.exchange == "model" or turn.step == 1:
             own = own or local.first_units(chain, record.local_widths(chain, state))
             self.fit(model, local.restricted(chain, state.weights, own))
             if self.client_init == "own" and not record.merges(state):
                 local.initialise(model, turn.seed, turn.client)
-            result = local_sgd(model, data, settings, turn.seed, on_step=turn.on_step)
         else:
             self.fit(model, local.continued(chain, turn.memory, state.weights, own, turn.step))
-            again = self._retraining(settings, turn.step == len(chain.layers))
+            settings = self._retraining(settings, turn.step == len(chain.layers))
             done = [name for layer in chain.layers[: turn.step - 1] for name in layer.names()]
-            with local.frozen(model, done):
-                result = local_sgd(model, data, again, turn.seed, on_step=turn.on_step)
+        with local.frozen(model, done):
+            result = local_sgd(
+                model, data, settings, turn.seed, on_step=turn.on_step, checkpoints=turn.checkpoints
+            )
         return self._handed_over(chain, model, data, result, turn.step)
 
     def aggregate(self, state: ServerState, updates: Sequence[Update], rules: MergeRules) -> ServerState:

@@ -134,7 +134,16 @@ class Scaffold(Strategy):
         own, common = state.parts.get(part_of(turn.client), {}), state.parts.get(SERVER, {})
         correction = {name: _difference(common[name], own.get(name)) for name in common}
         penalty = ControlVariate(model, correction) if correction else None
-        return with_steps(local_sgd(model, data, settings, turn.seed, penalty=penalty, on_step=turn.on_step))
+        result = local_sgd(
+            model,
+            data,
+            settings,
+            turn.seed,
+            penalty=penalty,
+            on_step=turn.on_step,
+            checkpoints=turn.checkpoints,
+        )
+        return with_steps(result)
 
     def aggregate(self, state: ServerState, updates: Sequence[Update], rules: MergeRules) -> ServerState:
         """Move the model and all control variates."""
