@@ -13,7 +13,15 @@ from foedus.core.errors import FoedusError, ObjectDamaged
 from foedus.core.ids import Cid
 from foedus.core.protocols import ModelStore
 from foedus.core.records import WAD
-from foedus.rounds.spec import AlgorithmSection, Argument, Name, RobustSection, RunSpec, TrainingSection
+from foedus.rounds.spec import (
+    CHECKPOINT_S,
+    AlgorithmSection,
+    Argument,
+    Name,
+    RobustSection,
+    RunSpec,
+    TrainingSection,
+)
 from foedus.store import get_json, put_json
 
 Text = Annotated[str, Field(max_length=200)]
@@ -154,6 +162,7 @@ class TrainOrder(Document):
     step: Count
     dataset: str  # the client's own examples
     memory: str | None  # job folder of the client's own task whose memory it goes on from
+    checkpoint_s: float = Field(CHECKPOINT_S, gt=0, allow_inf_nan=False)  # between two checkpoints
 
 
 class UpdateEntry(Document):

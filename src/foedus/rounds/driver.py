@@ -25,6 +25,7 @@ from foedus.rounds.outbox import Outbox
 from foedus.rounds.outputs import store_output, store_state
 from foedus.rounds.progress import Observer, Progress, ignore
 from foedus.rounds.sampling import drawn
+from foedus.rounds.spec import CHECKPOINT_S
 from foedus.rounds.view import RunView
 from foedus.store import put_json
 
@@ -61,6 +62,7 @@ class Driver:
         observer: Observer = ignore,
         clock: Callable[[], float] = time.time,
         fraction: float = 1.0,
+        checkpoint_s: float = CHECKPOINT_S,
     ) -> None:
         self._world = world
         self._run = view
@@ -68,6 +70,7 @@ class Driver:
         self._observer = observer
         self._clock = clock
         self._fraction = fraction
+        self._checkpoint_s = checkpoint_s
         self._outbox = Outbox(folder / "outbox.sqlite")
         self._tasks = TaskBook(folder / "jobs", world.launcher, resources)
         self._staged: dict[ClientId, Cid] = {}
@@ -180,7 +183,8 @@ class Driver:
         """Do what needs no transaction, or comes before one. Tells whether the action is done with that."""
         match action:
             case machine.Launch(kind):
-                order = order_for(kind, self._run, member, self._world.store_root, self._tasks.root)
+                root, jobs = self._world.store_root, self._tasks.root
+                order = order_for(kind, self._run, member, root, jobs, self._checkpoint_s)
                 self._tasks.launch(member.client, kind, order)
                 self._observer(Progress("task", self._number, member.client, {"kind": kind}))
                 return True

@@ -9,6 +9,7 @@ from foedus.core.records import Call, Event, RoundView, TaskKind, Value
 from foedus.rounds import machine
 from foedus.rounds.documents import MergeOrder, TrainOrder, UpdateEntry
 from foedus.rounds.machine import Action
+from foedus.rounds.spec import CHECKPOINT_S
 from foedus.rounds.view import RunView
 
 TEXT_BYTES = 64  # what the contract's short texts hold
@@ -100,7 +101,12 @@ def _call(
 
 
 def order_for(
-    kind: TaskKind, run: RunView, member: Member, store_root: Path, jobs: Path
+    kind: TaskKind,
+    run: RunView,
+    member: Member,
+    store_root: Path,
+    jobs: Path,
+    checkpoint_s: float = CHECKPOINT_S,
 ) -> TrainOrder | MergeOrder:
     """Write the order of a task of the step that is under way. `jobs` holds the run's job folders."""
     view = run.round
@@ -116,6 +122,7 @@ def order_for(
             step=view.step,
             dataset=str(member.dataset),
             memory=_memory(run, member, jobs, view.step),
+            checkpoint_s=checkpoint_s,
         )
     return MergeOrder(
         kind="aggregate" if kind is TaskKind.AGGREGATE else "verify",

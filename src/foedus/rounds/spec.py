@@ -17,6 +17,7 @@ Argument = bool | int | float | str | list[int] | list[list[int]]
 
 _FILE_LIMIT_BYTES: Final = 1 << 20
 MOST_MEMBERS: Final = 1024  # of a project, as the contract has it
+CHECKPOINT_S: Final = 60.0  # seconds between two checkpoints
 _LONGEST_S: Final = 1_000_000_000  # what the contract allows
 _REPR: Final = reprlib.Repr()  # shortens what is long and what is nested deeply
 _REPR.maxstring = _REPR.maxother = 80
@@ -145,6 +146,9 @@ class JobsSection(_Section):
         1, ge=1, le=256, description="threads of each worker; changes the last digits of results"
     )
     walltime_s: float = Field(86_400, gt=0, description="a task that runs longer is stopped")
+    checkpoint_s: float = Field(
+        CHECKPOINT_S, gt=0, description="how often a training task saves what it can go on from"
+    )
 
 
 class RunSpec(_Section):

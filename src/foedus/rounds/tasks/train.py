@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 
 import torch
@@ -9,11 +10,13 @@ import torch
 from foedus.core.canonical import Json, derive_seed
 from foedus.core.ids import Cid, ClientId
 from foedus.launch import JobFolder
+from foedus.learn.checkpoints import Checkpoints
 from foedus.learn.strategy import ServerState, Turn
 from foedus.learn.training import LocalResult, OnStep, TrainSettings
 from foedus.learn.updates import distance_moved
 from foedus.learn.weights import Weights
 from foedus.rounds.documents import Scores, TrainOrder, TrainResult
+from foedus.rounds.tasks.checkpoint import checkpoints_in
 from foedus.rounds.tasks.hosted import host_turn, train_hosted
 from foedus.rounds.tasks.memory import read_memory
 from foedus.rounds.tasks.project import Project, open_project
@@ -23,17 +26,28 @@ _REPORT_S = 0.2  # how often a task says how far it is
 
 
 def run_train(folder: JobFolder, values: Mapping[str, Json]) -> None:
-    """Train, score, write the update and then the result."""
+    """Train, score, write the update and then the result. Of an earlier attempt, go on from its checkpoint.
+
+    Raises `Interrupted` when it is warned (SIGUSR1) while training.
+    """
     started = time.monotonic()
     order = TrainOrder.from_json(values, "the order")
     project = open_project(order.store, Cid(order.terms))
+    is_hosted = project.terms.hosting is not None  # many clients in one task: these have no checkpoints
+    with nullcontext() if is_hosted else checkpoints_in(folder, order.checkpoint_s) as checkpoints:
+        _run(folder, project, order, checkpoints, started)
+
+
+def _run(
+    folder: JobFolder, project: Project, order: TrainOrder, checkpoints: Checkpoints | None, started: float
+) -> None:
     terms = project.terms
     memory = read_memory(order.memory, is_needed=bool(project.parts.local))
     base, shared_base = _score_version(project, order)
 
     state = project.state(Cid(order.base))
     state = replace(state, weights=project.with_local(state.weights, memory))
-    result = _train(project, order, state, memory, _reporter(folder))
+    result = _train(project, order, state, memory, _reporter(folder), checkpoints)
     update = _write(folder, project, result)
     local = project.score_loaded(update, f"{order.dataset}#val", project.private(order.dataset, "val"))
     shared_local = project.score_loaded(update, terms.shared, project.published(Cid(terms.shared)))
@@ -56,7 +70,12 @@ def run_train(folder: JobFolder, values: Mapping[str, Json]) -> None:
 
 
 def _train(
-    project: Project, order: TrainOrder, state: ServerState, memory: Weights, on_step: OnStep
+    project: Project,
+    order: TrainOrder,
+    state: ServerState,
+    memory: Weights,
+    on_step: OnStep,
+    checkpoints: Checkpoints | None,
 ) -> LocalResult:
     settings = TrainSettings(**project.terms.training.model_dump())
     client = ClientId(order.client)
@@ -65,7 +84,7 @@ def _train(
         return train_hosted(project, state, settings, turn)
     seed = derive_seed(order.terms, project.terms.seed, order.round, order.client) + order.step
     data = project.private(order.dataset, "train")
-    own = Turn(client, seed, order.step, memory, on_step)
+    own = Turn(client, seed, order.step, memory, on_step, checkpoints)
     return project.strategy.train(project.model, state, data, settings, own)
 
 
