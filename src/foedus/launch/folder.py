@@ -74,6 +74,10 @@ class JobFolder:
         os.close(descriptor)
         return True
 
+    def has_result(self) -> bool:
+        """Whether there is a result, usable or not."""
+        return os.path.lexists(self.outputs / RESULT)
+
     def read_result(self) -> Mapping[str, Json] | None:
         """Return `result.json`, None while there is none. Raises `TaskFailed` when it is not usable."""
         try:

@@ -37,6 +37,8 @@ _LAST_RESTART = 9999
 def main() -> int:
     """Run one attempt and return the exit code of the batch job."""
     options = _parser().parse_args()
+    if JobFolder(options.folder).has_result():
+        return 0  # the scheduler started it again though another attempt had ended well
     folder = claimed(options.folder, options.round)
     code = WorkerCode(options.entry, options.setup, (), options.threads)
     with _scratch(options.scratch) as scratch:

@@ -9,6 +9,7 @@ from foedus.launch.cluster.journal import Journal
 from foedus.launch.cluster.scheduler import Sight
 from foedus.launch.folder import CHECKPOINT, JobFolder
 
+_LINES = 5
 BATCH_LOG = "batch.log"  # what scheduler and start script print, beside the task's own out.log
 
 
@@ -37,6 +38,7 @@ class ClusterJob:
     missed: int = 0  # answers in a row that did not name it
     missing_since: float | None = None
     ended_since: float | None = None
+    _adopted_as: int = 0  # which of the attempts, counted from 1, gave the result
 
     def __post_init__(self) -> None:
         self.is_unsent = not self.journal.scheduler_id
@@ -54,7 +56,7 @@ class ClusterJob:
 
     def becomes(self, state: JobState, cause: str = "", native: str = "") -> None:
         """Change the state; a final one is noted, so that a later process does not wait for it."""
-        attempt = max(1, len(self.folder.attempts()))
+        attempt = max(1, len(self.folder.attempts()), self._adopted_as)
         self.status = JobStatus(
             self.native_id,
             state,
@@ -83,7 +85,9 @@ class ClusterJob:
         """Take over a result that an attempt has left, or the error that the newest one ended with."""
         attempt = attempt_with_result(self.folder)
         if attempt is not None:
-            self.has_rivals = attempt != self.folder.attempts()[-1]
+            attempts = self.folder.attempts()
+            self.has_rivals = attempt != attempts[-1]
+            self._adopted_as = attempts.index(attempt) + 1
             self.note(replace(self.journal, adopted=attempt))
             self._adopt(attempt)
             return
@@ -108,7 +112,7 @@ class ClusterJob:
             return False
         if self._goes_on(sight, outcome, times):
             return True
-        if outcome is None and self._may_files_be_late(times, now):
+        if outcome is None and not sight.cause and self._may_files_be_late(times, now):
             return False
         self.becomes(JobState.FAILED, self._cause(sight, outcome), sight.native)
         return False
@@ -152,13 +156,12 @@ class ClusterJob:
         return True
 
     def _cause(self, sight: Sight, outcome: Outcome | None) -> str:
-        if sight.state is not JobState.COMPLETED and sight.cause:
-            words = sight.cause
-            return f"{words}; {outcome.words}" if outcome is not None and outcome.words else words
         if outcome is not None:
-            return outcome.words or str(outcome.failure)
-        tail = self.folder.read_tail(BATCH_LOG)
-        return "the batch job ended without a result" + (f"; it printed:\n{tail}" if tail else "")
+            own = outcome.words or str(outcome.failure)
+            return f"{sight.cause}; {own}" if sight.cause else own
+        words = sight.cause or sight.ended or "the batch job ended without a result"
+        tail = "\n".join(self.folder.read_tail(BATCH_LOG).splitlines()[-_LINES:])
+        return f"{words}; its log ends:\n{tail}" if tail else words
 
     def _outcome(self) -> Outcome | None:
         return newest_outcome(self.folder, self.spec.resources)

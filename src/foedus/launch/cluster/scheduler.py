@@ -67,13 +67,14 @@ class Sight:
 
     `native` is its own word for the state, `cause` ours. `is_passing`: what ended the job was the cluster's
     doing (a node failed, the job was pre-empted), so it may be run again. `out_of_time`: its time limit ended
-    it.
+    it. `ended` tells exit code or signal, for want of better words.
     """
 
     scheduler_id: str
     state: JobState
     native: str
     cause: str = ""
+    ended: str = ""
     is_passing: bool = False
     out_of_time: bool = False
     restarts: int = 0  # how often the scheduler itself started it again

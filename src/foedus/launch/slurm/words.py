@@ -101,6 +101,7 @@ def seen(job: NativeJob) -> Sight:
         state,
         native,
         cause,
+        _ended(job) if state is JobState.FAILED else "",
         is_passing=word in _PASSING,
         out_of_time=word == "TIMEOUT",
         restarts=job.restarts,
@@ -121,6 +122,14 @@ def _cause(job: NativeJob, word: str, state: JobState) -> str:
     return _PASSING.get(word) or _ENDS.get(word) or _failure(job)
 
 
+def _ended(job: NativeJob) -> str:
+    if job.exit_signal:
+        return death(-job.exit_signal, "")
+    if job.exit_code and job.exit_code > 128:
+        return death(128 - job.exit_code, "")
+    return death(job.exit_code, "") if job.exit_code else "it failed"
+
+
 def _waiting(reason: str) -> str:
     if reason in _WAITS:
         return _WAITS[reason]
@@ -138,8 +147,4 @@ def _failure(job: NativeJob) -> str:
         return "its output cannot be written: the job folder is not there, or not writable, on the node"
     if job.reason in _LAUNCH_FAILURES:
         return "killed by its node (JobLaunchFailure); most likely out of memory"
-    if job.exit_signal:
-        return death(-job.exit_signal, "")
-    if job.exit_code and job.exit_code > 128:
-        return death(128 - job.exit_code, "")
-    return death(job.exit_code, "") if job.exit_code else "it failed"
+    return ""
