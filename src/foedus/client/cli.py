@@ -7,6 +7,7 @@ import typer
 import foedus
 from foedus.client import (
     cmd_algorithms,
+    cmd_app,
     cmd_chain,
     cmd_compare,
     cmd_config,
@@ -44,6 +45,7 @@ for _command, _panel in (
     app.command(rich_help_panel=_panel)(_command)
 app.command(rich_help_panel="Models, data and what lies beneath")(cmd_algorithms.algorithms)
 for _group, _name in (
+    (cmd_app.app, "app"),
     (cmd_model.app, "model"),
     (cmd_config.data_app, "data"),
     (cmd_config.config_app, "config"),

@@ -122,7 +122,7 @@ def local_launcher(spec: RunSpec) -> Iterator[Launcher]:
     members = spec.jobs.hosts if spec.is_batched else spec.partition.clients
     workers = spec.jobs.workers or min(members, cpus + 1)
     with LocalLauncher(
-        "foedus.rounds.tasks:run_task",
+        "foedus.apps.entry:run_job",  # a name and no import: it lies above this layer
         workers=workers,
         threads=spec.jobs.threads,
         preload=["foedus.rounds.tasks"],

@@ -1,0 +1,112 @@
+"""Applications of third parties: what their files may say, and how faults are told."""
+
+from pathlib import Path
+
+import pytest
+from apps_tools import APPLICATION, write_application
+
+from foedus.apps.files import filled, read_application
+from foedus.apps.parameters import Kind
+from foedus.apps.registry import NAME, applications, find_application
+from foedus.core.errors import InvalidSpec
+from foedus.core.records import Resources
+from foedus.rounds.home import Home
+
+
+def test_a_file_becomes_an_application(tmp_path: Path) -> None:
+    write_application(tmp_path, "")
+
+    found = find_application(Home(tmp_path), "SIM_COUNT")
+
+    assert found.title == "Counts"
+    assert found.command[2:] == ("--up-to", "{upto}", "{output}")
+    assert found.resources == Resources(cpus=2, walltime_s=60)
+    assert [(p.name, p.kind, p.default, p.maximum) for p in found.parameters] == [
+        ("upto", Kind.INTEGER, 3, 1000)
+    ]
+    assert found.keeps_checkpoints
+    assert found.origin == str(tmp_path / "applications" / "count.toml")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ('title = "Counts"', 'tilte = "Counts"', "unknown key 'tilte'. Did you mean 'title'?"),
+        ("cpus = 2", "cpu = 2", "unknown key 'resources.cpu'. Did you mean 'cpus'?"),
+        ("minimum = 1", "minimun = 1", "unknown key 'parameters.0.minimun'. Did you mean 'minimum'?"),
+        ('name = "SIM_COUNT"', 'name = "sim count"', "name: String should match"),
+        ("{upto}", "{uptoo}", "command: {uptoo} is no parameter. Did you mean 'upto'?"),
+        ("default = 3", "default = 0", "default: upto must be in its range: 1 to 1,000"),
+        ('kind = "integer"', 'kind = "whole"', "parameters.0.kind"),
+        ('kind = "integer"', 'kind = "choice"', "choices belong to"),
+        ('name = "upto"', 'name = "output"', "{output} stands for the output folder"),
+        ("cpus = 2", "cpus = 0", "resources.cpus"),
+        ("cpus = 2", 'queue = "a b; rm"', "resources.queue"),
+        ("walltime_s = 60", "walltime_s = nan", "resources.walltime_s"),
+        ('title = "Counts"', "", "title: Field required"),
+        ('title = "Counts"', 'title = "a\\nb"', "title: "),
+        ("command = [", "command = [3, ", "command.0"),
+    ],
+)
+def test_faults_are_told_with_file_key_and_what_is_valid(
+    tmp_path: Path, old: str, new: str, words: str
+) -> None:
+    assert old in APPLICATION
+    path = write_application(tmp_path, "", APPLICATION.replace(old, new, 1))
+
+    with pytest.raises(InvalidSpec) as caught:
+        read_application(path)
+
+    assert caught.value.message.startswith("count.toml: ")
+    assert words in caught.value.message
+    assert "own-application.md" in caught.value.hint
+
+
+def test_two_parameters_of_one_name_are_refused(tmp_path: Path) -> None:
+    twice = APPLICATION + '\n[[parameters]]\nname = "upto"\nkind = "text"\nhelp = "x"\n'
+    with pytest.raises(InvalidSpec, match="two parameters have the name 'upto'"):
+        read_application(write_application(tmp_path, "", twice))
+
+
+def test_two_applications_of_one_name_are_refused(tmp_path: Path) -> None:
+    path = write_application(tmp_path, "")
+    (path.parent / "other.toml").write_text(path.read_text())
+    with pytest.raises(InvalidSpec, match=r"other\.toml: there is an application SIM_COUNT already"):
+        applications(Home(tmp_path))
+
+
+def test_a_built_in_application_cannot_be_replaced(tmp_path: Path) -> None:
+    write_application(tmp_path, "", APPLICATION.replace("SIM_COUNT", "FL_TRAIN"))
+    with pytest.raises(InvalidSpec, match=r"there is an application FL_TRAIN already \(built in\)"):
+        applications(Home(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("argument", "expected"),
+    [
+        ("{a}", "1"),
+        ("--a={a},{b}", "--a=1,x y"),
+        ("{{a}}", "{a}"),
+        ('{"key": 1}', '{"key": 1}'),
+        ("$(touch /tmp/x)", "$(touch /tmp/x)"),
+        ("{}", "{}"),
+    ],
+)
+def test_places_in_arguments_are_filled_once(argument: str, expected: str) -> None:
+    assert filled(argument, {"a": "1", "b": "x y"}) == expected
+
+
+def test_a_value_that_looks_like_a_place_is_left_alone() -> None:
+    assert filled("{a}", {"a": "{b}", "b": "secret"}) == "{b}"
+
+
+def test_names_of_built_in_applications_and_their_parameters_are_proper(tmp_path: Path) -> None:
+    for name, one in applications(Home(tmp_path)).items():
+        assert NAME.fullmatch(name)
+        assert one.title
+        assert one.description
+        assert one.results
+        assert all(p.help for p in one.parameters)
+        for parameter in one.parameters:
+            if not parameter.is_required:
+                assert parameter.check(parameter.default) == parameter.default

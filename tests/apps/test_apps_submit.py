@@ -1,0 +1,128 @@
+"""Submitting: what is written, what is refused before anything is, and that nothing is done twice."""
+
+import stat
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from apps_tools import InlineLauncher, write_application
+
+from foedus.apps.order import Order
+from foedus.apps.registry import applications, find_application
+from foedus.apps.submit import again, job_folder, job_names, submit, wait_for
+from foedus.core.errors import InvalidSpec, TaskFailed
+from foedus.core.records import JobState, JobStatus, Resources
+from foedus.rounds.home import Home
+
+PROGRAM = """
+import pathlib, sys
+upto, output = int(sys.argv[2]), pathlib.Path(sys.argv[3])
+with (output / "numbers.txt").open("a") as file:
+    file.write("".join(f"{n}\\n" for n in range(upto)))
+sys.exit(upto == 13)
+"""
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    write_application(tmp_path, PROGRAM)
+    return Home(tmp_path)
+
+
+def send(home: Home, launcher: InlineLauncher, **parameters: object):  # noqa: ANN201 - an AppJob
+    application = find_application(home, "SIM_COUNT")
+    return submit(home, launcher, application, parameters, application.resources)
+
+
+def ignore(status: JobStatus, event: Mapping[str, object] | None) -> None:
+    """Watch nothing."""
+
+
+def test_a_batch_job_has_a_private_folder_with_its_order(home: Home) -> None:
+    launcher = InlineLauncher()
+
+    job = send(home, launcher, upto="4")
+
+    assert job.name == "sim_count-1"
+    assert stat.S_IMODE(job.folder.path.stat().st_mode) == 0o700
+    assert stat.S_IMODE((home.root / "jobs").stat().st_mode) == 0o700
+    order = Order.read(job.folder)
+    assert order.parameters == {"upto": 4}
+    assert order.resources == Resources(cpus=2, walltime_s=60)
+    assert Order.read(job.folder).to_json() == order.to_json()
+    (spec, key), *others = launcher.submitted
+    assert not others
+    assert (spec.application, spec.folder, spec.resources) == (
+        "SIM_COUNT",
+        str(job.folder.path),
+        order.resources,
+    )
+    assert key == "app/sim_count-1"
+
+
+def test_each_batch_job_gets_the_next_number(home: Home) -> None:
+    launcher = InlineLauncher()
+    assert [send(home, launcher).name for _ in range(3)] == ["sim_count-1", "sim_count-2", "sim_count-3"]
+    assert job_names(home) == ["sim_count-1", "sim_count-2", "sim_count-3"]
+
+
+def test_submitting_again_repeats_nothing(home: Home) -> None:
+    launcher = InlineLauncher()
+    job = send(home, launcher, upto=2)
+
+    repeated = again(home, InlineLauncher(), job.name)
+
+    assert repeated.native_id == job.native_id
+    assert (job.folder.path / "output" / "numbers.txt").read_text() == "0\n1\n"
+
+
+def test_waiting_returns_the_result(home: Home) -> None:
+    launcher, seen = InlineLauncher(), []
+    job = send(home, launcher)
+
+    result = wait_for(launcher, job, lambda status, event: seen.append(status.state))
+
+    assert result["files"] == 1
+    assert seen == [JobState.COMPLETED]
+
+
+def test_a_failure_tells_what_the_task_said(home: Home) -> None:
+    launcher = InlineLauncher()
+    job = send(home, launcher, upto=13)
+    with pytest.raises(TaskFailed, match="sim_count-1 failed: the program ended with exit code 1"):
+        wait_for(launcher, job, ignore)
+
+
+@pytest.mark.parametrize("parameters", [{"upto": 0}, {"up": 3}, {"upto": "x"}])
+def test_wrong_parameters_are_refused_before_anything_is_written(
+    home: Home, parameters: dict[str, object]
+) -> None:
+    launcher = InlineLauncher()
+    with pytest.raises(InvalidSpec):
+        send(home, launcher, **parameters)
+    assert not launcher.submitted
+    assert not (home.root / "jobs").exists()
+
+
+def test_tasks_of_rounds_are_not_submitted_by_people(home: Home) -> None:
+    with pytest.raises(InvalidSpec, match="FL_TRAIN is a task of a round: rounds submit it"):
+        submit(home, InlineLauncher(), applications(home)["FL_TRAIN"], {}, Resources())
+
+
+@pytest.mark.parametrize("name", ["sim_count-9", "../runs/x-1", "", "."])
+def test_an_unknown_batch_job_is_told_with_those_there_are(home: Home, name: str) -> None:
+    send(home, InlineLauncher())
+    with pytest.raises(InvalidSpec) as caught:
+        job_folder(home, name)
+    assert "sim_count-1" in caught.value.hint
+
+
+@pytest.mark.slow
+def test_submitting_loads_neither_torch_nor_matplotlib() -> None:
+    modules = ("registry", "submit", "entry", "builtin", "files", "datasets.catalogue")
+    program = "; ".join(["import sys", *(f"import foedus.apps.{name}" for name in modules)])
+    program += "; sys.exit(str({'torch', 'matplotlib', 'scipy', 'eth'} & set(sys.modules) or ''))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.stderr.strip() == ""
