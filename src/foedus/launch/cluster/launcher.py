@@ -23,6 +23,7 @@ _SLOWEST_POLL_S = 30.0
 class Answer:
     """What the scheduler said to one question about all jobs, or why it said nothing."""
 
+    asked: Collection[str]
     sights: Mapping[str, Sight]
     error: str = ""
 
@@ -57,6 +58,7 @@ class ClusterLauncher:
         self._jobs: dict[NativeId, ClusterJob] = {}
         self._reported: dict[NativeId, JobStatus] = {}
         self._asking: Future[Answer] | None = None
+        self._trouble = ""  # why the scheduler does not answer, as far as is known
         self._next_look = 0.0
         self._pause_s = self._times.poll_s
         self._thread = ThreadPoolExecutor(1, "foedus-scheduler")
@@ -157,11 +159,18 @@ class ClusterLauncher:
         return Order(journal.full_name, argv, str(job.folder.path), spec.resources, spec.application)
 
     def _send(self, job: ClusterJob) -> None:
-        """Submit; where the answer does not come, the job stays unsent and is looked for by name first."""
+        """Submit; where the answer does not come, the job stays unsent and is looked for by name first.
+
+        While the scheduler is known not to answer, nothing is tried: each try may take many seconds.
+        """
         job.is_unsent, job.missed = True, 0
+        if self._trouble:
+            job.becomes(JobState.UNKNOWN, f"to be queued later: {self._trouble}")
+            return
         try:
             scheduler_id = self._scheduler.submit(self._order(job))
         except Unreachable as error:
+            self._trouble = error.message
             job.becomes(JobState.UNKNOWN, f"not known to be queued: {error.message}")
         except Refused as error:
             job.becomes(JobState.FAILED, f"the scheduler refuses it: {error}")
@@ -171,10 +180,14 @@ class ClusterLauncher:
             job.becomes(JobState.QUEUED)
 
     def _stop(self, job: ClusterJob) -> None:
-        try:
-            self._scheduler.cancel(job.journal.full_name, job.journal.scheduler_id)
-        except Unreachable as error:
-            job.becomes(JobState.UNKNOWN, f"cancelling it: {error.message}")
+        """Have it stopped; what cannot be told to the scheduler now is told once it answers again."""
+        if not self._trouble:
+            try:
+                self._scheduler.cancel(job.journal.full_name, job.journal.scheduler_id)
+            except Unreachable as error:
+                self._trouble = error.message
+        if self._trouble and not job.is_final:
+            job.becomes(JobState.UNKNOWN, f"to be cancelled: {self._trouble}")
 
     # --- following ---
 
@@ -202,10 +215,11 @@ class ClusterLauncher:
 
     def _hear(self, answer: Answer, active: Iterable[ClusterJob]) -> None:
         before = {job.native_id: job.status for job in active}
+        self._trouble = answer.error
         for job in active:
             if answer.error:
                 job.becomes(JobState.UNKNOWN, answer.error)
-            else:
+            elif job.journal.full_name in answer.asked:  # else it was submitted meanwhile
                 self._apply(job, answer.sights.get(job.journal.full_name))
         is_quiet = all(job.status == before[job.native_id] for job in active)
         longest = self._times.slow_poll_s if is_quiet else self._times.poll_s
@@ -261,6 +275,6 @@ class ClusterLauncher:
 
 def _ask(scheduler: Scheduler, names: Collection[str]) -> Answer:
     try:
-        return Answer(scheduler.look(names))
+        return Answer(names, scheduler.look(names))
     except Unreachable as error:
-        return Answer({}, error.message)
+        return Answer(names, {}, error.message)

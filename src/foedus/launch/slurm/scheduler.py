@@ -54,7 +54,10 @@ class SlurmScheduler:
     def look(self, names: Collection[str]) -> Mapping[str, Sight]:
         """Ask squeue for all of this user's batch jobs; see `Scheduler`."""
         wanted = set(names)
-        text = self._commands.run("squeue", self._squeue_arguments())
+        try:
+            text = self._commands.run("squeue", self._squeue_arguments())
+        except Refused as error:  # it need not say no to a question: something is out of order
+            raise Unreachable(f"squeue fails: {error.message}") from error
         found = {job.name: job for job in _newest(squeue_jobs(text)) if job.name in wanted}
         missing = wanted - found.keys()
         if missing:

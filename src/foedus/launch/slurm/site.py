@@ -28,4 +28,4 @@ class SlurmSite:
     prologue: str = ""
     container: Container | None = None
     warning_s: int = 120
-    timeout_s: float = 15.0  # of each command
+    timeout_s: float = 10.0  # of each command
