@@ -111,6 +111,7 @@ def drive_run(home: Home, name: str, observer: Observer = ignore) -> RunView:
             observer,
             site.clock,
             1.0 if spec.is_batched else spec.policy.fraction,
+            spec.jobs.checkpoint_s,
         )
         return driver.drive()
 
