@@ -1,0 +1,5 @@
+"""Tests against a real Slurm."""
+
+from tests.slurm.fixtures import slurm, slurm_session
+
+__all__ = ["slurm", "slurm_session"]
