@@ -2,12 +2,12 @@
 #
 # PYTHON=/path/to/python3.12   choose the Python of the virtual environment
 # VENV=.venv                   its place
-# PARALLEL="-n 8"              how many tests at once
+# PARALLEL="-n 8 --dist loadgroup"   how many tests at once
 SHELL := /bin/sh
 VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-PARALLEL := -n 2
+PARALLEL := -n 2 --dist loadgroup
 MEASURED := core rounds chain store
 
 .DEFAULT_GOAL := help
@@ -45,6 +45,7 @@ lint: $(READY)
 # Coverage is judged after pytest, and silently when it suffices: pytest's summary stays the last thing said.
 test: $(READY)
 	$(check_sources)
+	@sh scripts/install_slurm.sh
 	'$(BIN)/python' -m pytest $(PARALLEL) $(addprefix --cov=foedus.,$(MEASURED)) --cov-report=
 	@'$(BIN)/python' scripts/check_coverage.py 95 $(MEASURED)
 
