@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from foedus.apps.parameters import Kind, Parameter
 from foedus.apps.registry import Application, Result
 from foedus.core.records import Resources
 
@@ -30,4 +31,40 @@ FL_VERIFY = Application(
     results=(Result("candidate", "content id that this member computed"), Result("local", "its scores")),
 )
 
-BUILT_IN: Final = (FL_TRAIN, FL_AGGREGATE, FL_VERIFY)
+SIM_REACTION_DIFFUSION = Application(
+    name="SIM_REACTION_DIFFUSION",
+    title="Gray–Scott reaction and diffusion on a 2-D grid",
+    description=(
+        "Two substances react and diffuse on a periodic grid: u is fed at the rate F, v removed at F + k.\n"
+        "Spots that divide: F = 0.035, k = 0.065. Coral: F = 0.0545, k = 0.062. Spirals: F = 0.018, "
+        "k = 0.051. Holes: F = 0.039, k = 0.058.\n"
+        "It keeps checkpoints, and the frames become a private dataset whose labels are the regimes."
+    ),
+    resources=Resources(cpus=1, memory_mb=2000, walltime_s=3600.0),
+    parameters=(
+        Parameter("F", Kind.REAL, "rate at which u is fed", 0.0545, 0, 0.3, unit="1/time"),
+        Parameter("k", Kind.REAL, "rate at which v is removed, beyond F", 0.062, 0, 0.3, unit="1/time"),
+        Parameter("Du", Kind.REAL, "diffusion of u", 0.16, 0, 10, unit="cells²/time"),
+        Parameter("Dv", Kind.REAL, "diffusion of v", 0.08, 0, 10, unit="cells²/time"),
+        Parameter("size", Kind.INTEGER, "side of the grid", 256, 8, 8192, unit="cells"),
+        Parameter("steps", Kind.INTEGER, "time steps", 10_000, 1, 100_000_000),
+        Parameter("dt", Kind.REAL, "time step; must be stable", 1.0, 1e-6, 1000, unit="time"),
+        Parameter("seed", Kind.INTEGER, "of the start", 1, 0, 2**62),
+        Parameter(
+            "frames", Kind.INTEGER, "states to keep, evenly spread, the last among them", 50, 1, 100_000
+        ),
+        Parameter("start", Kind.CHOICE, "where v is at first", "spots", choices=("spots", "centre", "noise")),
+        Parameter("stencil", Kind.CHOICE, "points of the Laplacian", "9", choices=("5", "9")),
+        Parameter("precision", Kind.CHOICE, "of numbers", "float32", choices=("float32", "float64")),
+        Parameter("checkpoint_s", Kind.REAL, "time between checkpoints", 60.0, 0.001, 1e6, unit="s"),
+    ),
+    results=(
+        Result("u.npy, v.npy", "the frames: (frames, size, size)"),
+        Result("metadata.json", "parameters, shape, ranges of u and v, the regime of each frame"),
+    ),
+    entry="foedus.apps.gray_scott.task:run",
+    check="foedus.apps.gray_scott.task:check",
+    dataset_kind="frames",
+)
+
+BUILT_IN: Final = (FL_TRAIN, FL_AGGREGATE, FL_VERIFY, SIM_REACTION_DIFFUSION)

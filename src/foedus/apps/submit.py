@@ -52,6 +52,8 @@ def submit(
         )
     values = application.checked(parameters)
     _require_datasets(home, application, values)
+    if dataset:
+        _require_free(home, application, dataset)
     name = _new_folder(home, application.name.lower())
     order = Order(
         application.name,
@@ -135,6 +137,15 @@ def _require_datasets(home: "Home", application: Application, values: Mapping[st
             from foedus.apps.datasets.catalogue import find_dataset
 
             find_dataset(home, str(values[parameter.name]))
+
+
+def _require_free(home: "Home", application: Application, dataset: str) -> None:
+    from foedus.apps.datasets.catalogue import dataset_file
+
+    if not application.dataset_kind:
+        raise InvalidSpec(f"the output of {application.name} is no dataset", "Leave --dataset out.")
+    if dataset_file(home, dataset).exists():
+        raise InvalidSpec(f"there is a dataset {dataset!r} already", "Choose another name.")
 
 
 def _new_folder(home: "Home", prefix: str) -> str:

@@ -11,6 +11,7 @@ from foedus.client import (
     cmd_chain,
     cmd_compare,
     cmd_config,
+    cmd_dataset,
     cmd_look,
     cmd_model,
     cmd_runs,
@@ -46,6 +47,7 @@ for _command, _panel in (
 app.command(rich_help_panel="Models, data and what lies beneath")(cmd_algorithms.algorithms)
 for _group, _name in (
     (cmd_app.app, "app"),
+    (cmd_dataset.app, "dataset"),
     (cmd_model.app, "model"),
     (cmd_config.data_app, "data"),
     (cmd_config.config_app, "config"),

@@ -6,9 +6,11 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from foedus.apps.submit import AppJob, wait_for
+from foedus.client.cmd_dataset import show_bytes
 from foedus.client.output import console, one_line
 from foedus.client.shell import Shell, program
 from foedus.core.records import JobStatus
+from foedus.launch.folder import OUTPUT
 
 if TYPE_CHECKING:
     from foedus.core.protocols import Launcher
@@ -34,9 +36,27 @@ def follow(shell: Shell, launcher: "Launcher", job: AppJob, stays: bool) -> Mapp
         raise
     err = console(sys.stderr)
     err.print(
-        f"{job.name} is done; its output is in {job.folder.path / 'output'}", markup=False, soft_wrap=True
+        f"{job.name} is done; its output is in {job.folder.path / OUTPUT}", markup=False, soft_wrap=True
     )
+    _register(shell, job)
     return result
+
+
+def _register(shell: Shell, job: AppJob) -> None:
+    """Make the output a private dataset, where it is one and has not become one before."""
+    from foedus.apps.datasets.catalogue import dataset_names
+    from foedus.apps.datasets.loading import register
+
+    order = job.order
+    if not order.dataset_kind or order.dataset in dataset_names(shell.home):
+        return
+    with show_bytes("registering") as observer:
+        found = register(
+            shell.home, order.dataset, order.dataset_kind, job.folder.path / OUTPUT, observer=observer
+        )
+    console(sys.stderr).print(
+        f"it is the private dataset {found.name} ({found.examples:,} examples)", markup=False, soft_wrap=True
+    )
 
 
 def _interrupted(shell: Shell, launcher: "Launcher", job: AppJob, stays: bool) -> None:

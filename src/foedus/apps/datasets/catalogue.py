@@ -1,13 +1,122 @@
-"""The private datasets of a home folder: one file of metadata each; the data stay where they are."""
+"""The private datasets of a home folder: one file of metadata each; the data stay where they are.
 
-from typing import TYPE_CHECKING
+The file, mode 600, is the only place that holds the data's path. What others may see is `public_metadata`.
+"""
 
-from foedus.core.errors import InvalidSpec
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from foedus.apps.parameters import DATASET_NAME
+from foedus.core.canonical import Json
+from foedus.core.errors import FoedusError, InvalidData, InvalidSpec
 
 if TYPE_CHECKING:
     from foedus.rounds.home import Home
 
+_KEPT_PRIVATE: Final = ("path", "label_names", "fingerprint", "id", "files", "size_bytes", "name")
 
-def find_dataset(home: "Home", name: str) -> None:
-    """Look a dataset up. Raises `InvalidSpec` naming those there are."""
-    raise InvalidSpec(f"there is no dataset {name!r}")
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """What is known of a private dataset. `shape`, `ranges` and counts are those after the recipe."""
+
+    name: str
+    kind: str
+    path: str  # of the data, which stay there
+    fingerprint: str  # sha256 of the canonical listing of its files
+    files: int
+    size_bytes: int
+    recipe: tuple[Mapping[str, Any], ...]  # steps, in order
+    split: Mapping[str, Any]  # seed, val, test
+    recipe_hash: str  # of both
+    id: str  # of fingerprint and recipe hash: equal ids, equal examples
+    examples: int
+    shape: tuple[int, ...]  # of one example
+    dtype: str
+    ranges: tuple[float, float]  # smallest and largest value
+    histogram: tuple[int, ...]  # examples of each label from 0; empty without labels
+    label_names: tuple[str, ...]
+    parts: Mapping[str, int]  # examples to train, validate and test with
+
+    def to_json(self) -> dict[str, Json]:
+        """Return all of it, for the owner."""
+        return asdict(self)
+
+    def public_metadata(self) -> dict[str, Json]:
+        """Return what other members may see: never path, names of files or classes, or rows."""
+        return {key: value for key, value in asdict(self).items() if key not in _KEPT_PRIVATE}
+
+
+def dataset_file(home: "Home", name: str) -> Path:
+    """Return where a dataset's metadata are kept. Raises `InvalidSpec` for what is no name."""
+    if not DATASET_NAME.fullmatch(name):
+        raise InvalidSpec(
+            f"{name[:60]!r} is no name of a dataset", "Use up to 48 characters of a-z, 0-9, - and _."
+        )
+    return home.root / "datasets" / f"{name}.json"
+
+
+def dataset_names(home: "Home") -> list[str]:
+    """Return the names of all datasets, sorted."""
+    folder = home.root / "datasets"
+    if not folder.is_dir():
+        return []
+    names = [path.stem for path in folder.glob("*.json")]
+    return sorted(name for name in names if DATASET_NAME.fullmatch(name))
+
+
+def find_dataset(home: "Home", name: str) -> Dataset:
+    """Look a dataset up. Raises `InvalidSpec` naming those there are, `FoedusError` for a damaged file."""
+    from foedus.learn.arguments import hint_for
+    from foedus.rounds.home import read_json
+
+    path = dataset_file(home, name)
+    if not path.is_file():
+        known = dataset_names(home)
+        hint = hint_for(name, known) if known else "Register one with `foedus dataset register`."
+        raise InvalidSpec(f"there is no dataset {name!r}", hint)
+    value = read_json(path)
+    try:
+        fields: dict[str, Any] = dict(value)  # type: ignore[arg-type]  # what is no object fails
+        for key in ("recipe", "shape", "ranges", "histogram", "label_names"):
+            fields[key] = tuple(fields[key])
+        return Dataset(**fields)
+    except (TypeError, ValueError, KeyError) as error:
+        raise FoedusError(
+            f"the metadata of dataset {name} are damaged", "Remove it and register the data again."
+        ) from error
+
+
+def keep(home: "Home", dataset: Dataset) -> None:
+    """Write a dataset's metadata, for its owner only. Raises `InvalidSpec` when the name is taken."""
+    from foedus.rounds.home import write_json
+
+    path = dataset_file(home, dataset.name)
+    if path.exists():
+        raise InvalidSpec(
+            f"there is a dataset {dataset.name!r} already", "Choose another name, or remove that one first."
+        )
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    write_json(path, dataset.to_json())
+    os.chmod(path, 0o600)
+
+
+def remove(home: "Home", name: str) -> None:
+    """Forget a dataset; the data themselves stay. Raises `InvalidSpec` for an unknown one."""
+    path = dataset_file(home, name)
+    if not path.is_file():
+        find_dataset(home, name)
+    path.unlink()
+
+
+def place_of(dataset: Dataset) -> Path:
+    """Return the data's path. Raises `InvalidData`, without the path, when nothing is there."""
+    path = Path(dataset.path)
+    if not path.exists():
+        raise InvalidData(
+            f"the data of dataset {dataset.name!r} are gone", "Put them back, or register them again."
+        )
+    return path
