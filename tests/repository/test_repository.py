@@ -106,6 +106,7 @@ def test_lock_holds_every_wanted_package_in_a_wanted_version() -> None:
         *PROJECT["project"]["dependencies"],
         *extras["demo"],
         *extras["dev"],
+        *extras["kubernetes"],
     ]
     versions = locked()
     for requirement in map(Requirement, wanted):
