@@ -3,15 +3,21 @@
 import json
 import os
 import signal
+import sys
 import threading
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from apps_tools import make_job, run_here
+from datasets_tools import npz_file
 
+from foedus.apps.datasets.loading import register
+from foedus.apps.datasets.recipe import parse_step
 from foedus.core.errors import Interrupted, TaskFailed
 from foedus.launch import JobFolder
+from foedus.rounds.home import Home
 
 SH = "/bin/sh"
 
@@ -142,3 +148,25 @@ def test_what_the_program_was_given_to_read_is_gone_afterwards(tmp_path: Path) -
     folder = job(tmp_path, SH, "-c", 'test -f "$FOEDUS_PARAMETERS"')
     run_here(folder)
     assert not (folder.path / "inputs").exists()
+
+
+def test_a_dataset_comes_as_a_file_with_its_recipe_applied(tmp_path: Path) -> None:
+    place = npz_file(tmp_path / "secret-place.npz")
+    register(Home(tmp_path), "mine", "arrays", place, [parse_step("resize height=2 width=2")])
+    script = (
+        "import sys, shutil, os; shutil.copy(sys.argv[1], 'seen.npz');"
+        "shutil.copy(os.environ['FOEDUS_PARAMETERS'], 'seen.json')"
+    )
+    command = (sys.executable, "-c", script, "{data}")
+    folder = make_job(tmp_path, "SIM_X", {"data": "mine"}, command=command, datasets=("data",))
+
+    run_here(folder)
+
+    output = folder.path / "output"
+    with np.load(output / "seen.npz", allow_pickle=False) as seen:
+        assert seen["values"].shape == (40, 2, 2)
+        assert seen["labels"].tolist() == [n % 4 for n in range(40)]
+        assert sorted(set(seen["parts"].tolist())) == [0, 1, 2]
+    assert json.loads((output / "seen.json").read_text())["data"].endswith("/inputs/data.npz")
+    assert not list(folder.path.rglob("data.npz"))  # what it was given is gone
+    assert "secret-place" not in "".join(p.read_text() for p in folder.path.glob("*.json"))

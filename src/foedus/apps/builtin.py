@@ -31,6 +31,29 @@ FL_VERIFY = Application(
     results=(Result("candidate", "content id that this member computed"), Result("local", "its scores")),
 )
 
+FL_PREDICT = Application(
+    name="FL_PREDICT",
+    title="A registered model on private data",
+    description=(
+        "Predicts the label of every example of a private dataset with a version of a model from the store.\n"
+        "Predictions, scores and pictures stay in the job folder."
+    ),
+    resources=Resources(cpus=1, memory_mb=4000, walltime_s=3600.0),
+    parameters=(
+        Parameter("model", Kind.CID, "manifest of the model's version"),
+        Parameter("dataset", Kind.DATASET, "the private data"),
+        Parameter("part", Kind.CHOICE, "which examples", "all", choices=("all", "train", "val", "test")),
+        Parameter("limit", Kind.INTEGER, "only so many examples, the first ones", None, 1, 2**40),
+    ),
+    results=(
+        Result("predictions.csv", "row, predicted label, its probability, and the label where it is known"),
+        Result("scores", "macro F1, accuracy, loss and confusion matrix, where labels are known"),
+        Result("examples.png", "some examples with their predictions"),
+        Result("confusion.png", "the confusion matrix, where labels are known"),
+    ),
+    entry="foedus.apps.predict.task:run",
+)
+
 SIM_REACTION_DIFFUSION = Application(
     name="SIM_REACTION_DIFFUSION",
     title="Gray–Scott reaction and diffusion on a 2-D grid",
@@ -67,4 +90,30 @@ SIM_REACTION_DIFFUSION = Application(
     dataset_kind="frames",
 )
 
-BUILT_IN: Final = (FL_TRAIN, FL_AGGREGATE, FL_VERIFY, SIM_REACTION_DIFFUSION)
+SIM_RENDER = Application(
+    name="SIM_RENDER",
+    title="Picture and movie of a simulation",
+    description=(
+        "Draws the last frame of a simulation that is a private dataset, and its frames as a movie."
+    ),
+    resources=Resources(cpus=1, memory_mb=2000, walltime_s=1800.0),
+    parameters=(
+        Parameter("frames", Kind.DATASET, "the simulation's output"),
+        Parameter("field", Kind.CHOICE, "what to draw", "v", choices=("u", "v")),
+        Parameter(
+            "colours",
+            Kind.CHOICE,
+            "colour map",
+            "viridis",
+            choices=("viridis", "magma", "cividis", "inferno"),
+        ),
+        Parameter(
+            "movie", Kind.CHOICE, "mp4 needs the program ffmpeg", "gif", choices=("gif", "mp4", "none")
+        ),
+        Parameter("frames_per_s", Kind.INTEGER, "speed of the movie", 12, 1, 60, unit="1/s"),
+    ),
+    results=(Result("last_frame.png", "the last frame"), Result("movie.gif, movie.mp4", "the movie")),
+    entry="foedus.apps.gray_scott.render:run",
+)
+
+BUILT_IN: Final = (FL_TRAIN, FL_AGGREGATE, FL_VERIFY, FL_PREDICT, SIM_REACTION_DIFFUSION, SIM_RENDER)

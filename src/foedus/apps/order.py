@@ -25,6 +25,7 @@ class Order:
     resources: Resources = field(default_factory=Resources)
     command: tuple[str, ...] = ()
     keeps_checkpoints: bool = False
+    datasets: tuple[str, ...] = ()  # parameters of a command that are names of datasets
     dataset_kind: str = ""  # what its output is to be registered as
     dataset: str = ""  # and under which name
 
@@ -39,7 +40,11 @@ class Order:
             "dataset": self.dataset,
         }
         if self.command:
-            values |= {"command": list(self.command), "keeps_checkpoints": self.keeps_checkpoints}
+            values |= {
+                "command": list(self.command),
+                "keeps_checkpoints": self.keeps_checkpoints,
+                "datasets": list(self.datasets),
+            }
         return values
 
     @classmethod
@@ -47,7 +52,10 @@ class Order:
         """Read a job folder's `spec.json`. Raises `InvalidSpec` when it is none of an application."""
         spec: dict[str, Any] = dict(folder.read_spec())
         try:
-            command, resources = spec.pop("command", ()), Resources(**spec.pop("resources"))
-            return cls(**spec, resources=resources, command=tuple(str(word) for word in command))
+            resources = Resources(**spec.pop("resources"))
+            lists: dict[str, Any] = {
+                name: tuple(map(str, spec.pop(name, ()))) for name in ("command", "datasets")
+            }
+            return cls(**spec, **lists, resources=resources)
         except (TypeError, KeyError) as error:
             raise InvalidSpec(f"{folder.path} holds no application's order: {error}") from error

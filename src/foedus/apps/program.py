@@ -19,6 +19,7 @@ from foedus.core.canonical import Json, canonical_json
 from foedus.core.errors import Interrupted, TaskFailed
 from foedus.launch import JobFolder
 from foedus.launch import folder as names
+from foedus.rounds.home import Home
 
 AGAIN: Final = os.EX_TEMPFAIL
 """75: the program has saved and wants to be continued in the next attempt."""
@@ -34,8 +35,9 @@ def run_program(folder: JobFolder) -> None:
     """Run the command of `spec.json`, write the result. Raises `TaskFailed`, or `Interrupted` for code 75."""
     order, began = Order.read(folder), time.monotonic()
     output = folder.make_output()
-    with _inputs(folder, order) as inputs:
-        command = [filled(word, _texts(order.parameters) | {OUTPUT: str(output)}) for word in order.command]
+    with _inputs(folder, order) as (inputs, parameters):
+        texts = {name: _text(value) for name, value in parameters.items()} | {OUTPUT: str(output)}
+        command = [filled(word, texts) for word in order.command]
         code = _Run(folder, order.keeps_checkpoints).wait(
             command, _environment(folder, order, inputs), output
         )
@@ -116,20 +118,36 @@ def _event(line: bytes) -> Mapping[str, Json] | None:
 
 
 @contextmanager
-def _inputs(folder: JobFolder, order: Order) -> Iterator[Path]:
-    """Make the folder with what the program is to read; it is gone when the program has ended."""
+def _inputs(folder: JobFolder, order: Order) -> Iterator[tuple[Path, Mapping[str, Value]]]:
+    """Make the folder with what the program is to read; it is gone when the program has ended.
+
+    Yields it, and the parameters in which names of datasets have become paths of files in it.
+    """
     path = folder.outputs / INPUTS
     shutil.rmtree(path, ignore_errors=True)
     path.mkdir(mode=0o700)
     try:
-        (path / "parameters.json").write_bytes(canonical_json(dict(order.parameters)))
-        yield path
+        parameters = {**order.parameters, **{name: _export(path, order, name) for name in order.datasets}}
+        (path / "parameters.json").write_bytes(canonical_json(parameters))
+        yield path, parameters
     finally:
         shutil.rmtree(path, ignore_errors=True)
 
 
-def _texts(parameters: Mapping[str, Value]) -> dict[str, str]:
-    return {name: _text(value) for name, value in parameters.items()}
+def _export(inputs: Path, order: Order, parameter: str) -> str:
+    """Write a dataset after its recipe for a program that knows nothing of ours; return the file's path."""
+    import numpy as np
+
+    from foedus.apps.datasets.loading import load
+
+    found = load(Home(Path(order.home)), str(order.parameters[parameter]))
+    arrays: dict[str, Any] = {"values": found.values, "parts": found.parts}
+    if found.labels is not None:
+        arrays["labels"] = found.labels
+    path = inputs / f"{parameter}.npz"
+    with path.open("wb") as file:
+        np.savez(file, **arrays)
+    return str(path)
 
 
 def _text(value: Value) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from foedus.apps.order import Order
-from foedus.apps.parameters import Kind
+from foedus.apps.parameters import Kind, Parameter
 from foedus.apps.registry import Application
 from foedus.core.canonical import Json
 from foedus.core.errors import InvalidSpec, TaskFailed
@@ -56,14 +56,15 @@ def submit(
         _require_free(home, application, dataset)
     name = _new_folder(home, application.name.lower())
     order = Order(
-        application.name,
-        str(home.root),
-        values,
-        resources,
-        application.command,
-        application.keeps_checkpoints,
-        application.dataset_kind,
-        (dataset or name) if application.dataset_kind else "",
+        application=application.name,
+        home=str(home.root),
+        parameters=values,
+        resources=resources,
+        command=application.command,
+        keeps_checkpoints=application.keeps_checkpoints,
+        datasets=tuple(p.name for p in application.parameters if application.command and _is_dataset(p)),
+        dataset_kind=application.dataset_kind,
+        dataset=(dataset or name) if application.dataset_kind else "",
     )
     JobFolder(home.root / "jobs" / name).write_spec(order.to_json())
     return again(home, launcher, name)
@@ -133,10 +134,14 @@ def failed(job: AppJob, status: JobStatus) -> TaskFailed:
 
 def _require_datasets(home: "Home", application: Application, values: Mapping[str, object]) -> None:
     for parameter in application.parameters:
-        if parameter.kind is Kind.DATASET and values[parameter.name] is not None:
+        if _is_dataset(parameter) and values[parameter.name] is not None:
             from foedus.apps.datasets.catalogue import find_dataset
 
             find_dataset(home, str(values[parameter.name]))
+
+
+def _is_dataset(parameter: Parameter) -> bool:
+    return parameter.kind is Kind.DATASET
 
 
 def _require_free(home: "Home", application: Application, dataset: str) -> None:

@@ -1,5 +1,6 @@
 """The commands about applications: list, show, submit, resume."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
     from foedus.apps.registry import Application
     from foedus.apps.submit import AppJob
     from foedus.core.records import Resources
+
+_MOST_IN_LINE = 12
 
 app = typer.Typer(help="Run registered programs as batch jobs.", no_args_is_help=True)
 
@@ -108,11 +111,8 @@ def submit(
       foedus app submit SIM_RENDER -p frames=spots --format json
     """
     from foedus.apps.registry import find_application
-    from foedus.apps.submit import submit as send
-    from foedus.client.launchers import open_launcher
 
     shell = open_shell(home)
-    application = find_application(shell.home, name)
     asked = {
         "cpus": cpus,
         "memory_mb": memory_mb,
@@ -124,11 +124,9 @@ def submit(
         "qos": qos,
         "constraint": constraint,
     }
-    resources = _resources(application, asked)
+    found = find_application(shell.home, name)
     given = _parameters(parameter or [])
-    with open_launcher(shell.settings) as launcher:
-        job = send(shell.home, launcher, application, given, resources, dataset or "")
-        _follow(shell, launcher, job, wait, output)
+    run_application(shell, found, given, output, _said(asked), dataset or "", wait)
 
 
 @app.command()
@@ -154,6 +152,30 @@ def resume(
         _follow(shell, launcher, again(shell.home, launcher, job), wait, output)
 
 
+def run_application(
+    shell: Shell,
+    application: "Application",
+    parameters: Mapping[str, object],
+    output: Format,
+    asked: Mapping[str, Any] | None = None,
+    dataset: str = "",
+    wait: bool = True,
+) -> None:
+    """Submit an application with its resources, changed by what is `asked`, wait for it and print the result.
+
+    Raises `InvalidSpec`, and `TaskFailed` when there is no result.
+    """
+    from dataclasses import replace
+
+    from foedus.apps.submit import submit as send
+    from foedus.client.launchers import open_launcher
+
+    resources = replace(application.resources, **(asked or {}))
+    with open_launcher(shell.settings) as launcher:
+        job = send(shell.home, launcher, application, parameters, resources, dataset)
+        _follow(shell, launcher, job, wait, output)
+
+
 def _follow(shell: Shell, launcher: Any, job: "AppJob", wait: bool, output: Format) -> None:  # noqa: ANN401
     from foedus.client.following import follow
     from foedus.client.launchers import outlives_us
@@ -167,12 +189,36 @@ def _follow(shell: Shell, launcher: Any, job: "AppJob", wait: bool, output: Form
         result = follow(shell, launcher, job, stays)
         if output is Format.JSON:
             print_json({"job": job.name, "output": str(job.folder.path / "output"), "result": result})
+        else:
+            print_pairs(_figures(result))
         return
     if output is Format.JSON:
         print_json({"job": job.name, "native_id": job.native_id, "folder": str(job.folder.path)})
     else:
         say(f"{job.name} is submitted as {job.native_id}; wait for it with")
         say(f"  {program()} app resume {job.name}{shell.home_option}")
+
+
+def _figures(result: Mapping[str, Any], prefix: str = "") -> list[tuple[str, object]]:
+    """Return what of a result fits on one line each."""
+    found: list[tuple[str, object]] = []
+    for name, value in result.items():
+        words = f"{prefix}{name}".replace("_", " ")
+        if isinstance(value, dict):
+            found += _figures(value, f"{prefix}{name} ")
+        elif isinstance(value, list) and len(value) <= _MOST_IN_LINE and not any(map(_is_nested, value)):
+            found.append((words, ", ".join(map(_figure, value))))
+        elif value is not None and not isinstance(value, list):
+            found.append((words, _figure(value)))
+    return found
+
+
+def _figure(value: object) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _is_nested(value: object) -> bool:
+    return isinstance(value, (dict, list))
 
 
 def _parameters(given: list[str]) -> dict[str, object]:
@@ -187,13 +233,12 @@ def _parameters(given: list[str]) -> dict[str, object]:
     return found
 
 
-def _resources(application: "Application", asked: dict[str, Any]) -> "Resources":
-    from dataclasses import replace
-
+def _said(asked: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the resources that the command line names."""
     said = {name: value for name, value in asked.items() if value is not None}
     if not said.get("walltime_s", 1.0) > 0:
         raise InvalidSpec("--walltime-s must be above 0")
-    return replace(application.resources, **said)
+    return said
 
 
 def _asks(resources: "Resources") -> str:

@@ -1,4 +1,4 @@
-"""The commands about models: pull, show."""
+"""The commands about models: pull, show, predict."""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -73,6 +73,51 @@ def show(cid: CidArgument, home: HomeOption = None, output: FormatOption = Forma
         print_json({**versions[0], "lineage": versions[1:]})
     else:
         _print_model(store, found)
+
+
+@app.command()
+def predict(
+    model: Annotated[
+        str,
+        typer.Argument(metavar="CID|RUN", help="CID of a model's version, or a run, for its current model."),
+    ],
+    dataset: Annotated[str, typer.Option(metavar="NAME", help="Name of the private dataset.")],
+    part: Annotated[str, typer.Option(metavar="PART", help="train, val, test or all.")] = "all",
+    limit: Annotated[
+        int | None, typer.Option("-n", "--limit", metavar="N", min=1, help="Only the first so many examples.")
+    ] = None,
+    home: HomeOption = None,
+    output: FormatOption = Format.TABLE,
+) -> None:
+    """Predict the labels of your own private data, as a batch job that nobody else sees.
+
+    It writes predictions (CSV), pictures and, where the data have labels, scores into its job folder.
+
+    \b
+    Examples:
+      foedus model predict mnist-1 --dataset digits
+      foedus model predict bafkrei… --dataset digits --part test -n 100 --format json
+    """
+    from foedus.apps.builtin import FL_PREDICT
+    from foedus.client.cmd_app import run_application
+
+    shell = open_shell(home)
+    given: dict[str, object] = {"model": _version_of(shell, model), "dataset": dataset, "part": part}
+    if limit is not None:
+        given["limit"] = limit
+    run_application(shell, FL_PREDICT, given, output)
+
+
+def _version_of(shell: Shell, text: str) -> Cid:
+    """Return the CID that is given, or that of a run's current model."""
+    if text.startswith("baf"):
+        return check(text)
+    from foedus.client.status import run_status
+
+    found = run_status(shell.home, text).model
+    if found is None:
+        raise FoedusError(f"run {text} has no model yet")
+    return check(found)
 
 
 def open_store(shell: Shell) -> "DirectoryStore":

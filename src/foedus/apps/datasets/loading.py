@@ -1,7 +1,8 @@
 """Registers data as a private dataset, and loads them again, each time checked against the fingerprint."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -96,22 +97,35 @@ def load(home: "Home", name: str) -> Loaded:
 
     Raises `InvalidData` when the data are gone or not what was registered; no error tells their path.
     """
+    dataset, listing = verified(home, name)
+    with without_places(name):
+        recipe = tuple(Step.from_json(dict(step)) for step in dataset.recipe)
+        found = _prepared(dataset.kind, listing, recipe, SplitRule(**dataset.split))
+    return Loaded(dataset, found.values, found.labels, found.parts)
+
+
+def verified(home: "Home", name: str) -> tuple[Dataset, Listing]:
+    """Return a dataset and its files, which are those that were registered. Raises as `load` does."""
     dataset = catalogue.find_dataset(home, name)
     path = catalogue.place_of(dataset)
-    try:
-        changed = differences(dataset)
-        recipe = tuple(Step.from_json(dict(step)) for step in dataset.recipe)
-        listing, rule = _files(dataset.kind, path), SplitRule(**dataset.split)
-        found = _prepared(dataset.kind, listing, recipe, rule)
-    except (InvalidData, OSError):  # these name files, and whoever calls us may write to a log
-        hint = f"`foedus dataset show {name} --check` says why."
-        raise InvalidData(f"the data of dataset {name!r} cannot be read any more", hint) from None
+    with without_places(name):
+        changed, listing = differences(dataset), _files(dataset.kind, path)
     if changed:
         raise InvalidData(
             f"the data of dataset {name!r} have changed: {changed}",
             "Register them again, under another name.",
         )
-    return Loaded(dataset, found.values, found.labels, found.parts)
+    return dataset, listing
+
+
+@contextmanager
+def without_places(name: str) -> Iterator[None]:
+    """Replace errors that name files: whoever meets them in a batch job writes them to its log."""
+    try:
+        yield
+    except (InvalidData, OSError):
+        hint = f"`foedus dataset show {name} --check` says why."
+        raise InvalidData(f"the data of dataset {name!r} cannot be read any more", hint) from None
 
 
 def differences(dataset: Dataset, observer: OnBytes = lambda done, total: None) -> str:

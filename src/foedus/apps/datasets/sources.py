@@ -51,14 +51,14 @@ class Format:
 
 def formats() -> dict[str, Format]:
     """Return all kinds by name."""
-    from foedus.apps.datasets import _arrays, _frames, _idx, _images, _table
+    from foedus.apps.datasets import _arrays, _idx, _images, _table, frames
 
     return {
         "idx": Format(_idx.pick, _idx.read),
         "images": Format(_images.pick, _images.read),
         "arrays": Format(_arrays.pick, _arrays.read),
         "table": Format(_table.pick, _table.read),
-        "frames": Format(_frames.pick, _frames.read),
+        "frames": Format(frames.pick, frames.read),
     }
 
 

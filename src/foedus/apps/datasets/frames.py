@@ -33,8 +33,8 @@ def read(listing: Listing, each: Each) -> Source:
     """Read all frames: both fields as channels (N, 2, size, size), and the regimes as labels."""
     values, labels = [], []
     for folder in _folders(listing):
-        metadata = _metadata(listing, f"{folder}{METADATA}")
-        frames = np.stack([_field(listing, f"{folder}{name}") for name in _arrays()], axis=1)
+        metadata = metadata_of(listing, f"{folder}{METADATA}")
+        frames = np.stack([field_of(listing, f"{folder}{name}") for name in _arrays()], axis=1)
         if list(frames.shape[:1] + frames.shape[2:]) != metadata["shape"]:
             raise InvalidData(f"{folder}{METADATA} describes other frames than there are")
         values.append(frames)
@@ -52,12 +52,14 @@ def _arrays() -> list[str]:
     return [f"{field}.npy" for field in FIELDS]
 
 
-def _field(listing: Listing, name: str) -> Values:
+def field_of(listing: Listing, name: str) -> Values:
+    """Read one field's frames (frames, size, size)."""
     with listing.open(name) as file:
         return read_npy(file, name, listing.sizes[listing.names.index(name)])
 
 
-def _metadata(listing: Listing, name: str) -> dict[str, Any]:
+def metadata_of(listing: Listing, name: str) -> dict[str, Any]:
+    """Read the metadata of a simulation. Raises `InvalidData` when they are none."""
     with listing.open(name) as file:
         data = file.read(_MOST_METADATA_BYTES + 1)
     try:

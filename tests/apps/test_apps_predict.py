@@ -1,0 +1,159 @@
+"""FL_PREDICT gives what the model itself says, scores as rounds do, and lets nothing private out."""
+
+import csv
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from apps_tools import make_job, run_here
+from PIL import Image
+from tests.rounds.project import World, build_world
+
+from foedus.apps.builtin import FL_PREDICT
+from foedus.apps.datasets.loading import SplitRule, register
+from foedus.apps.datasets.recipe import parse_step
+from foedus.apps.predict.task import open_version
+from foedus.core.errors import InvalidData, ObjectDamaged, ObjectMissing
+from foedus.core.ids import Cid
+from foedus.launch import JobFolder
+from foedus.learn.examples import prepare_images
+from foedus.learn.metrics import macro_f1
+from foedus.rounds.home import Home
+from foedus.store import DirectoryStore, TensorFile
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    return build_world(tmp_path_factory.mktemp("home"))
+
+
+@pytest.fixture(scope="module")
+def digits(world: World) -> np.ndarray:
+    """Register 24 images with labels 0 to 9 as `digits`, and the same without labels as `unknown`."""
+    with world.project.store.open(Cid(world.prepared.files["test"])) as file:
+        tensors = TensorFile(file).read_all()
+    images, labels = tensors["images"][:24], tensors["labels"][:24]
+    np.savez(world.folder / "digits.npz", images=images, labels=labels)
+    np.save(world.folder / "unknown.npy", images)
+    home = Home(world.folder)
+    register(home, "digits", "arrays", world.folder / "digits.npz", split=SplitRule(1, 0.25, 0.25))
+    register(home, "unknown", "arrays", world.folder / "unknown.npy")
+    return np.asarray(labels)
+
+
+def predict(world: World, name: str, dataset: str = "digits", model: str = "", **more: object) -> JobFolder:
+    values = FL_PREDICT.checked({"model": model or str(world.version0), "dataset": dataset, **more})
+    return make_job(world.folder, "FL_PREDICT", values, name)
+
+
+def rows_of(folder: JobFolder) -> list[dict[str, str]]:
+    with (folder.path / "output" / "predictions.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_predictions_are_the_models(world: World, digits: np.ndarray) -> None:
+    folder = predict(world, "p-1")
+
+    result = run_here(folder)
+
+    images = np.load(world.folder / "unknown.npy")
+    world.project.load(world.initial)
+    with torch.inference_mode():
+        inputs = prepare_images(images, digits, (1, 28, 28)).inputs
+        chances = torch.softmax(world.project.model(inputs).double(), dim=1)
+    rows = rows_of(folder)
+    assert [int(row["predicted"]) for row in rows] == chances.argmax(dim=1).tolist()
+    assert [int(row["label"]) for row in rows] == digits.tolist()
+    assert [int(row["row"]) for row in rows] == list(range(24))
+    np.testing.assert_allclose([float(r["probability"]) for r in rows], chances.max(dim=1).values, atol=1e-6)
+    assert result["examples"] == 24
+    assert result["version"] == 0
+
+
+def test_scores_are_those_of_rounds(world: World, digits: np.ndarray) -> None:
+    folder = predict(world, "p-2")
+    scores = run_here(folder)["scores"]
+    assert isinstance(scores, dict)
+    predicted = np.array([int(row["predicted"]) for row in rows_of(folder)])
+    assert scores["f1"] == macro_f1(digits, predicted, 10)
+    assert scores["accuracy"] == float((digits == predicted).mean())
+    assert np.array(scores["confusion"]).sum() == 24
+    assert len(scores["f1_per_label"]) == 10
+
+
+def test_pictures_are_drawn(world: World, digits: np.ndarray) -> None:
+    folder = predict(world, "p-3")
+    run_here(folder)
+    names = sorted(path.name for path in (folder.path / "output").iterdir())
+    assert names == ["confusion.png", "examples.png", "predictions.csv"]
+    for name in names[:2]:
+        with Image.open(folder.path / "output" / name) as picture:
+            assert picture.format == "PNG"
+            assert min(picture.size) > 300
+            assert len(picture.convert("RGB").getcolors(1 << 24) or []) > 20
+
+
+def test_data_without_labels_get_predictions_only(world: World, digits: np.ndarray) -> None:
+    folder = predict(world, "p-4", "unknown")
+    result = run_here(folder)
+    assert result["scores"] is None
+    assert "label" not in rows_of(folder)[0]
+    assert not (folder.path / "output" / "confusion.png").exists()
+    assert [r["predicted"] for r in rows_of(folder)] == [r["predicted"] for r in rows_of_labelled(world)]
+
+
+def rows_of_labelled(world: World) -> list[dict[str, str]]:
+    folder = predict(world, "p-5")
+    run_here(folder)
+    return rows_of(folder)
+
+
+def test_a_part_and_a_limit_choose_examples(world: World, digits: np.ndarray) -> None:
+    everything = rows_of_labelled(world)
+    test = predict(world, "p-6", part="test")
+    few = predict(world, "p-7", limit=5)
+    run_here(test)
+    run_here(few)
+    assert rows_of(few) == everything[:5]
+    assert 0 < len(rows_of(test)) < 24
+    assert all(row in everything for row in rows_of(test))
+
+
+def test_normalised_data_are_taken_as_they_are(world: World, digits: np.ndarray) -> None:
+    step = parse_step("normalise mean=0.1307 std=0.3081")  # what training does with bytes
+    register(Home(world.folder), "ready", "arrays", world.folder / "digits.npz", [step])
+    folder = predict(world, "p-8", "ready")
+    run_here(folder)
+    assert [r["predicted"] for r in rows_of(folder)] == [r["predicted"] for r in rows_of_labelled(world)]
+
+
+def test_data_of_another_shape_are_refused(world: World, digits: np.ndarray) -> None:
+    step = parse_step("resize height=14 width=14")
+    register(Home(world.folder), "little", "arrays", world.folder / "digits.npz", [step])
+    with pytest.raises(InvalidData, match=r"uint8 of shape \(14, 14\), the model wants"):
+        run_here(predict(world, "p-9", "little"))
+
+
+def test_a_model_that_is_not_there_is_told(world: World, digits: np.ndarray) -> None:
+    missing = world.prepared.files["test"][:-4] + "aaaa"
+    with pytest.raises((ObjectMissing, ObjectDamaged)):
+        run_here(predict(world, "p-10", model=missing))
+    with pytest.raises(ObjectDamaged):  # an object that is no manifest
+        run_here(predict(world, "p-11", model=world.prepared.files["test"]))
+
+
+def test_a_damaged_model_is_refused(world: World, tmp_path: Path) -> None:
+    store = DirectoryStore(shutil.copytree(world.folder / "store", tmp_path / "store"))
+    assert open_version(store, world.version0).version == 0
+    weights = world.project.manifest(world.version0).weights
+    path = next(path for path in store.root.rglob("*") if weights in path.name and path.stat().st_size)
+    data = bytearray(path.read_bytes())
+    data[-9] ^= 1
+    path.chmod(0o600)
+    path.write_bytes(data)
+    with pytest.raises(ObjectDamaged):
+        open_version(store, world.version0)
