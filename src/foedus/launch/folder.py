@@ -250,8 +250,12 @@ class JobFolder:
             return None
 
     def attempts(self) -> list[str]:
-        """Return the attempts that have begun, oldest first."""
-        return sorted(name for name in os.listdir(self.path) if _ATTEMPT.fullmatch(name))
+        """Return the attempts that have begun, oldest first; none where the folder cannot be read."""
+        try:
+            names = os.listdir(self.path)
+        except OSError:
+            return []
+        return sorted(name for name in names if _ATTEMPT.fullmatch(name))
 
     def adopt(self, attempt: str) -> None:
         """Make what an attempt wrote the outcome of the job, by renames; may be repeated after a crash."""

@@ -1,5 +1,6 @@
 """One job of a cluster's launcher: what is known of it, and what that makes of its state."""
 
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from foedus.core.ids import NativeId
@@ -70,8 +71,9 @@ class ClusterJob:
             self.note(replace(self.journal, is_settled=True))
 
     def note(self, journal: Journal) -> None:
-        """Write the journal down, then use it."""
-        journal.write(self.folder)
+        """Write the journal down, then use it; where the folder was taken away, just use it."""
+        with suppress(FileNotFoundError, NotADirectoryError):
+            journal.write(self.folder)
         self.journal = journal
 
     def take_up(self) -> None:

@@ -74,9 +74,8 @@ class Journal:
 def _checked(values: Mapping[str, Json]) -> Journal | None:
     """Return the journal of these values; None unless each has its type."""
     fields = Journal.__dataclass_fields__
-    kinds = {"str": str, "int": int, "bool": bool}
     if set(values) != set(fields):
         return None
-    if any(type(values[name]) is not kinds[str(field.type)] for name, field in fields.items()):
+    if any(type(values[name]) is not field.type for name, field in fields.items()):
         return None
     return Journal(**values)  # type: ignore[arg-type]  # just checked
