@@ -1,5 +1,8 @@
 """Applications of third parties: what their files may say, and how faults are told."""
 
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -75,6 +78,13 @@ def test_two_applications_of_one_name_are_refused(tmp_path: Path) -> None:
         applications(Home(tmp_path))
 
 
+def test_a_faulty_file_hinders_no_built_in_application(tmp_path: Path) -> None:
+    write_application(tmp_path, "", "name = 3")
+    assert find_application(Home(tmp_path), "FL_TRAIN").is_submitted_by_rounds
+    with pytest.raises(InvalidSpec):
+        find_application(Home(tmp_path), "SIM_COUNT")
+
+
 def test_a_built_in_application_cannot_be_replaced(tmp_path: Path) -> None:
     write_application(tmp_path, "", APPLICATION.replace("SIM_COUNT", "FL_TRAIN"))
     with pytest.raises(InvalidSpec, match=r"there is an application FL_TRAIN already \(built in\)"):
@@ -110,3 +120,26 @@ def test_names_of_built_in_applications_and_their_parameters_are_proper(tmp_path
         for parameter in one.parameters:
             if not parameter.is_required:
                 assert parameter.check(parameter.default) == parameter.default
+
+
+def test_the_documented_application_is_one(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "how-to" / "own-application.md").read_text()
+    (block,) = re.findall(r"^```toml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    path = tmp_path / "waves.toml"
+    path.write_text(block)
+    assert [p.name for p in read_application(path).parameters] == ["depth", "cells"]
+
+
+@pytest.mark.slow
+def test_the_documented_program_goes_on_where_it_was_warned(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "how-to" / "own-application.md").read_text()
+    (program,) = re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    (tmp_path / "step").write_text("990")
+    environment = {"FOEDUS_OUTPUT": str(tmp_path), "FOEDUS_OUTPUT_BEFORE": str(tmp_path)}
+    warned = program.replace("step += 1 ", "step += 1; os.kill(os.getpid(), signal.SIGUSR1) ")
+
+    first = subprocess.run([sys.executable, "-c", warned], env=environment, check=False)
+    second = subprocess.run([sys.executable, "-c", program], env=environment, check=False)
+
+    assert (first.returncode, second.returncode) == (75, 0)
+    assert (tmp_path / "done.txt").read_text() == "1000 steps"

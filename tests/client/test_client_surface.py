@@ -33,7 +33,10 @@ def all_commands() -> list[str]:
 
 def test_every_promised_command_is_there() -> None:
     promised = ["algorithms", "demo", "run", "resume", "compare", "status", "verify", "report"]
-    promised += [f"model {verb}" for verb in ("pull", "show")] + ["config check", "data fetch", "data show"]
+    promised += [f"app {verb}" for verb in ("list", "show", "submit", "resume")]
+    promised += [f"dataset {verb}" for verb in ("register", "list", "show", "remove")]
+    promised += [f"model {verb}" for verb in ("pull", "show", "predict")]
+    promised += ["config check", "data fetch", "data show"]
     promised += [f"store {verb}" for verb in ("add", "get", "ls", "verify", "gc")]
     promised += [f"chain {verb}" for verb in ("blocks", "tx", "events")]
 

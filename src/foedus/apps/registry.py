@@ -88,7 +88,15 @@ def applications(home: "Home") -> dict[str, Application]:
 
 
 def find_application(home: "Home", name: str) -> Application:
-    """Look an application up. Raises `InvalidSpec` naming the nearest valid name."""
+    """Look an application up. Raises `InvalidSpec` naming the nearest valid name.
+
+    A faulty file in the home folder is no hindrance to a built-in one.
+    """
+    from foedus.apps.builtin import BUILT_IN
+
+    for one in BUILT_IN:
+        if one.name == name:
+            return one
     known = applications(home)
     if name not in known:
         raise InvalidSpec(f"there is no application {name[:60]!r}", hint_for(name, known))

@@ -148,6 +148,7 @@ def resume(
     from foedus.client.launchers import open_launcher
 
     shell = open_shell(home)
+    _require_waiting(shell, wait)
     with open_launcher(shell.settings) as launcher:
         _follow(shell, launcher, again(shell.home, launcher, job), wait, output)
 
@@ -170,23 +171,28 @@ def run_application(
     from foedus.apps.submit import submit as send
     from foedus.client.launchers import open_launcher
 
+    _require_waiting(shell, wait)
     resources = replace(application.resources, **(asked or {}))
     with open_launcher(shell.settings) as launcher:
         job = send(shell.home, launcher, application, parameters, resources, dataset)
         _follow(shell, launcher, job, wait, output)
 
 
+def _require_waiting(shell: Shell, wait: bool) -> None:
+    from foedus.client.launchers import outlives_us
+
+    if not wait and not outlives_us(shell.settings):
+        raise InvalidSpec(
+            "on this machine a batch job ends with the command that submitted it", "Leave --no-wait out."
+        )
+
+
 def _follow(shell: Shell, launcher: Any, job: "AppJob", wait: bool, output: Format) -> None:  # noqa: ANN401
     from foedus.client.following import follow
     from foedus.client.launchers import outlives_us
 
-    stays = outlives_us(shell.settings)
-    if not wait and not stays:
-        raise InvalidSpec(
-            "on this machine a batch job ends with the command that submitted it", "Leave --no-wait out."
-        )
     if wait:
-        result = follow(shell, launcher, job, stays)
+        result = follow(shell, launcher, job, outlives_us(shell.settings))
         if output is Format.JSON:
             print_json({"job": job.name, "output": str(job.folder.path / "output"), "result": result})
         else:

@@ -1,0 +1,229 @@
+"""The commands about applications and private datasets, with real workers."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from client_tools import TINY, call, start, write_spec
+
+from foedus.launch import JobFolder
+
+SMALL = ("-p", "size=16", "-p", "steps=40", "-p", "frames=3", "-p", "checkpoint_s=0.05")
+SIMULATION = "SIM_REACTION_DIFFUSION"
+
+
+def digits_file(path: Path, count: int = 60) -> Path:
+    """Write images that look like no others, with labels 0 to 9."""
+    random = np.random.default_rng(99)
+    images = random.integers(0, 256, (count, 28, 28), dtype=np.uint8)
+    np.savez(path, images=images, labels=np.arange(count) % 10)
+    return path
+
+
+def json_of(*args: str | Path) -> Any:  # noqa: ANN401 - whatever the command prints
+    process = start(*args, "--format", "json")  # with the runner, standard error would be in between
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    return json.loads(out)
+
+
+def test_all_applications_are_listed_with_what_they_ask_for(tmp_path: Path) -> None:
+    result = call("app", "list", "--home", tmp_path, "--format", "json")
+
+    found = {one["name"]: one for one in json.loads(result.output)}
+
+    tasks, others = {"FL_TRAIN", "FL_AGGREGATE", "FL_VERIFY"}, {"FL_PREDICT", SIMULATION, "SIM_RENDER"}
+    assert found.keys() == tasks | others
+    assert all(found[name]["is_submitted_by_rounds"] == (name in tasks) for name in found)
+    assert all(one["resources"]["walltime_s"] > 0 for one in found.values())
+    assert json.dumps(found).find("Infinity") < 0
+
+
+def test_an_application_is_shown_with_ranges_and_units(tmp_path: Path) -> None:
+    output = call("app", "show", SIMULATION, "--home", tmp_path).output
+    for words in ("cells²/time", "0 to 0.3", "spots or centre or noise", "metadata.json", "private dataset"):
+        assert words in output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message", "hint"),
+    [
+        (["SIM_REACTION"], "there is no application 'SIM_REACTION'", f"Did you mean '{SIMULATION}'?"),
+        (["FL_TRAIN"], "rounds submit it", "foedus run"),
+        ([SIMULATION, "-p", "stepz=1"], "has no parameter 'stepz'", "Did you mean 'steps'?"),
+        ([SIMULATION, "-p", "F"], "a parameter is NAME=VALUE, got 'F'", "-p F=0.035"),
+        ([SIMULATION, "-p", "F=1"], "F must be in its range: 0 to 0.3", "rate"),
+        ([SIMULATION, "-p", "F=0.1", "-p", "F=0.2"], "F is given twice", ""),
+        ([SIMULATION, "-p", "dt=9"], "dt = 9 is unstable", "Lower dt"),
+        ([SIMULATION, "--walltime-s", "0"], "--walltime-s must be above 0", ""),
+        (["SIM_RENDER", "-p", "frames=none"], "there is no dataset 'none'", "foedus dataset register"),
+        (["SIM_RENDER"], "SIM_RENDER needs frames", "-p frames="),
+        (["FL_PREDICT", "--dataset", "x", "-p", "model=x", "-p", "dataset=y"], "must be a content id", ""),
+    ],
+)
+def test_what_cannot_be_submitted_is_told_with_a_way_out(
+    tmp_path: Path, arguments: list[str], message: str, hint: str
+) -> None:
+    result = call("app", "submit", *arguments, "--home", tmp_path)
+    assert result.exit_code == 2
+    assert message in result.output
+    assert hint in result.output
+    assert not (tmp_path / "jobs").exists()
+
+
+def test_here_a_batch_job_cannot_be_left_alone(tmp_path: Path) -> None:
+    result = call("app", "submit", SIMULATION, *SMALL, "--no-wait", "--home", tmp_path)
+    assert result.exit_code == 2
+    assert "ends with the command that submitted it" in result.output
+    assert not (tmp_path / "jobs").exists()
+
+
+@pytest.mark.slow
+def test_a_simulation_becomes_a_private_dataset_where_it_lies(tmp_path: Path) -> None:
+    done = json_of("app", "submit", SIMULATION, *SMALL, "--dataset", "spots", "--home", tmp_path)
+
+    output = Path(done["output"])
+    assert done["job"] == "sim_reaction_diffusion-1"
+    assert done["result"]["shape"] == [3, 16, 16]
+    found = json_of("dataset", "show", "spots", "--check", "--home", tmp_path)
+    assert found["path"] == str(output)
+    assert found["examples"] == 3
+    assert sum(found["histogram"]) == 3
+    assert len(list(tmp_path.rglob("v.npy"))) == 1
+    again = call("dataset", "register", "sim_reaction_diffusion-1", "--name", "same", "--home", tmp_path)
+    assert again.exit_code == 0
+    assert json_of("dataset", "show", "same", "--home", tmp_path)["id"] == found["id"]
+
+
+@pytest.mark.slow
+def test_a_failure_is_told_in_words_and_in_the_exit_code(tmp_path: Path) -> None:
+    folder = tmp_path / "applications"
+    folder.mkdir()
+    (folder / "sim.toml").write_text(
+        'name = "SIM_BROKEN"\ntitle = "Breaks"\ncommand = ["/bin/sh", "-c", "echo no licence; exit 7"]\n'
+    )
+    result = call("app", "submit", "SIM_BROKEN", "--home", tmp_path)
+    assert result.exit_code == 1
+    assert "sim_broken-1 failed: the program ended with exit code 7; its last lines:" in result.output
+    assert "no licence" in result.output
+
+
+LONG = ("-p", "size=48", "-p", "steps=6000", "-p", "frames=4", "-p", "checkpoint_s=0.01")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_an_interrupted_batch_job_goes_on_to_the_same_bytes(tmp_path: Path, number: signal.Signals) -> None:
+    process = start("app", "submit", SIMULATION, *LONG, "--home", tmp_path / "cut")
+    _wait_for_checkpoint(tmp_path / "cut" / "jobs" / "sim_reaction_diffusion-1", process)
+    os.kill(process.pid, number)
+    _, said = process.communicate(timeout=60)
+
+    if number == signal.SIGINT:
+        assert process.returncode == 130
+        assert "sim_reaction_diffusion-1 was cancelled; go on with it with" in said
+        assert "app resume sim_reaction_diffusion-1 --home" in said
+    assert not (tmp_path / "cut" / "jobs" / "sim_reaction_diffusion-1" / "result.json").exists()
+    json_of("app", "resume", "sim_reaction_diffusion-1", "--home", tmp_path / "cut")
+    json_of("app", "submit", SIMULATION, *LONG, "--home", tmp_path / "whole")
+
+    one, other = (tmp_path / place / "jobs" / "sim_reaction_diffusion-1" for place in ("cut", "whole"))
+    for name in ("u.npy", "v.npy", "metadata.json"):
+        assert (one / "output" / name).read_bytes() == (other / "output" / name).read_bytes()
+    first = JobFolder(one).read_events()[0][0]
+    assert int(str(first["done"])) > 0  # the second attempt did not begin anew
+
+
+def _wait_for_checkpoint(folder: Path, process: "subprocess.Popen[str]") -> None:
+    deadline = time.monotonic() + 60
+    while not (folder / "checkpoint.safetensors").exists():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+# --- private datasets ---
+
+
+def test_data_are_registered_listed_checked_and_forgotten(tmp_path: Path) -> None:
+    source, home = digits_file(tmp_path / "digits.npz"), tmp_path / "home"
+    steps = ("--step", "deduplicate", "--step", "resize height=14 width=14", "--step", "normalise")
+    arguments = ("--kind", "arrays", "--name", "digits", *steps, "--test", "0.2", "--home", home)
+
+    assert "digits is registered" in call("dataset", "register", source, *arguments).output
+    assert "14 × 14" in call("dataset", "list", "--home", home).output
+    shown = call("dataset", "show", "digits", "--check", "--home", home)
+    assert shown.exit_code == 0
+    assert "resize height=14 width=14; normalise mean=" in shown.output
+    digits_file(source, count=61)
+    changed = call("dataset", "show", "digits", "--check", "--home", home)
+    assert changed.exit_code == 3
+    assert "the data have changed" in changed.output
+    assert call("dataset", "remove", "digits", "--home", home).exit_code == 0
+    assert call("dataset", "show", "digits", "--home", home).exit_code == 2
+    assert source.exists()
+
+
+def test_a_path_needs_kind_and_name(tmp_path: Path) -> None:
+    result = call("dataset", "register", tmp_path, "--home", tmp_path)
+    assert result.exit_code == 2
+    assert "a path needs --kind and --name" in result.output
+
+
+def test_a_place_that_is_not_there_is_told(tmp_path: Path) -> None:
+    result = call(
+        "dataset", "register", tmp_path / "no", "--kind", "idx", "--name", "x", "--home", tmp_path / "home"
+    )
+    assert result.exit_code == 2
+    assert "No such file" in result.output
+
+
+def test_what_others_may_see_is_shown_on_request(tmp_path: Path) -> None:
+    source, home = digits_file(tmp_path / "digits.npz"), tmp_path / "home"
+    call("dataset", "register", source, "--kind", "arrays", "--name", "mine", "--home", home)
+    result = call("dataset", "show", "mine", "--public", "--format", "json", "--home", home)
+    assert json.loads(result.output)["examples"] == 60
+    assert "digits.npz" not in result.output
+    assert "digits.npz" in call("dataset", "show", "mine", "--home", home).output
+
+
+@pytest.mark.slow
+def test_neither_place_nor_rows_of_private_data_leave_their_owner(tmp_path: Path) -> None:
+    """A run, then a prediction by its model: nothing in the home folder holds path or rows but one file."""
+    place = tmp_path / "clinic-7731"
+    place.mkdir()
+    source, home = digits_file(place / "rows-4242.npz"), tmp_path / "home"
+    assert call("run", write_spec(tmp_path, TINY), "--home", home).exit_code == 0
+    call("dataset", "register", source, "--kind", "arrays", "--name", "mine", "--home", home)
+
+    done = json_of("model", "predict", "tiny-1", "--dataset", "mine", "-n", "50", "--home", home)
+
+    assert done["result"]["examples"] == 50
+    assert 0 <= done["result"]["scores"]["accuracy"] <= 1
+    output = Path(done["output"])
+    assert len((output / "predictions.csv").read_text().splitlines()) == 51
+    assert (home / "jobs" / "fl_predict-1").stat().st_mode & 0o077 == 0
+    with np.load(source) as arrays:
+        rows = [image.tobytes()[:64] for image in arrays["images"]]
+    private = [b"clinic-7731", b"rows-4242", *rows]
+    leaks = {
+        path.relative_to(home).as_posix()
+        for path in home.rglob("*")
+        if path.is_file() and any(one in path.read_bytes() for one in private)
+    }
+    assert leaks == {"datasets/mine.json"}
+    assert (home / "datasets" / "mine.json").stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.slow
+def test_a_prediction_tells_what_it_lacks(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    result = call("model", "predict", "tiny-1", "--dataset", "mine", "--home", home)
+    assert result.exit_code == 2
+    assert "there is no run 'tiny-1'" in result.output
