@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
+from tests.kubernetes.makers import kubernetes_makers
 from tests.launch.process_scheduler import ProcessScheduler
 
 from foedus.core.errors import InvalidSpec
@@ -31,6 +32,7 @@ def any_cluster() -> Iterator[Launcher]:
 MAKERS: dict[str, Callable[[], AbstractContextManager[Launcher]]] = {
     "local": lambda: LocalLauncher(APPLICATION, workers=2),
     "any cluster": any_cluster,
+    **kubernetes_makers(Path(__file__).with_name("launcher_application.py")),
 }
 
 
