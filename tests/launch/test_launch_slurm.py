@@ -233,6 +233,7 @@ def test_sacct_tells_who_cancelled() -> None:
         (("PENDING", "QOSMaxJobsPerUserLimit"), JobState.QUEUED, "a limit of its QOS"),
         (("PENDING", "AssocGrpCpuLimit"), JobState.QUEUED, "a limit of its account"),
         (("PENDING", "ReqNodeNotAvail, UnavailableNodes:n1"), JobState.QUEUED, "down, drained or reserved"),
+        (("PENDING", "launch failed requeued held"), JobState.FAILED, "Slurm holds it"),
         (("PENDING", "SomethingNew"), JobState.QUEUED, "waiting: SomethingNew"),
         (("RUNNING", "None"), JobState.RUNNING, ""),
         (("SUSPENDED", "None"), JobState.RUNNING, "suspended"),

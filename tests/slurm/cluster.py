@@ -93,7 +93,9 @@ class SlurmCluster:
         self.thaw_munge()
         if not any(self._runs(p, "slurmctld") for p in self._own_processes()):
             self.start_controller()
-        self.command("scancel", "--state=PENDING", "--state=RUNNING", "--user=root")
+        numbers = self.command("squeue", "-h", "-o", "%i").stdout.split()
+        if numbers:
+            self.command("scancel", *numbers)
         for node in conf.NODES:
             if not any(self._is_slurmd(p, node) for p in self._own_processes()):
                 self.start_node(node)

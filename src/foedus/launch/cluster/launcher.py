@@ -256,6 +256,9 @@ class ClusterLauncher:
     def _repeat(self, job: ClusterJob) -> None:
         """Submit the job once more, to go on from its checkpoint or to start again."""
         cause = job.status.cause
+        self._stop(job)  # the scheduler may still hold the submission before, to start it some time
+        if self._trouble:
+            return
         job.note(job.journal.again())
         self._send(job)
         if not job.is_final:

@@ -40,6 +40,10 @@ _PASSING = {
     "LAUNCH_FAILED": "it could not be started on its node",
     "REVOKED": "another cluster runs it",
 }
+_STUCK = {  # Slurm holds such a job for ever, until somebody releases or cancels it
+    "launch failed requeued held": "its node could not start it, and Slurm holds it since",
+    "JobHoldMaxRequeue": "it was started again too often, and Slurm holds it since",
+}
 _ENDS = {
     "TIMEOUT": "time limit reached",
     "DEADLINE": "its deadline passed before it could end",
@@ -54,7 +58,6 @@ _WAITS = {
     "BeginTime": "waiting until it may start (again)",
     "JobHeldUser": "held by its user or a coordinator: scontrol release",
     "JobHeldAdmin": "held by an administrator",
-    "JobHoldMaxRequeue": "held: it was started again too often",
     "Licenses": "waiting for licences",
     "ReqNodeNotAvail": "waiting: nodes that it needs are down, drained or reserved",
     "Nodes required for job are DOWN, DRAINED or reserved for jobs in higher priority partitions": (
@@ -94,6 +97,9 @@ def seen(job: NativeJob) -> Sight:
     """Put a batch job's state into our terms."""
     word = job.state.partition(" ")[0].rstrip("+")
     state = _STATES.get(word, JobState.UNKNOWN)
+    is_stuck = state is JobState.QUEUED and job.reason in _STUCK
+    if is_stuck:
+        state = JobState.FAILED
     native = f"{word} ({job.reason})" if job.reason not in ("", "None") else word
     cause = _cause(job, word, state)
     return Sight(
@@ -102,7 +108,7 @@ def seen(job: NativeJob) -> Sight:
         native,
         cause,
         _ended(job) if state is JobState.FAILED else "",
-        is_passing=word in _PASSING,
+        is_passing=is_stuck or word in _PASSING,
         out_of_time=word == "TIMEOUT",
         restarts=job.restarts,
     )
@@ -119,7 +125,7 @@ def _cause(job: NativeJob, word: str, state: JobState) -> str:
         return f"cancelled by {job.cancelled_by}" if job.cancelled_by else "cancelled by somebody else"
     if state is JobState.COMPLETED:
         return ""
-    return _PASSING.get(word) or _ENDS.get(word) or _failure(job)
+    return _STUCK.get(job.reason) or _PASSING.get(word) or _ENDS.get(word) or _failure(job)
 
 
 def _ended(job: NativeJob) -> str:
