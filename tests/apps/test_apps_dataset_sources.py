@@ -251,6 +251,15 @@ def test_links_below_the_place_are_refused(tmp_path: Path) -> None:
         list_files(tmp_path / "d")
 
 
+def test_a_file_that_becomes_a_link_later_is_refused(tmp_path: Path) -> None:
+    listing = list_files(image_folder(tmp_path / "d", {"a": 1}))
+    (tmp_path / "outside").write_bytes(b"secret")
+    (tmp_path / "d" / "a" / "0.png").unlink()
+    (tmp_path / "d" / "a" / "0.png").symlink_to(tmp_path / "outside")
+    with pytest.raises(InvalidData, match=r"cannot read a/0\.png"):
+        listing.open("a/0.png")
+
+
 def test_the_place_itself_may_be_a_link(tmp_path: Path) -> None:
     npz_file(tmp_path / "d.npz")
     (tmp_path / "link").symlink_to(tmp_path / "d.npz")

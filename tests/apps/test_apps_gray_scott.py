@@ -58,6 +58,11 @@ def test_the_uniform_state_without_v_stays() -> None:
     assert np.all(state.v == 0.0)
 
 
+def test_traces_too_small_for_normal_numbers_vanish() -> None:
+    state = after(np.ones((8, 8), np.float32), np.full((8, 8), 1e-36, np.float32), NOTHING, 0.1, 1)
+    assert np.all(state.v == 0.0)
+
+
 @pytest.mark.parametrize("stencil", ["5", "9"])
 def test_diffusion_alone_conserves_the_sum_and_evens_out(stencil: Stencil) -> None:
     u = np.random.default_rng(1).uniform(0, 1, (16, 16))
@@ -161,7 +166,7 @@ KNOWN = [  # F, k and the pattern that Pearson and later authors describe there
 @pytest.mark.parametrize(("feed", "kill", "expected"), KNOWN)
 def test_known_parameters_give_the_known_patterns(feed: float, kill: float, expected: str) -> None:
     rates = Rates(feed, kill, 0.16, 0.08)
-    u, v = (field.astype(np.float32) for field in start(96, "spots", 1))
-    state = after(u, v, rates, 1.0, 8000)
+    u, v = (field.astype(np.float32) for field in start(64, "spots", 1))
+    state = after(u, v, rates, 1.0, 4000)
     assert regime(state.u, state.v, rates) == expected
     assert expected in REGIMES

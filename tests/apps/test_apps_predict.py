@@ -2,6 +2,7 @@
 
 import csv
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from foedus.launch import JobFolder
 from foedus.learn.examples import prepare_images
 from foedus.learn.metrics import macro_f1
 from foedus.rounds.home import Home
-from foedus.store import DirectoryStore, TensorFile
+from foedus.store import DirectoryStore, TensorFile, put_manifest
 
 pytestmark = pytest.mark.slow
 
@@ -157,3 +158,9 @@ def test_a_damaged_model_is_refused(world: World, tmp_path: Path) -> None:
     path.write_bytes(data)
     with pytest.raises(ObjectDamaged):
         open_version(store, world.version0)
+
+
+def test_weights_of_something_else_are_refused(world: World) -> None:
+    manifest = replace(world.project.manifest(world.version0), weights=Cid(world.prepared.files["test"]))
+    with pytest.raises(ObjectDamaged, match="do not fit the model"):
+        open_version(world.project.store, put_manifest(world.project.store, manifest))

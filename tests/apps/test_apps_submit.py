@@ -7,13 +7,15 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from apps_tools import InlineLauncher, write_application
+from apps_tools import InlineLauncher, make_job, run_here, write_application
 
+from foedus.apps.entry import run_job
 from foedus.apps.order import Order
 from foedus.apps.registry import applications, find_application
 from foedus.apps.submit import again, job_folder, job_names, submit, wait_for
 from foedus.core.errors import InvalidSpec, TaskFailed
 from foedus.core.records import JobState, JobStatus, Resources
+from foedus.launch import JobFolder
 from foedus.rounds.home import Home
 
 PROGRAM = """
@@ -117,6 +119,35 @@ def test_an_unknown_batch_job_is_told_with_those_there_are(home: Home, name: str
     with pytest.raises(InvalidSpec) as caught:
         job_folder(home, name)
     assert "sim_count-1" in caught.value.hint
+
+
+def test_an_order_of_an_unknown_application_is_refused(home: Home) -> None:
+    with pytest.raises(InvalidSpec, match="'SIM_GONE' is no application that runs as a batch job"):
+        run_here(make_job(home.root, "SIM_GONE", {}))
+    with pytest.raises(InvalidSpec, match="'FL_TRAIN' is no application"):
+        run_here(make_job(home.root, "FL_TRAIN", {}, "job-2"))
+
+
+def test_a_task_of_a_round_is_run_as_such(home: Home) -> None:
+    folder = JobFolder(home.root)
+    folder.write_spec({"kind": "nonsense"})
+    with pytest.raises(InvalidSpec, match="'nonsense' is not a task"):
+        run_job(folder)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "words"), [("taken", "the output of SIM_COUNT is no dataset"), ("A b", "no dataset")]
+)
+def test_a_name_for_a_dataset_that_cannot_be_is_refused(home: Home, dataset: str, words: str) -> None:
+    application = find_application(home, "SIM_COUNT")
+    with pytest.raises(InvalidSpec, match=words):
+        submit(home, InlineLauncher(), application, {}, application.resources, dataset)
+    simulation = find_application(home, "SIM_REACTION_DIFFUSION")
+    (home.root / "datasets").mkdir(exist_ok=True)
+    (home.root / "datasets" / "taken.json").write_text("{}")
+    with pytest.raises(InvalidSpec, match=r"already|no name of a dataset"):
+        submit(home, InlineLauncher(), simulation, {}, simulation.resources, dataset)
+    assert not (home.root / "jobs").exists()
 
 
 @pytest.mark.slow

@@ -29,7 +29,7 @@ Grid: TypeAlias = npt.NDArray[np.floating]
 _TINY: Final = 1e-30  # less of v is none: numbers that are no longer normal would take processors ages
 _SEED_U, _SEED_V = 0.5, 0.25  # the state that Pearson starts his squares from
 _NOISE: Final = 0.01
-_SPOT, _CELLS_PER_SPOT = 10, 2048  # smaller squares die of diffusion with the usual constants
+_SPOT, _CELLS_PER_SPOT = 16, 2048  # smaller squares die out where spots are barely stable
 
 
 def start(size: int, pattern: Start, seed: int) -> tuple[Grid, Grid]:

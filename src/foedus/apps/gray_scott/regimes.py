@@ -11,7 +11,7 @@ In this order, with v the second field, in the units of `foedus.apps.gray_scott.
 The elongation of a part is its perimeter squared over 4π times its area: 1 for a disc, 2.3 for a stripe five
 times as long as wide. The mean is weighted by area. Perimeters are π/4 times the number of edges between
 cells (Cauchy and Crofton, for edges in all directions alike). Measured on known parameters: static patterns
-have rates of at most 0.003, moving ones of 0.008 and more; spots and holes elongations of at most 1.2,
+have rates of at most 0.003, moving ones of 0.007 and more; spots and holes elongations of at most 1.2,
 stripes of 2.7 and more.
 """
 

@@ -72,7 +72,8 @@ def draw(frame: npt.NDArray[Any], simulation: _Simulation) -> bytes:
     from matplotlib.figure import Figure
 
     metadata, parameters = simulation.metadata, simulation.metadata["parameters"]
-    figure = Figure(figsize=_INCHES, dpi=_DPI, layout="constrained")
+    figure = Figure(figsize=_INCHES, dpi=_DPI)
+    figure.set_layout_engine("constrained", h_pad=0.12, w_pad=0.08)
     FigureCanvasAgg(figure)
     axes = figure.subplots()
     low, high = simulation.limits
