@@ -16,6 +16,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
+import kubernetes_validate
 from tests.kubernetes.fake_cluster import FakeCluster
 from tests.kubernetes.fake_kubelet import Object
 
@@ -143,8 +144,9 @@ class FakeApi:
         try:
             job = json.loads(body)
             name, pod = job["metadata"]["name"], job["spec"]["template"]["spec"]
-        except (ValueError, KeyError, TypeError) as error:
-            raise Refusal(400, "BadRequest", f"the object is not a Job: {error}") from error
+            kubernetes_validate.validate(job, self.cluster.release, strict=True)
+        except (ValueError, KeyError, TypeError, kubernetes_validate.ValidationError) as error:
+            raise Refusal(400, "BadRequest", f"strict decoding error: {str(error)[:500]}") from error
         if namespace not in self.cluster.namespaces:
             raise Refusal(404, "NotFound", f'namespaces "{namespace}" not found')
         if not _NAME.fullmatch(name):

@@ -31,6 +31,7 @@ class FakeCluster:
     """The state, and what tests do to it. Fields may be changed at any time; methods lock."""
 
     namespaces: set[str] = field(default_factory=lambda: {"foedus"})
+    release: str = "1.37"  # whose schema decides what a Job may have
     claims: dict[str, str] = field(default_factory=dict)  # by name: its volume's folder on this machine
     gpus: int = 8
     unschedulable: str = ""  # what the scheduler says instead of placing pods

@@ -155,7 +155,7 @@ def _terminated(status: Object, pod: Object) -> End:
 
 def _unschedulable(message: str) -> str:
     """Put the summary of all nodes ("0/3 nodes are available: 1 Insufficient cpu, …") into words."""
-    lacking = sorted(set(_INSUFFICIENT.findall(message)))
+    lacking = sorted({name.rstrip(".") for name in _INSUFFICIENT.findall(message)})
     words = []
     if lacking:
         named = ", ".join(_RESOURCES.get(name, name) for name in lacking)

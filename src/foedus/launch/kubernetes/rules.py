@@ -8,10 +8,11 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
+from reprlib import repr as short
 
 from foedus.core.canonical import Json
 from foedus.core.errors import InvalidSpec
-from foedus.launch.kubernetes._json import Object, each, number, part, text
+from foedus.launch.kubernetes._json import Object, each, number, part
 from foedus.launch.kubernetes.fields import EFFECTS, IMAGE, LABEL, LABEL_VALUE, NO_TEXT, QUALIFIED
 from foedus.launch.kubernetes.manifest import QUEUE_LABEL
 
@@ -50,25 +51,27 @@ def quantity(amount: object) -> Decimal | None:
 
 
 def _names(manifest: Object, pod: object) -> Iterator[str]:
-    named = [(kind, text(manifest, "metadata", kind)) for kind in ("name", "namespace")]
-    named += [("container", text(item, "name")) for item in each(pod, "containers")]
-    named += [("volume", text(item, "name")) for item in each(pod, "volumes")]
+    named = [(kind, _word(manifest, "metadata", kind)) for kind in ("name", "namespace")]
+    named += [("container", _word(item, "name")) for item in each(pod, "containers")]
+    named += [("volume", _word(item, "name")) for item in each(pod, "volumes")]
     for kind, name in named:
         if not LABEL.fullmatch(name):
-            yield f"{kind} {name!r} is no name: a-z, 0-9 and inner hyphens, at most 63"
+            yield f"{kind} {short(name)} is no name: a-z, 0-9 and inner hyphens, at most 63"
     for kind in ("containers", "volumes"):
-        yield from _twice(f"name of {kind}", (text(item, "name") for item in each(pod, kind)))
+        yield from _twice(f"name of {kind}", (_word(item, "name") for item in each(pod, kind)))
 
 
 def _labels(manifest: Object) -> Iterator[str]:
     for place in (manifest, part(manifest, "spec", "template")):
         for name, value in _pairs(place, "metadata", "labels"):
             if not QUALIFIED.fullmatch(name) or not (value == "" or LABEL_VALUE.fullmatch(str(value))):
-                yield f"{name}={value!r} is no label"
+                yield f"{short(name)}={short(value)} is no label"
         notes = list(_pairs(place, "metadata", "annotations"))
         if sum(len(name) + len(str(value)) for name, value in notes) > _ANNOTATIONS_LIMIT:
             yield "the annotations are too long"
-        yield from (f"{name!r} names no annotation" for name, _ in notes if not QUALIFIED.fullmatch(name))
+        yield from (
+            f"{short(name)} names no annotation" for name, _ in notes if not QUALIFIED.fullmatch(name)
+        )
 
 
 def _job(manifest: Object) -> Iterator[str]:
@@ -81,14 +84,14 @@ def _job(manifest: Object) -> Iterator[str]:
         yield f"ttlSecondsAfterFinished is below {_SHORTEST_TTL_S}: an end could be missed"
     if part(spec, "activeDeadlineSeconds") is not None:
         yield "activeDeadlineSeconds of the Job counts the time in the queue: set the pod's"
-    if part(spec, "podFailurePolicy") is not None and text(spec, "podReplacementPolicy") != "Failed":
+    if part(spec, "podFailurePolicy") is not None and _word(spec, "podReplacementPolicy") != "Failed":
         yield "podReplacementPolicy must be Failed where there is a podFailurePolicy"
     if bool(part(spec, "suspend")) != bool(part(manifest, "metadata", "labels", QUEUE_LABEL)):
         yield "a Job is suspended just when it has Kueue's label: nobody else lets it go"
 
 
 def _pod(pod: object) -> Iterator[str]:
-    if text(pod, "restartPolicy") != "Never":
+    if _word(pod, "restartPolicy") != "Never":
         yield "restartPolicy must be Never: a pod is one attempt"
     if number(pod, "activeDeadlineSeconds") <= 0:
         yield "activeDeadlineSeconds must be above 0"
@@ -104,26 +107,26 @@ def _pod(pod: object) -> Iterator[str]:
         yield "runAsNonRoot must be true, with a runAsUser above 0"
     for volume in each(pod, "volumes"):
         if part(volume, "hostPath") is not None:
-            yield f"volume {text(volume, 'name')!r} must not be a hostPath"
+            yield f"volume {short(_word(volume, 'name'))} must not be a hostPath"
     for taint in each(pod, "tolerations"):
-        if text(taint, "operator") == "Exists" and text(taint, "value"):
+        if _word(taint, "operator") == "Exists" and _word(taint, "value"):
             yield "a toleration that asks for existence has no value"
-        if text(taint, "effect") not in EFFECTS:
-            yield f"a taint has no effect {text(taint, 'effect')!r}"
+        if _word(taint, "effect") not in EFFECTS:
+            yield f"a taint has no effect {short(_word(taint, 'effect'))}"
     if len(list(each(pod, "containers"))) != 1:
         yield "there must be one container"
 
 
 def _container(container: Object, pod: object) -> Iterator[str]:
-    if not IMAGE.fullmatch(text(container, "image")):
-        yield f"image {text(container, 'image')[:80]!r} is no image's name"
+    if not IMAGE.fullmatch(_word(container, "image")):
+        yield f"image {short(_word(container, 'image'))} is no image's name"
     command = part(container, "command")
     if not isinstance(command, list) or not command or not all(isinstance(word, str) for word in command):
         yield "the command is empty"
     elif sum(map(len, command)) > _COMMAND_LIMIT or any(map(NO_TEXT.search, command)):
         yield f"the command has more than {_COMMAND_LIMIT} characters, or some that are not UTF-8, or a NUL"
-    names = [text(variable, "name") for variable in each(container, "env")]
-    yield from (f"{name!r} names no variable" for name in names if not _VARIABLE.fullmatch(name))
+    names = [_word(variable, "name") for variable in each(container, "env")]
+    yield from (f"{short(name)} names no variable" for name in names if not _VARIABLE.fullmatch(name))
     yield from _twice("variable", names)
     security = part(container, "securityContext")
     if part(security, "allowPrivilegeEscalation") is not False or part(security, "privileged"):
@@ -133,32 +136,37 @@ def _container(container: Object, pod: object) -> Iterator[str]:
 
 
 def _mounts(container: Object, pod: object) -> Iterator[str]:
-    volumes = {text(volume, "name") for volume in each(pod, "volumes")}
+    volumes = {_word(volume, "name") for volume in each(pod, "volumes")}
     mounts = list(each(container, "volumeMounts"))
     for mount in mounts:
-        path, below = text(mount, "mountPath"), text(mount, "subPath")
-        if text(mount, "name") not in volumes:
-            yield f"a mount names {text(mount, 'name')!r}, which is no volume of the pod"
+        path, below = _word(mount, "mountPath"), _word(mount, "subPath")
+        if _word(mount, "name") not in volumes:
+            yield f"a mount names {short(_word(mount, 'name'))}, which is no volume of the pod"
         if not path.startswith("/") or path == "/" or ":" in path or ".." in path.split("/"):
-            yield f"mountPath {path!r} is no absolute path without colon"
+            yield f"mountPath {short(path)} is no absolute path without colon"
         if below.startswith("/") or ".." in below.split("/"):
-            yield f"subPath {below!r} leads out of the volume"
-    yield from _twice("mountPath", (text(mount, "mountPath") for mount in mounts))
+            yield f"subPath {short(below)} leads out of the volume"
+    yield from _twice("mountPath", (_word(mount, "mountPath") for mount in mounts))
 
 
 def _amounts(container: Object) -> Iterator[str]:
     asked, most = (dict(_pairs(container, "resources", kind)) for kind in ("requests", "limits"))
     for name, amount in [*asked.items(), *most.items()]:
         if not QUALIFIED.fullmatch(name):
-            yield f"{name!r} names no resource"
+            yield f"{short(name)} names no resource"
         if quantity(amount) is None:
-            yield f"{name} {amount!r} is no quantity, such as 2, 500m or 4Gi"
+            yield f"{short(name)} {short(amount)} is no quantity, such as 2, 500m or 4Gi"
     for name in sorted(asked.keys() | most.keys()):
         request, limit = quantity(asked.get(name)), quantity(most.get(name))
         if "/" in name and (request != limit or request is None or request % 1):
             yield f"{name}: request and limit must be the same whole number"
         elif request is not None and limit is not None and request > limit:
             yield f"{name}: the request exceeds the limit"
+
+
+def _word(value: object, *path: str) -> str:
+    found = part(value, *path)
+    return found if isinstance(found, str) else ""
 
 
 def _pairs(value: object, *path: str) -> Iterator[tuple[str, object]]:
@@ -168,4 +176,4 @@ def _pairs(value: object, *path: str) -> Iterator[tuple[str, object]]:
 
 
 def _twice(what: str, names: Iterator[str] | list[str]) -> Iterator[str]:
-    yield from (f"{what} {name!r} comes twice" for name, count in Counter(names).items() if count > 1)
+    yield from (f"{what} {short(name)} comes twice" for name, count in Counter(names).items() if count > 1)

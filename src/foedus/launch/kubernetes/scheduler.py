@@ -35,9 +35,9 @@ _HINTS = {
 
 @dataclass(frozen=True, slots=True)
 class _Memory:
-    """What was seen before: names of Jobs that were there, and the pods that each has had."""
+    """What was seen before: the uids of Jobs that were there, and of the pods that each has had, by name."""
 
-    names: frozenset[str] = frozenset()
+    jobs: Mapping[str, str] = field(default_factory=dict)
     pods: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
 
@@ -137,18 +137,19 @@ class KubernetesScheduler:
             name: memory.pods.get(name, frozenset()) | {text(pod, "metadata", "uid") for pod in pods}
             for name, pods in picture.pods.items()
         }
+        uids = {**memory.jobs, **{name: text(job, "metadata", "uid") for name, job in picture.jobs.items()}}
         remembered = _Memory(
-            (memory.names & names) | picture.jobs.keys(),
-            {name: uids for name, uids in {**memory.pods, **had}.items() if name in names},
+            {name: uid for name, uid in uids.items() if name in names},
+            {name: pods for name, pods in {**memory.pods, **had}.items() if name in names},
         )
-        sights = {name: self._sight(name, picture, remembered) for name in sorted(remembered.names)}
+        sights = {name: self._sight(name, picture, remembered) for name in sorted(remembered.jobs)}
         return {name: sight for name, sight in sights.items() if sight is not None}, remembered
 
     def _pictured(self, names: frozenset[str], memory: _Memory) -> _Picture:
         listing = self._api.jobs(_selector(names))
         jobs = {name: job for job in listing.items if (name := text(job, "metadata", "name")) in names}
         untold = {name for name, job in jobs.items() if not is_plain(job)}
-        untold |= (memory.names & names) - jobs.keys()
+        untold |= (memory.jobs.keys() & names) - jobs.keys()
         pods: dict[str, list[Object]] = {}
         for pod in self._api.pods(_selector(untold)).items if untold else ():
             name = text(pod, "metadata", "labels", JOB_LABEL)
@@ -176,7 +177,7 @@ class KubernetesScheduler:
     def _sight(self, name: str, picture: _Picture, memory: _Memory) -> Sight | None:
         job, pods = picture.jobs.get(name), picture.pods.get(name, [])
         if job is None:
-            return orphaned(pods, picture.now)
+            return orphaned(memory.jobs[name], pods, picture.now)
         sight = seen(job, pods, picture.warnings.get(name, []), picture.now)
         if is_finished(job) or sight is None:
             return sight

@@ -67,12 +67,12 @@ def seen(job: Object, pods: Collection[Object], warnings: Collection[Object], no
     return _unfinished(uid, job, pods, warnings, now)
 
 
-def orphaned(pods: Collection[Object], now: float) -> Sight:
+def orphaned(uid: str, pods: Collection[Object], now: float) -> Sight:
     """Return what a Job that was there before, and is not any more, comes to."""
     left = [pod for pod in pods if not is_over(pod) and not is_lost(pod, now)]
     if left:
-        return Sight("", JobState.RUNNING, "Terminating", f"{GONE}; its pod is ending")
-    return Sight("", JobState.CANCELLED, "Deleted", GONE)
+        return Sight(uid, JobState.RUNNING, "Terminating", f"{GONE}; its pod is ending")
+    return Sight(uid, JobState.CANCELLED, "Deleted", GONE)
 
 
 def _conditions(job: Object) -> dict[str, Object]:
