@@ -32,6 +32,7 @@ NAMES = (
     "matching",
     "algorithms",
     "robust",
+    "jobs",
     "store",
     "ledger",
     "endurance",
