@@ -33,7 +33,7 @@ _VERBS = {"GET": "get", "POST": "create", "DELETE": "delete"}
 class Fault:
     """What goes wrong with requests of these methods, this many times."""
 
-    kind: str  # "hang", "drop" (do it, but do not answer), "body" (answer just this), "status"
+    kind: str  # "hang", "drip" (slowly), "drop" (do it, but do not answer), "body" (answer this), "status"
     methods: tuple[str, ...] = ("GET", "POST", "DELETE")
     times: int = 1_000_000
     status: int = 500
@@ -62,7 +62,7 @@ class FakeApi:
     forbidden: set[tuple[str, str]] = field(default_factory=set)
     job_quota: int = 1_000_000
     requests: list[str] = field(default_factory=list)
-    compacted: int = 0  # tokens of lists that began before this version have expired
+    expiring: int = 0  # so many tokens of lists have expired when they are used
     largest_page: int = 500
     released: threading.Event = field(default_factory=threading.Event)
 
@@ -164,7 +164,8 @@ class FakeApi:
         version, after = self.cluster.version, ""
         if "continue" in query:
             version, after = json.loads(base64.b64decode(query["continue"]))
-            if version < self.compacted:
+            if self.expiring > 0:
+                self.expiring -= 1
                 raise Refusal(410, "Expired", "The provided continue parameter is too old")
         found = sorted(filter(_selected(query), objects), key=lambda obj: str(obj["metadata"]["name"]))
         rest = [obj for obj in found if obj["metadata"]["name"] > after]
@@ -265,8 +266,13 @@ def _handler(api: FakeApi) -> type[BaseHTTPRequestHandler]:
             if fault.kind == "hang":
                 api.released.wait(60)
                 self.close_connection = True
+            elif fault.kind == "drip":
+                self.close_connection = True
+                self._write(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+                while not api.released.wait(0.05):
+                    self._write(b"x")
             elif fault.kind == "body":
-                self._send(200, fault.body)
+                self._send(200, fault.body, fault.headers)
             else:
                 answer = _status(fault.status, fault.reason, fault.message)
                 self._send(fault.status, answer, fault.headers)
@@ -279,6 +285,9 @@ def _handler(api: FakeApi) -> type[BaseHTTPRequestHandler]:
             for name, value in (headers or {}).items():
                 self.send_header(name, value)
             self.end_headers()
+            self._write(data)
+
+        def _write(self, data: bytes) -> None:
             try:
                 self.wfile.write(data)
             except (BrokenPipeError, ConnectionResetError):  # the client has had enough

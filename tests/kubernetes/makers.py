@@ -7,6 +7,7 @@ what else it needs.
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -14,7 +15,8 @@ from pathlib import Path
 from tests.kubernetes.fake_api import FakeApi, fake_api
 
 from foedus.core.protocols import Launcher
-from foedus.launch.cluster import ClusterLauncher, Program, Times
+from foedus.core.records import Resources
+from foedus.launch.cluster import ClusterLauncher, Order, Program, Times
 from foedus.launch.kubernetes import KubernetesScheduler, KubernetesSite, Volume
 
 CLAIM, MOUNT = "work", "/volume"
@@ -40,6 +42,21 @@ def kubernetes_makers(application: Path) -> dict[str, Callable[[], AbstractConte
     if os.environ.get("KUBECONFIG") and os.environ.get(_SETTING) == "1":
         made["kubernetes (real cluster)"] = lambda: on_real_cluster(application)
     return made
+
+
+def order(folder: Path, number: int = 0, argv: tuple[str, ...] = ("/bin/sleep", "1000")) -> Order:
+    """Return an order for a job folder below this one."""
+    path = folder / "job"
+    path.mkdir(exist_ok=True)
+    return Order(f"foedus-{number:024}-0", argv, str(path), Resources(walltime_s=600))
+
+
+def until(met: Callable[[], bool]) -> None:
+    """Wait until it is so; fail after half a minute."""
+    deadline = time.monotonic() + 30
+    while not met():
+        assert time.monotonic() < deadline, "it did not come about"
+        time.sleep(0.02)
 
 
 @contextmanager

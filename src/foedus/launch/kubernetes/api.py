@@ -183,9 +183,8 @@ class Api:
 
 def _connected(site: KubernetesSite) -> _Client:
     try:
-        client, config, urllib3 = map(
-            importlib.import_module, ("kubernetes.client", "kubernetes.config", "urllib3.exceptions")
-        )
+        names = ("kubernetes.client", "kubernetes.config", "urllib3.exceptions", "yaml")
+        client, config, urllib3, yaml = map(importlib.import_module, names)
     except ImportError as error:
         hint = 'Install it: pip install "foedus[kubernetes]"'
         raise InvalidSpec(f"the Kubernetes client is not installed: {error}", hint) from error
@@ -194,13 +193,13 @@ def _connected(site: KubernetesSite) -> _Client:
     settings.connection_pool_maxsize = 4
     try:
         _load(config, settings, site)
-    except (config.ConfigException, OSError, ValueError, KeyError, TypeError) as error:
+    except Exception as error:  # whatever a damaged file, or a login program, makes the client raise
         where = site.kubeconfig or "the usual kubeconfig"
         said = " ".join(lines({"said": str(error)}, "said").split())
         hint = "Try it: kubectl --context=… get jobs. The keys are kubernetes.kubeconfig and .context."
         raise InvalidSpec(f"Kubernetes cannot be reached by {where}: {said}", hint) from error
     api = client.ApiClient(settings)
-    failures = (OSError, ValueError, urllib3.HTTPError, config.ConfigException)
+    failures = (OSError, ValueError, urllib3.HTTPError, config.ConfigException, yaml.YAMLError)
     return _Client(client.BatchV1Api(api), client.CoreV1Api(api), failures, client.ApiException)
 
 
