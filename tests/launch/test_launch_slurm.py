@@ -20,6 +20,7 @@ from foedus.launch.slurm.words import NativeJob, seen
 
 NAME = f"foedus-{'0' * 24}-0"
 PLAIN = Order(NAME, ("/venv/bin/python", "-m", "program", "/home/a b/job"), "/home/a b/job", Resources())
+ALLOWED = ("", "PATH", "HOME", "USER", "LOGNAME", "SHELL", "LD_LIBRARY_PATH", "TZ", "LANG")
 HOSTILE = [
     "a b",
     "a\nb",
@@ -59,13 +60,13 @@ def test_every_wish_is_one_argument() -> None:
         scratch_mb=500,
     )
     site = SlurmSite(cluster="north", modules=("cuda/12.4",), prologue="ulimit -c 0\n", warning_s=90)
-    assert sbatch_arguments(replace(PLAIN, resources=wishes), site, ("PATH", "HOME")) == [
+    assert sbatch_arguments(replace(PLAIN, resources=wishes), site) == [
         "--parsable",
         f"--job-name={NAME}",
         "--chdir=/home/a b/job",
         "--output=/home/a b/job/batch.log",
         "--open-mode=append",
-        "--export=PATH,HOME",
+        "--export-file=/home/a b/job/environment",
         "--requeue",
         "--input=/dev/null",
         "--nodes=1",
@@ -91,18 +92,18 @@ def test_every_wish_is_one_argument() -> None:
 
 def test_a_container_surrounds_the_program_only() -> None:
     site = SlurmSite(container=Container("/images/f.sif", binds=("/data",)))
-    arguments = sbatch_arguments(order(gpus=1), site, ())
+    arguments = sbatch_arguments(order(gpus=1), site)
     inside = arguments[arguments.index("--") + 1 :]
     binds = ["--bind=/home/a b/job", "--bind=/data"]
     assert inside == ["apptainer", "exec", "--no-home", "--nv", *binds, "/images/f.sif", *PLAIN.argv]
     site = SlurmSite(container=Container("/images/f", "charliecloud"))
-    arguments = sbatch_arguments(order(), site, ())
+    arguments = sbatch_arguments(order(), site)
     inside = arguments[arguments.index("--") + 1 :]
     assert inside == ["ch-run", "--bind=/home/a b/job:/home/a b/job", "/images/f", "--", *PLAIN.argv]
 
 
 def test_a_percent_sign_in_a_path_is_no_pattern_of_slurms() -> None:
-    arguments = sbatch_arguments(replace(PLAIN, folder="/home/%j/job"), SlurmSite(), ())
+    arguments = sbatch_arguments(replace(PLAIN, folder="/home/%j/job"), SlurmSite())
     assert "--output=/home/%%j/job/batch.log" in arguments
     assert "--chdir=/home/%j/job" in arguments
 
@@ -169,8 +170,8 @@ def test_no_text_becomes_an_option_or_a_second_argument(text: str) -> None:
         SlurmScheduler(SlurmSite()).check(order(queue=text))
     except InvalidSpec:
         return
-    arguments = sbatch_arguments(order(queue=text), SlurmSite(), ())
-    assert len(arguments) == len(sbatch_arguments(order(), SlurmSite(), ())) + (text != "")
+    arguments = sbatch_arguments(order(queue=text), SlurmSite())
+    assert len(arguments) == len(sbatch_arguments(order(), SlurmSite())) + (text != "")
     assert all(part.startswith("--") for part in arguments[: arguments.index(str(SCRIPT))])
 
 
@@ -242,6 +243,7 @@ def test_sacct_tells_who_cancelled() -> None:
         (("OUT_OF_MEMORY", "OutOfMemory"), JobState.FAILED, "out of memory"),
         (("FAILED", "JobLaunchFailure", 0, 0, 9), JobState.FAILED, "out of memory"),
         (("FAILED", "JobLaunchFailure", 0, 0, 53), JobState.FAILED, "output cannot be written"),
+        (("FAILED", "RaisedSignal:53(Real-time_signal_19)"), JobState.FAILED, "output cannot be written"),
         (("NODE_FAIL", "NodeDown"), JobState.FAILED, "its node failed"),
         (("CANCELLED", "None"), JobState.CANCELLED, "somebody else"),
         (("NEWSTATE", ""), JobState.UNKNOWN, "'NEWSTATE'"),
@@ -286,7 +288,7 @@ def scheduler(folder: Path, **scripts: str) -> SlurmScheduler:
 @pytest.mark.slow
 def test_sbatch_answers_badly(tmp_path: Path, script: str, error: type[Exception], words: str) -> None:
     with pytest.raises(error, match=words):
-        scheduler(tmp_path, sbatch=script).submit(PLAIN)
+        scheduler(tmp_path, sbatch=script).submit(replace(PLAIN, folder=str(tmp_path)))
 
 
 def test_missing_commands_are_named(tmp_path: Path) -> None:
@@ -324,7 +326,10 @@ def test_commands_see_no_option_and_no_secret_in_their_environment(
     monkeypatch.setenv("SBATCH_ACCOUNT", "other")
     monkeypatch.setenv("FOEDUS_TOKEN", "secret")
     monkeypatch.setenv("SQUEUE_FORMAT", "%x")
-    scheduler(tmp_path, sbatch=f"env > {tmp_path}/env; echo 5").submit(PLAIN)
+    order = replace(PLAIN, folder=str(tmp_path))
+    scheduler(tmp_path, sbatch=f"env > {tmp_path}/env; echo 5").submit(order)
+    given = (tmp_path / "environment").read_bytes().split(b"\0")
+    assert {pair.partition(b"=")[0] for pair in given} <= {name.encode() for name in ALLOWED}
     names = {line.partition("=")[0] for line in (tmp_path / "env").read_text().splitlines()}
     assert names <= {*os.environ, "LANG", "LC_ALL", "PWD", "SHLVL", "_"}
     assert not {"SBATCH_ACCOUNT", "FOEDUS_TOKEN", "SQUEUE_FORMAT"} & names

@@ -8,15 +8,15 @@ from foedus.launch.cluster import Order
 from foedus.launch.cluster._job import BATCH_LOG
 from foedus.launch.slurm.site import Container, SlurmSite
 
-PROLOGUE = "prologue.sh"
+PROLOGUE, ENVIRONMENT = "prologue.sh", "environment"
 SCRIPT = Path(__file__).with_name("job.sh")
 _MINUTE_S = 60
 
 
-def sbatch_arguments(order: Order, site: SlurmSite, variables: tuple[str, ...]) -> list[str]:
+def sbatch_arguments(order: Order, site: SlurmSite) -> list[str]:
     """Return the options of sbatch, the fixed script and its arguments.
 
-    `variables` names the environment variables that the job is to see; the batch job inherits no others.
+    What the job sees of our environment is in a file of the job folder, `ENVIRONMENT`.
     """
     log = f"{order.folder}/{BATCH_LOG}".replace("%", "%%")
     options = [
@@ -25,15 +25,25 @@ def sbatch_arguments(order: Order, site: SlurmSite, variables: tuple[str, ...]) 
         f"--chdir={order.folder}",
         f"--output={log}",
         "--open-mode=append",
-        f"--export={','.join(variables)}",
+        f"--export-file={order.folder}/{ENVIRONMENT}",  # and nothing else; --export would run a login shell
         "--requeue",
         "--input=/dev/null",
         *_resource_options(order.resources, site),
     ]
     if site.cluster:
         options.append(f"--clusters={site.cluster}")
+    return [*options, str(SCRIPT), *script_arguments(order, site)]
+
+
+def script_arguments(order: Order, site: SlurmSite) -> list[str]:
+    """Return the arguments of the fixed script."""
     prologue = f"{order.folder}/{PROLOGUE}" if site.prologue else ""
-    return [*options, str(SCRIPT), prologue, *site.modules, "--", *_command(order, site.container)]
+    return [prologue, *site.modules, "--", *_command(order, site.container)]
+
+
+def minutes(walltime_s: float) -> int:
+    """Slurm counts whole minutes. One more than asked for: our own supervisor keeps the exact limit."""
+    return math.ceil(walltime_s / _MINUTE_S) + 1
 
 
 def _resource_options(wanted: Resources, site: SlurmSite) -> list[str]:
@@ -54,9 +64,8 @@ def _resource_options(wanted: Resources, site: SlurmSite) -> list[str]:
 
 
 def _time(seconds: float) -> str:
-    """Slurm counts whole minutes. One more than asked for: our own supervisor keeps the exact limit."""
-    hours, minutes = divmod(math.ceil(seconds / _MINUTE_S) + 1, 60)
-    return f"{hours}:{minutes:02}:00"
+    hours, rest = divmod(minutes(seconds), 60)
+    return f"{hours}:{rest:02}:00"
 
 
 def _command(order: Order, container: Container | None) -> list[str]:

@@ -10,7 +10,7 @@ from foedus.launch.slurm.site import SlurmSite
 _LIMIT_CHARACTERS = 32 << 20
 _SAID_CHARACTERS = 500
 _KEPT = ("PATH", "HOME", "USER", "LOGNAME", "LD_LIBRARY_PATH", "TZ", "SLURM_CONF", "SLURM_JWT")
-JOB_VARIABLES = ("PATH", "HOME", "USER", "LOGNAME", "LD_LIBRARY_PATH", "TZ", "LANG")
+_FOR_JOBS = ("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LD_LIBRARY_PATH", "TZ")
 
 # What Slurm says when the controller, the accounting daemon or munge is down, slow or starting.
 _SIGNS_OF_ABSENCE = (
@@ -73,6 +73,11 @@ def environment() -> Mapping[str, str]:
     """Return the variables for Slurm's commands: none that holds options of theirs, none of the platform."""
     kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
     return kept | {"LANG": "C.UTF-8", "LC_ALL": "C.UTF-8"}
+
+
+def job_environment() -> Mapping[str, str]:
+    """Return the variables that batch jobs see, beside those of Slurm itself."""
+    return {name: os.environ[name] for name in _FOR_JOBS if name in os.environ} | {"LANG": "C.UTF-8"}
 
 
 def _last_words(stderr: bytes) -> str:

@@ -1,6 +1,5 @@
 """The `Scheduler` of Slurm, by its commands. Works where scontrol or sacct are missing, with fewer words."""
 
-import getpass
 import os
 import re
 from collections.abc import Collection, Iterable, Mapping
@@ -8,8 +7,8 @@ from collections.abc import Collection, Iterable, Mapping
 from foedus.launch import _files
 from foedus.launch.cluster import Order, Refused, Sight, Unreachable
 from foedus.launch.folder import JobFolder
-from foedus.launch.slurm.arguments import PROLOGUE, sbatch_arguments
-from foedus.launch.slurm.commands import JOB_VARIABLES, Commands
+from foedus.launch.slurm.arguments import ENVIRONMENT, PROLOGUE, sbatch_arguments
+from foedus.launch.slurm.commands import Commands, job_environment
 from foedus.launch.slurm.fields import check_path, check_resources, check_site
 from foedus.launch.slurm.parsing import (
     SACCT_FORMAT,
@@ -33,7 +32,7 @@ class SlurmScheduler:
         check_site(site)
         self._site = site
         self._commands = Commands(site)
-        self._user = getpass.getuser()
+        self._user = str(os.getuid())  # names are looked up in variables that may be somebody else's
 
     def check(self, order: Order) -> None:
         """Raise `InvalidSpec` for resources, or a folder, that Slurm cannot be given."""
@@ -44,8 +43,8 @@ class SlurmScheduler:
         """Queue the job; see `Scheduler`."""
         if self._site.prologue:
             _files.write_atomic(JobFolder(order.folder).path, PROLOGUE, [self._site.prologue.encode()])
-        variables = tuple(name for name in JOB_VARIABLES if name in os.environ or name == "LANG")
-        said = self._commands.run("sbatch", sbatch_arguments(order, self._site, variables))
+        _files.write_atomic(JobFolder(order.folder).path, ENVIRONMENT, [_pairs(job_environment())])
+        said = self._commands.run("sbatch", sbatch_arguments(order, self._site))
         found = _PARSABLE.fullmatch(said.strip().splitlines()[-1] if said.strip() else "")
         if found is None:
             raise Unreachable(f"sbatch answered {said[:80]!r} instead of a batch job's id")
@@ -109,6 +108,11 @@ class SlurmScheduler:
             pass
         accounted = [known for known in self._accounted([job.name]) if known.state == job.state]
         return accounted[-1] if accounted else job
+
+
+def _pairs(variables: Mapping[str, str]) -> bytes:
+    """Return variables as sbatch reads them from a file."""
+    return b"".join(f"{name}={value}\0".encode(errors="surrogateescape") for name, value in variables.items())
 
 
 def _newest(jobs: Iterable[NativeJob]) -> list[NativeJob]:

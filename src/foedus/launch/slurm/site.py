@@ -15,6 +15,21 @@ class Container:
 
 
 @dataclass(frozen=True, slots=True)
+class SlurmRest:
+    """A slurmrestd that stands in for Slurm's commands.
+
+    `url` is `http://HOST:PORT`, `https://HOST:PORT` or `unix:/PATH`, `version` what its paths begin with:
+    `v0.0.38`, or `v0.0.40` and above. `token_file` holds the user's token and nobody else may read it; it is
+    read anew for each question, so that it can be replaced at any time.
+    """
+
+    url: str
+    token_file: Path
+    version: str = "v0.0.38"
+    user: str = ""  # whose token it is; empty: the user that we run as
+
+
+@dataclass(frozen=True, slots=True)
 class SlurmSite:
     """How batch jobs are to be submitted here. What a job asks for is in its `Resources`.
 
@@ -28,4 +43,5 @@ class SlurmSite:
     prologue: str = ""
     container: Container | None = None
     warning_s: int = 120
-    timeout_s: float = 10.0  # of each command
+    timeout_s: float = 10.0  # of each command, or question to slurmrestd
+    rest: SlurmRest | None = None  # None: by Slurm's commands

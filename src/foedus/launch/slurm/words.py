@@ -75,8 +75,9 @@ _WAITS = {
     "Cleaning": "waiting: its node is still cleaning up after the attempt before",
     "NodeDown": "waiting: a node that it needs is down",
 }
-_LAUNCH_FAILURES = ("JobLaunchFailure", "launch_failed", "RaisedSignal:53(Real-time_signal_19)")
+_LAUNCH_FAILURE = "JobLaunchFailure"  # any death of the batch script by a signal
 _UNWRITABLE = 53  # the "signal" with which a batch job ends whose output file cannot be opened
+_KILLED = (None, 9)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,8 +150,8 @@ def _waiting(reason: str) -> str:
 
 
 def _failure(job: NativeJob) -> str:
-    if job.exit_signal == _UNWRITABLE:
+    if job.exit_signal == _UNWRITABLE or job.reason.startswith(f"RaisedSignal:{_UNWRITABLE}("):
         return "its output cannot be written: the job folder is not there, or not writable, on the node"
-    if job.reason in _LAUNCH_FAILURES:
+    if job.reason == _LAUNCH_FAILURE and job.exit_signal in _KILLED:
         return "killed by its node (JobLaunchFailure); most likely out of memory"
     return ""
