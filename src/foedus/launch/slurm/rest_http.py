@@ -3,8 +3,9 @@
 No proxies and no redirects. The token is in no message: where an answer repeats it, it is blotted out.
 """
 
-import getpass
 import http.client
+import os
+import pwd
 import re
 import socket
 import ssl
@@ -54,7 +55,7 @@ class RestClient:
     def __init__(self, rest: SlurmRest, timeout_s: float) -> None:
         self._rest, self._timeout_s = rest, timeout_s
         self._address = _Address.of(rest.url)
-        self.user = rest.user or getpass.getuser()
+        self.user = rest.user or _own_name()  # not from variables, which may be somebody else's
         if not _VERSION.fullmatch(rest.version):
             hint = f"It must be v0.0.38, or v0.0.40 and above; {_LISTING}"
             raise InvalidSpec(f"rest.version cannot be {rest.version[:40]!r}", hint)
@@ -62,7 +63,7 @@ class RestClient:
             raise InvalidSpec(f"rest.user cannot be {self.user[:80]!r}", "It must be a user's name.")
         if not rest.token_file.is_absolute():
             raise InvalidSpec(
-                f"rest.token_file cannot be {str(rest.token_file)[:80]!r}", "Give its whole path."
+                f"rest.token_file cannot be {str(rest.token_file)[:80]!r}", "Give the whole path."
             )
 
     def ask(self, method: str, path: str, body: bytes | None = None) -> Answer:
@@ -117,9 +118,8 @@ class RestClient:
             raise Unreachable(f"slurmrestd does not answer within {self._timeout_s:g} s") from error
         except (OSError, http.client.HTTPException, ValueError) as error:
             words = getattr(error, "strerror", None) or type(error).__name__
-            raise Unreachable(
-                f"slurmrestd cannot be reached: {words}"
-            ) from None  # it may quote what was sent
+            # without a cause, which may quote what was sent
+            raise Unreachable(f"slurmrestd cannot be reached: {words}") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +171,13 @@ class _Connection(http.client.HTTPConnection):
         if self.sock is not None:
             with suppress(OSError):
                 socket.socket.shutdown(self.sock, socket.SHUT_RDWR)
+
+
+def _own_name() -> str:
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError as error:
+        raise InvalidSpec("this user has no name here", "Set rest.user in config.toml.") from error
 
 
 def _talk(connection: _Connection, question: _Question, outcome: "Future[tuple[int, bytes]]") -> None:
