@@ -7,13 +7,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from tests.slurm import conf
-from tests.slurm.processes import all_processes, command_line, environment, kill, wait_until
+from tests.slurm.processes import wait_until
 
 DAEMONS = ("slurmdbd", "mariadbd", "mariadb-install-db", "mariadb", "sacct", "sacctmgr")
 
 
 class Accounting:
-    """Starts, fills and stops the database. One account `physics`, whose members are given to `register`."""
+    """Starts and fills the database."""
 
     def __init__(self, root: Path, port: int, database_port: int) -> None:
         self._root, self._port, self._database_port = root, port, database_port
@@ -33,19 +33,21 @@ class Accounting:
         return conf.accounting_lines(self._root, self._port)
 
     def register(self, command: Callable[..., subprocess.CompletedProcess[str]]) -> None:
-        """Make cluster, account and users known."""
-        for words in ("cluster test", "account physics cluster=test", "user root account=physics"):
-            done = command("sacctmgr", "-i", "add", *words.split())
-            if done.returncode:
-                raise RuntimeError(f"sacctmgr add {words}: {done.stderr}")
+        """Make cluster, account, root and a QOS `single` known, which allows one running batch job each."""
+        _manage(command, "add", "cluster", "test")
+        _manage(command, "add", "account", "physics", "cluster=test")
+        _manage(command, "add", "qos", "single", "set", "MaxJobsPerUser=1")
+        self.admit(command, "root")
 
-    def stop(self) -> None:
-        """End both daemons."""
-        conf_file = str(self._root / "etc/slurm.conf")
-        kill([p for p in all_processes() if _is_slurmdbd(p, conf_file)])
+    def admit(self, command: Callable[..., subprocess.CompletedProcess[str]], user: str) -> None:
+        """Let a user submit, in account `physics` and with each QOS."""
+        _manage(command, "add", "user", user, "account=physics")
+        _manage(command, "modify", "user", user, "set", "qos=normal,single", "defaultqos=normal")
+
+    def reap(self) -> None:
+        """Take notice of the database's end."""
         if self._database is not None:
-            self._database.kill()
-            self._database.wait()
+            self._database.wait(timeout=30)
 
     def _start_database(self) -> None:
         data, socket = self._root / "db", self._root / "db/s"
@@ -85,10 +87,10 @@ def _succeeds(arguments: list[str]) -> bool:
     return subprocess.run(arguments, capture_output=True, timeout=30, check=False).returncode == 0
 
 
-def _is_slurmdbd(process: int, conf_file: str) -> bool:
-    words = command_line(process)
-    is_named_so = bool(words) and Path(words[0]).name == "slurmdbd"
-    return is_named_so and f"SLURM_CONF={conf_file}" in environment(process)
+def _manage(command: Callable[..., subprocess.CompletedProcess[str]], *words: str) -> None:
+    done = command("sacctmgr", "-i", *words)
+    if done.returncode:
+        raise RuntimeError(f"sacctmgr {' '.join(words)}: {done.stderr or done.stdout}")
 
 
 def _program(name: str) -> str:

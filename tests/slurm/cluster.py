@@ -1,18 +1,19 @@
 """A private Slurm of four nodes on this machine, for tests: real daemons, own ports, no systemd, as root."""
 
 import os
+import random
 import shutil
 import signal
 import socket
 import subprocess
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
-from tests.slurm import conf
+from tests.slurm import conf, guard
 from tests.slurm.accounting import Accounting
 from tests.slurm.processes import (
-    all_processes,
     command_line,
     environment,
     kill,
@@ -34,6 +35,7 @@ class SlurmCluster:
         free = free_ports(7)
         self._ports = conf.Ports(free[0], tuple(free[1:5]))
         self._accounting = Accounting(self.root, free[5], free[6]) if has_accounting else None
+        self._guard = guard.watch(self.root)
 
     @property
     def environment(self) -> Mapping[str, str]:
@@ -43,36 +45,27 @@ class SlurmCluster:
     # --- start and stop ---
 
     def start(self) -> None:
-        """Start everything and wait until all nodes are idle."""
-        self._make_folders()
-        self._start_munge()
-        lines = conf.NO_ACCOUNTING
-        if self._accounting is not None:
-            lines = self._accounting.start(self.environment)
-        self.conf.write_text(conf.slurm_conf(self.root, self._ports, lines))
-        if self._accounting is not None:
-            self._accounting.register(self.command)
-        self.start_controller()
-        for node in conf.NODES:
-            self.start_node(node)
-        self.wait_idle(len(conf.NODES))
+        """Start everything and wait until all nodes are idle. Errors carry the ends of the logs as a note."""
+        try:
+            self._start()
+        except (OSError, RuntimeError, subprocess.SubprocessError) as error:  # TimeoutError is an OSError
+            error.add_note(self._log_ends())
+            raise
 
     def stop(self) -> None:
         """End all processes of this cluster, also those of batch jobs, and remove its folder."""
-        for _ in range(3):  # what was just about to be started is found in the next pass
-            kill(self._own_processes())
+        guard.remove(self.root)
+        guard.dismiss(self._guard)
         if self._accounting is not None:
-            self._accounting.stop()
-        shutil.rmtree(self.root, ignore_errors=True)
+            self._accounting.reap()
 
     def wait_idle(self, nodes: int, limit_s: float = 60.0) -> None:
         """Wait until so many nodes are idle. Raises TimeoutError with the ends of the logs."""
         try:
             wait_until(lambda: self._idle() >= nodes, limit_s, f"{nodes} idle nodes", 0.1)
         except TimeoutError as error:
-            logs = sorted((self.root / "log").glob("*.log"))
-            tails = [f"{log.name}:\n" + "\n".join(log.read_text().splitlines()[-5:]) for log in logs]
-            raise TimeoutError("\n".join([str(error), *tails])) from error
+            error.add_note(self._log_ends())
+            raise
 
     def command(
         self, *arguments: str, user: str | None = None, limit_s: float = 30.0
@@ -99,7 +92,14 @@ class SlurmCluster:
         for node in conf.NODES:
             if not any(self._is_slurmd(p, node) for p in self._own_processes()):
                 self.start_node(node)
+        for node in self.command("sinfo", "-h", "-N", "-t", "drain", "-o", "%N").stdout.split():
+            self._update(node, "resume")
         self.wait_idle(len(conf.NODES))
+
+    def admit(self, user: str) -> None:
+        """Make a user known to the accounting database, which keeps strangers out."""
+        assert self._accounting is not None, "without accounting, all users may submit"
+        self._accounting.admit(self.command, user)
 
     # --- faults ---
 
@@ -116,6 +116,10 @@ class SlurmCluster:
     def start_node(self, node: str) -> None:
         """Start a node's slurmd."""
         self._run("slurmd", "-f", str(self.conf), "-N", node)
+
+    def drain(self, node: str) -> None:
+        """Have a node take no more batch jobs, as an administrator does before repairs."""
+        self._update(node, "drain")
 
     def node_of(self, name: str) -> str:
         """Return the node on which the named batch job runs."""
@@ -162,6 +166,29 @@ class SlurmCluster:
 
     # --- inner ---
 
+    def _start(self) -> None:
+        self._make_folders()
+        self._start_munge()
+        lines = conf.NO_ACCOUNTING
+        if self._accounting is not None:
+            lines = self._accounting.start(self.environment)
+        self.conf.write_text(conf.slurm_conf(self.root, self._ports, lines))
+        if self._accounting is not None:
+            self._accounting.register(self.command)
+        self.start_controller()
+        for node in conf.NODES:
+            self.start_node(node)
+        self.wait_idle(len(conf.NODES))
+
+    def _log_ends(self) -> str:
+        logs = sorted((self.root / "log").glob("*.log"))
+        return "\n".join(
+            f"{log.name}:\n" + "\n".join(log.read_text(errors="replace").splitlines()[-5:]) for log in logs
+        )
+
+    def _update(self, node: str, state: str) -> None:
+        self._run("scontrol", "update", f"nodename={node}", f"state={state}", "reason=test")
+
     def _make_folders(self) -> None:
         self.root.chmod(0o755)
         for name in ("etc", "munge", "state", "spool", "pid", "log", "gpu", "jobs"):
@@ -199,20 +226,7 @@ class SlurmCluster:
         return sum(int(word) for word in text.split() if word.isdigit())
 
     def _own_processes(self) -> list[int]:
-        """Those whose arguments or environment name this cluster's folder, and what they started."""
-        root = str(self.root)
-        named = [p for p in all_processes() if p != os.getpid() and self._belongs(p, root)]
-        return list(dict.fromkeys(found for process in named for found in with_descendants(process)))
-
-    @staticmethod
-    def _belongs(process: int, root: str) -> bool:
-        words = command_line(process)
-        daemon = Path(words[0]).name if words and words[0] else ""
-        is_daemon = daemon.startswith(("munged", "slurm", "mariadbd", "mysqld"))
-        in_job = "SLURM_JOB_ID=" in environment(process)
-        return (is_daemon or in_job) and (
-            any(root in word for word in words) or f"SLURM_CONF={root}/" in environment(process)
-        )
+        return guard.members(self.root)
 
     @staticmethod
     def _runs(process: int, name: str) -> bool:
@@ -228,12 +242,12 @@ class SlurmCluster:
 
 
 def free_ports(count: int) -> list[int]:
-    """Return ports that nobody listens on now."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for opened in sockets:
-            opened.bind(("127.0.0.1", 0))
-        return [int(opened.getsockname()[1]) for opened in sockets]
-    finally:
-        for opened in sockets:
-            opened.close()
+    """Return ports that nobody listens on now, of those that are not given away for outgoing connections."""
+    found: list[int] = []
+    for port in random.sample(range(20_000, 32_000), 1000):
+        with socket.socket() as opened, suppress(OSError):
+            opened.bind(("", port))
+            found.append(port)
+        if len(found) == count:
+            return found
+    raise OSError("no free ports")

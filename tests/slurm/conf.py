@@ -103,4 +103,5 @@ def accounting_lines(root: Path, port: int) -> str:
 AccountingStorageType=accounting_storage/slurmdbd
 AccountingStorageHost=localhost
 AccountingStoragePort={port}
-AccountingStoragePass={root}/munge/s"""
+AccountingStoragePass={root}/munge/s
+AccountingStorageEnforce=associations,limits,qos"""

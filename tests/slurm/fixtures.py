@@ -9,6 +9,7 @@ import pytest
 from tests.shared import missing
 from tests.slurm import accounting, cluster
 from tests.slurm.cluster import SlurmCluster
+from tests.slurm.users import two_users
 
 GROUP = pytest.mark.xdist_group("slurm")
 """All tests that use the cluster run in one process, and it is started once."""
@@ -44,3 +45,27 @@ def slurm(slurm_session: SlurmCluster, monkeypatch: pytest.MonkeyPatch) -> Itera
     monkeypatch.setenv("SLURM_CONF", str(slurm_session.conf))
     yield slurm_session
     slurm_session.recover()
+
+
+@pytest.fixture(scope="session")
+def slurm_accounting_session() -> Iterator[SlurmCluster]:
+    """One cluster with an accounting database for all tests of a process."""
+    with running_cluster(has_accounting=True) as made:
+        yield made
+
+
+@pytest.fixture
+def slurm_accounting(
+    slurm_accounting_session: SlurmCluster, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[SlurmCluster]:
+    """The cluster with sacct, account `physics` and QOS `single`; otherwise like `slurm`."""
+    monkeypatch.setenv("SLURM_CONF", str(slurm_accounting_session.conf))
+    yield slurm_accounting_session
+    slurm_accounting_session.recover()
+
+
+@pytest.fixture
+def users(slurm: SlurmCluster) -> Iterator[tuple[str, str]]:
+    """Two throw-away users with home folders below the cluster's job area."""
+    with two_users(slurm.folder) as names:
+        yield names

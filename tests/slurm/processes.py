@@ -32,6 +32,14 @@ def open_files(process: int) -> list[str]:
         return []
 
 
+def working_folder(process: int) -> str:
+    """Return a process's current folder; empty when it cannot be had."""
+    try:
+        return os.readlink(f"/proc/{process}/cwd")
+    except OSError:
+        return ""
+
+
 def all_processes() -> Iterator[int]:
     """Yield the ids of all processes."""
     yield from (int(name) for name in os.listdir("/proc") if name.isdigit())

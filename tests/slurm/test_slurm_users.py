@@ -4,7 +4,6 @@ import json
 import os
 import pwd
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,6 @@ from tests.slurm.processes import wait_until
 
 pytestmark = [pytest.mark.slow, GROUP]
 
-USERS = ("foedus-test-a", "foedus-test-b")
 PYTHON = "/usr/bin/python3"  # ours may lie where other users cannot read
 
 SUBMIT = """
@@ -41,23 +39,10 @@ with ClusterLauncher(SlurmScheduler(SlurmSite()), program, Times(poll_s=1.0)) as
 
 
 @pytest.fixture
-def users(slurm: SlurmCluster) -> Iterator[tuple[str, str]]:
-    """Make two users for this test."""
-    for program in ("useradd", "userdel", "runuser"):
-        if shutil.which(program) is None:
-            missing(f"the command {program}")
-    if not Path(PYTHON).exists():
-        missing(f"{PYTHON}, which other users can run")
-    for user in USERS:
-        assert slurm.command("useradd", "--system", "--shell=/bin/sh", user).returncode == 0
-    yield USERS
-    for user in USERS:
-        slurm.command("userdel", user)
-
-
-@pytest.fixture
 def library(slurm: SlurmCluster) -> Path:
     """Return a folder that all can read, with our package and the application."""
+    if not Path(PYTHON).exists():
+        missing(f"{PYTHON}, which other users can run")
     folder = slurm.folder / "library"
     package = Path(__file__).parents[2] / "src/foedus"
     shutil.copytree(package, folder / "foedus", ignore=shutil.ignore_patterns("__pycache__"))
@@ -72,9 +57,6 @@ def library(slurm: SlurmCluster) -> Path:
 def submit(cluster: SlurmCluster, library: Path, user: str, do: str) -> tuple[Path, str]:
     """Submit as this user from a home folder of their own; return the job folder and the native id."""
     home = cluster.folder / user
-    if not home.exists():
-        home.mkdir(mode=0o700)
-        shutil.chown(home, user)
     script = [f"{library}/python", "-c", SUBMIT, str(home), do, str(library)]
     done = cluster.command(*script, user=user, limit_s=120)
     assert done.returncode == 0, done.stderr
