@@ -57,7 +57,7 @@ def run_with_hostile(home: Home, tamper: Callable[[bytes], bytes]) -> tuple[str,
         project, run = runs.started(site, spec, folder, launcher)
         world = World(site.store, site.home.store, site.ledger, launcher)
         view = RunView(run, keep_history=True, project=project)
-        driver = HostileDriver(world, view, members_of(spec, folder), folder, Resources())
+        driver = HostileDriver(world, view, members_of(spec, folder), folder, lambda application: Resources())
         driver.tamper = staticmethod(tamper)
         return name, driver.drive()
 

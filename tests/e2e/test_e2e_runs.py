@@ -1,6 +1,7 @@
 """Whole runs: the same model whatever serves them, and rounds that go on when clients cannot."""
 
 import shutil
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -8,9 +9,10 @@ from tests.e2e.runs import new_run
 
 from foedus.core.errors import FoedusError, InvalidData
 from foedus.core.ids import Cid
+from foedus.rounds.backend import local_launcher, local_resources
 from foedus.rounds.home import Home
 from foedus.rounds.progress import Progress
-from foedus.rounds.runs import drive_run, load_run_spec, local_launcher
+from foedus.rounds.runs import drive_run, load_run_spec
 from foedus.rounds.setup import prepare
 
 
@@ -88,7 +90,7 @@ def test_a_damaged_file_of_the_prepare_task_is_not_published(tmp_path: Path) -> 
     name = new_run(home, 1)
     spec, folder = load_run_spec(home, name), home.run_folder(name)
     with local_launcher(spec) as launcher:
-        prepare(spec, folder, launcher, home.data)
+        prepare(spec, folder, launcher, partial(local_resources, spec), home.data)
     (folder / "jobs" / "prepare" / "initial.safetensors").write_bytes(b"")
     with pytest.raises(InvalidData, match=r"initial.safetensors is not what"):
         drive_run(home, name)

@@ -57,7 +57,7 @@ class Round:
             RunView(1, project=1),
             [Member(ClientId(name), name, path / name) for name in CLIENTS],
             path / "run",
-            Resources(),
+            lambda application: Resources(),
             clock=lambda: NOW,
             fraction=draws / len(CLIENTS),
         )

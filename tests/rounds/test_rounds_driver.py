@@ -148,7 +148,7 @@ class Setting:
             RunView(1, project=1),
             members,
             self.path / "run",
-            Resources(),
+            lambda application: Resources(),
             self.seen.append,
             lambda: self.now,
         )

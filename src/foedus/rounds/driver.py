@@ -14,11 +14,11 @@ from pathlib import Path
 from foedus.core.errors import FoedusError, Reverted, TaskFailed
 from foedus.core.ids import Cid, ClientId
 from foedus.core.protocols import Launcher, Ledger, ModelStore
-from foedus.core.records import Event, Phase, Receipt, Resources, RoundView, TaskKind
+from foedus.core.records import Event, Phase, Receipt, RoundView, TaskKind
 from foedus.rounds import machine
 from foedus.rounds.documents import MergeResult, TrainResult
 from foedus.rounds.effects import Effect, Member, effect_of, key_of, order_for
-from foedus.rounds.jobs import TaskBook
+from foedus.rounds.jobs import ResourcesOf, TaskBook
 from foedus.rounds.machine import Action, LocalFacts, advance
 from foedus.rounds.narrate import chain_progress, task_progress
 from foedus.rounds.outbox import Outbox
@@ -58,7 +58,7 @@ class Driver:
         view: RunView,
         members: Sequence[Member],
         folder: Path,
-        resources: Resources,
+        resources: ResourcesOf,
         observer: Observer = ignore,
         clock: Callable[[], float] = time.time,
         fraction: float = 1.0,

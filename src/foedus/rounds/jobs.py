@@ -1,7 +1,8 @@
 """The tasks of one run as batch jobs: where their folders lie, what goes in, what came out."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TypeAlias
 
 from foedus.core.canonical import to_ppb
 from foedus.core.errors import FoedusError, StorageFull
@@ -12,6 +13,9 @@ from foedus.launch import Failure, JobFolder
 from foedus.rounds.documents import Document, MergeResult, TrainResult
 from foedus.rounds.machine import Merged, TaskFact, Trained
 
+ResourcesOf: TypeAlias = Callable[[str], Resources]
+"""What the batch jobs of an application ask for, by its name (`FL_TRAIN` …)."""
+
 
 class TaskBook:
     """The batch jobs of the step that is under way, for the clients of this process.
@@ -20,7 +24,7 @@ class TaskBook:
     without a result is work that was lost, and the job starts afresh under the same key.
     """
 
-    def __init__(self, folder: Path, launcher: Launcher, resources: Resources) -> None:
+    def __init__(self, folder: Path, launcher: Launcher, resources: ResourcesOf) -> None:
         self._folder = folder
         self._launcher = launcher
         self._resources = resources
@@ -61,9 +65,10 @@ class TaskBook:
     def launch(self, client: ClientId, kind: TaskKind, order: Document) -> None:
         """Start the task; where an earlier process finished or started it, take that one."""
         folder, key = self.folder(client, kind), self.key(client, kind)
-        folder.path.mkdir(parents=True, exist_ok=True)
+        folder.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder.write_spec(order.to_json())
-        spec = JobSpec(f"FL_{kind.upper()}", str(folder.path), self._resources, affinity=client)
+        application = f"FL_{kind.upper()}"
+        spec = JobSpec(application, str(folder.path), self._resources(application), affinity=client)
         self._running[key] = self._launcher.submit(spec, key)
         self._facts[client, kind] = TaskFact(JobState.QUEUED)
 

@@ -1,20 +1,20 @@
 """Runs of a home folder: create one, drive it to its end, go on with one that was interrupted."""
 
-import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from foedus import chain  # its names load the EVM on use: by then the workers are importing PyTorch
 from foedus.core.errors import FoedusError, InvalidData
 from foedus.core.protocols import Launcher
-from foedus.core.records import Resources
-from foedus.launch import LocalLauncher
+from foedus.rounds.backend import LOCAL, Backend
 from foedus.rounds.driver import Driver, World
 from foedus.rounds.home import Home, full_disk_told, read_json, write_json
+from foedus.rounds.jobs import ResourcesOf
 from foedus.rounds.progress import Observer, Progress, ignore
 from foedus.rounds.setup import members_of, prepare, publish_project, start_on_chain
 from foedus.rounds.spec import RunSpec, parse_spec
@@ -92,22 +92,24 @@ def load_run_spec(home: Home, name: str) -> RunSpec:
     return parse_spec(dict(values))
 
 
-def drive_run(home: Home, name: str, observer: Observer = ignore) -> RunView:
+def drive_run(home: Home, name: str, observer: Observer = ignore, backend: Backend = LOCAL) -> RunView:
     """Drive a run to its end, from wherever it stands. Both `foedus run` and `foedus resume` are this.
 
-    Interrupt it as you like: nothing is lost. Raises `FoedusError` when it cannot go on.
+    `backend` says how its tasks run as batch jobs. Interrupt it as you like: nothing is lost. Raises
+    `FoedusError` when it cannot go on.
     """
     spec, folder = load_run_spec(home, name), home.run_folder(name)
     # the launcher comes first: workers warm up while the chain opens
-    with full_disk_told(home.root), local_launcher(spec) as launcher, open_site(home) as site:
+    with full_disk_told(home.root), backend.open(spec) as launcher, open_site(home) as site:
         observer(Progress("setup", values={"run": name, "clients": spec.partition.clients}))
-        project, run = started(site, spec, folder, launcher)
+        resources = partial(backend.resources, spec)
+        project, run = started(site, spec, folder, launcher, resources)
         driver = Driver(
             World(site.store, site.home.store, site.ledger, launcher),
             RunView(run, project=project),
             members_of(spec, folder),
             folder,
-            Resources(walltime_s=spec.jobs.walltime_s),
+            resources,
             observer,
             site.clock,
             1.0 if spec.is_batched else spec.policy.fraction,
@@ -116,27 +118,13 @@ def drive_run(home: Home, name: str, observer: Observer = ignore) -> RunView:
         return driver.drive()
 
 
-@contextmanager
-def local_launcher(spec: RunSpec) -> Iterator[Launcher]:
-    """Start the warm workers of a run: one per client, at most one more than there are processors."""
-    cpus = len(os.sched_getaffinity(0))
-    members = spec.jobs.hosts if spec.is_batched else spec.partition.clients
-    workers = spec.jobs.workers or min(members, cpus + 1)
-    with LocalLauncher(
-        "foedus.apps.entry:run_job",  # a name and no import: it lies above this layer
-        workers=workers,
-        threads=spec.jobs.threads,
-        preload=["foedus.rounds.tasks"],
-        setup="foedus.learn.process:prepare_worker",
-    ) as launcher:
-        yield launcher
-
-
-def started(site: Site, spec: RunSpec, folder: Path, launcher: Launcher) -> tuple[int, int]:
+def started(
+    site: Site, spec: RunSpec, folder: Path, launcher: Launcher, resources: ResourcesOf
+) -> tuple[int, int]:
     """Return (project, run) on the chain, starting the run if that has not happened yet."""
     found = find_run(site.ledger.events(), folder.name)
     if found is None:
-        prepared = prepare(spec, folder, launcher, site.home.data)
+        prepared = prepare(spec, folder, launcher, resources, site.home.data)
         terms, version0 = publish_project(site.store, spec, prepared, folder)
         return start_on_chain(
             site.ledger, folder.name, spec, members_of(spec, folder), terms, version0, prepared.exchanges

@@ -6,11 +6,12 @@ from pathlib import Path
 from foedus.core.errors import FoedusError, InvalidData, Reverted, TaskFailed
 from foedus.core.ids import Cid, ClientId
 from foedus.core.protocols import Launcher, Ledger, ModelStore
-from foedus.core.records import SCORE_SCALE, Call, Event, GateMode, JobSpec, Receipt, Resources, Role
+from foedus.core.records import SCORE_SCALE, Call, Event, GateMode, JobSpec, Receipt, Role
 from foedus.launch import JobFolder
 from foedus.rounds.documents import Hosting, PrepareOrder, PrepareResult, Terms, publish
 from foedus.rounds.effects import Member
 from foedus.rounds.hosting import client_names, hosted
+from foedus.rounds.jobs import ResourcesOf
 from foedus.rounds.spec import RunSpec
 from foedus.store import AlgorithmRef, ModelManifest, cid_of, put_manifest
 
@@ -30,10 +31,12 @@ def groups_of(spec: RunSpec) -> dict[ClientId, list[ClientId]]:
     return {name: [name] for name in client_names(clients)}
 
 
-def prepare(spec: RunSpec, folder: Path, launcher: Launcher, data_cache: Path) -> PrepareResult:
+def prepare(
+    spec: RunSpec, folder: Path, launcher: Launcher, resources: ResourcesOf, data_cache: Path
+) -> PrepareResult:
     """Have a worker load and deal out the data and make the initial model. Raises `TaskFailed`."""
     job = JobFolder(folder / "jobs" / "prepare")
-    job.path.mkdir(parents=True, exist_ok=True)
+    job.path.mkdir(mode=0o700, parents=True, exist_ok=True)
     order = PrepareOrder(
         spec=spec.model_dump(mode="json"),
         members={str(name): [str(c) for c in clients] for name, clients in groups_of(spec).items()},
@@ -41,10 +44,8 @@ def prepare(spec: RunSpec, folder: Path, launcher: Launcher, data_cache: Path) -
         data_folder=str(folder / "data"),
     )
     job.write_spec(order.to_json())
-    resources = Resources(walltime_s=spec.jobs.walltime_s)
-    native_id = launcher.submit(
-        JobSpec("FL_PREPARE", str(job.path), resources, "client-1"), f"{folder.name}/prepare"
-    )
+    asked = JobSpec("FL_PREPARE", str(job.path), resources("FL_PREPARE"), "client-1")
+    native_id = launcher.submit(asked, f"{folder.name}/prepare")
     while not launcher.states([native_id])[native_id].state.is_final:
         launcher.states([native_id], _WAIT_S)
     result = job.read_result()
