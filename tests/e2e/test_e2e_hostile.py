@@ -1,6 +1,7 @@
 """A hostile client among honest ones: only its update is refused, by all members, with the reason kept."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from tests.e2e.runs import new_run
 from foedus.core.ids import Cid, ClientId
 from foedus.core.records import Phase, Resources
 from foedus.rounds import runs
+from foedus.rounds.backend import local_launcher, local_resources
 from foedus.rounds.driver import Driver, World
 from foedus.rounds.home import Home
 from foedus.rounds.setup import members_of
@@ -53,11 +55,12 @@ def first_value(value: float) -> Callable[[bytes], bytes]:
 def run_with_hostile(home: Home, tamper: Callable[[bytes], bytes]) -> tuple[str, RunView]:
     name = new_run(home, 1)
     spec, folder = runs.load_run_spec(home, name), home.run_folder(name)
-    with runs.local_launcher(spec) as launcher, runs.open_site(home) as site:
-        project, run = runs.started(site, spec, folder, launcher)
+    with local_launcher(spec) as launcher, runs.open_site(home) as site:
+        resources = partial(local_resources, spec)
+        project, run = runs.started(site, spec, folder, launcher, resources)
         world = World(site.store, site.home.store, site.ledger, launcher)
         view = RunView(run, keep_history=True, project=project)
-        driver = HostileDriver(world, view, members_of(spec, folder), folder, lambda application: Resources())
+        driver = HostileDriver(world, view, members_of(spec, folder), folder, resources)
         driver.tamper = staticmethod(tamper)
         return name, driver.drive()
 

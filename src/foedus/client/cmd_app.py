@@ -169,10 +169,10 @@ def run_application(
     from dataclasses import replace
 
     from foedus.apps.submit import submit as send
-    from foedus.client.launchers import open_launcher
+    from foedus.client.launchers import open_launcher, resources_of
 
     _require_waiting(shell, wait)
-    resources = replace(application.resources, **(asked or {}))
+    resources = replace(resources_of(shell.settings, application), **(asked or {}))
     with open_launcher(shell.settings) as launcher:
         job = send(shell.home, launcher, application, parameters, resources, dataset)
         _follow(shell, launcher, job, wait, output)

@@ -15,6 +15,7 @@ from foedus.client.shell import (
     DataOption,
     FormatOption,
     HomeOption,
+    LauncherOption,
     RunArgument,
     Shell,
     open_shell,
@@ -23,6 +24,7 @@ from foedus.client.shell import (
 
 if TYPE_CHECKING:
     from foedus.client.status import RunStatus
+    from foedus.rounds.backend import Backend
     from foedus.rounds.home import Home
     from foedus.rounds.progress import Observer
     from foedus.rounds.spec import RunSpec
@@ -72,6 +74,7 @@ def run(
     home: HomeOption = None,
     rounds: RoundsOption = None,
     data: DataOption = None,
+    launcher: LauncherOption = None,
     output: FormatOption = Format.TABLE,
 ) -> None:
     """Run a federation from a spec file.
@@ -82,13 +85,19 @@ def run(
     Examples:
       foedus run mnist.toml
       foedus run mnist.toml --rounds 50 --format json > result.json
+      foedus run mnist.toml --launcher slurm
     """
-    shell = open_shell(home, data)
+    shell = open_shell(home, data, launcher)
     status = _new_run(shell, _load(spec, shell, rounds), output)
     _finish(shell, status, output)
 
 
-def resume(run: RunArgument, home: HomeOption = None, output: FormatOption = Format.TABLE) -> None:
+def resume(
+    run: RunArgument,
+    home: HomeOption = None,
+    launcher: LauncherOption = None,
+    output: FormatOption = Format.TABLE,
+) -> None:
     """Go on with a run that was interrupted.
 
     Nothing that was finished is done again, however the process ended.
@@ -99,7 +108,7 @@ def resume(run: RunArgument, home: HomeOption = None, output: FormatOption = For
     """
     from foedus.client.status import run_status
 
-    shell = open_shell(home)
+    shell = open_shell(home, launcher=launcher)
     status = run_status(shell.home, run)
     if not status.has_ended:
         from foedus.client.drive import drive
@@ -136,16 +145,18 @@ def _new_run(shell: Shell, spec: "RunSpec", output: Format) -> "RunStatus":
 
 
 def _drive(
-    shell: Shell, name: str, output: Format, drive: "Callable[[Home, str, Observer], None]"
+    shell: Shell, name: str, output: Format, drive: "Callable[[Home, str, Observer, Backend], None]"
 ) -> "RunStatus":
     """Drive a run under the eyes of the user. With JSON, progress goes to standard error."""
+    from foedus.client.launchers import backend_of
     from foedus.client.progress import show_progress
     from foedus.client.status import run_status
 
+    backend = backend_of(shell.settings)
     stream = sys.stdout if output is Format.TABLE else sys.stderr
     try:
         with terminated_like_interrupted(), show_progress(run_status(shell.home, name), stream) as observer:
-            drive(shell.home, name, observer)
+            drive(shell.home, name, observer, backend)
     except KeyboardInterrupt as error:
         warn(f"interrupted; go on with: {program()} resume {name}{shell.home_option}")
         raise typer.Exit(INTERRUPTED) from error

@@ -6,6 +6,7 @@ from typing import Final
 from foedus.client.status import chain_events
 from foedus.core.errors import FoedusError, InvalidData, InvalidSpec, TaskFailed, UnsupportedModel
 from foedus.launch import JobFolder
+from foedus.rounds.backend import LOCAL, Backend
 from foedus.rounds.home import Home
 from foedus.rounds.progress import Observer
 from foedus.rounds.runs import drive_run
@@ -14,10 +15,10 @@ from foedus.rounds.view import find_run
 _INPUT_ERRORS: Final = (InvalidData, InvalidSpec, UnsupportedModel)
 
 
-def drive_new(home: Home, name: str, observer: Observer) -> None:
+def drive_new(home: Home, name: str, observer: Observer, backend: Backend = LOCAL) -> None:
     """Drive a run that was just created. If its input turns out to be unusable, the run is removed again."""
     try:
-        drive(home, name, observer)
+        drive(home, name, observer, backend)
     except _INPUT_ERRORS:
         with home.locked():
             if not _is_on_chain(home, name):
@@ -25,10 +26,10 @@ def drive_new(home: Home, name: str, observer: Observer) -> None:
         raise
 
 
-def drive(home: Home, name: str, observer: Observer) -> None:
+def drive(home: Home, name: str, observer: Observer, backend: Backend = LOCAL) -> None:
     """Drive a run to its end. Unusable input is told as just that and not as a failed task."""
     try:
-        drive_run(home, name, observer)
+        drive_run(home, name, observer, backend)
     except TaskFailed as error:
         failure = JobFolder(home.runs / name / "jobs" / "prepare").read_failure()
         kind = _input_error(failure.kind) if failure else None

@@ -1,26 +1,95 @@
-"""The launcher that this machine's settings ask for."""
+"""The launcher that this machine's settings ask for, for the tasks of runs and for single batch jobs."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from foedus.client.settings import Settings
 
 if TYPE_CHECKING:
+    from foedus.apps.registry import Application
+    from foedus.client.site import Common
     from foedus.core.protocols import Launcher
-
-ENTRY = "foedus.apps.entry:run_job"
+    from foedus.core.records import Resources
+    from foedus.launch.cluster import Scheduler
+    from foedus.rounds.backend import Backend
+    from foedus.rounds.spec import RunSpec
 
 
 @contextmanager
 def open_launcher(settings: Settings) -> Iterator["Launcher"]:
     """Open the launcher for single batch jobs; on a local one they end with it."""
     from foedus.launch import LocalLauncher
+    from foedus.rounds.backend import ENTRY
 
-    with LocalLauncher(ENTRY, workers=1, threads=settings.threads or 1) as launcher:
-        yield launcher
+    if outlives_us(settings):
+        with cluster_launcher(settings, settings.threads or 1) as launcher:
+            yield launcher
+        return
+    with LocalLauncher(ENTRY, workers=1, threads=settings.threads or 1) as local:
+        yield local
 
 
 def outlives_us(settings: Settings) -> bool:
     """Whether batch jobs go on when this process ends, as they do on clusters."""
-    return False
+    return settings.launcher != "local"
+
+
+def backend_of(settings: Settings) -> "Backend":
+    """Return how the tasks of runs are carried out here. Raises `InvalidSpec` for unfit settings."""
+    from foedus.rounds.backend import LOCAL, Backend
+
+    if not outlives_us(settings):
+        return LOCAL
+    from foedus.apps.builtin import OF_ROUNDS
+    from foedus.client.site import resources_for
+
+    @contextmanager
+    def launcher(spec: "RunSpec") -> Iterator["Launcher"]:
+        with cluster_launcher(settings, spec.jobs.threads) as opened:
+            yield opened
+
+    def resources(spec: "RunSpec", application: str) -> "Resources":
+        asked = resources_for(settings, application, OF_ROUNDS)
+        return replace(asked, cpus=max(asked.cpus, spec.jobs.threads))
+
+    return Backend(launcher, resources)
+
+
+def resources_of(settings: Settings, application: "Application") -> "Resources":
+    """Return what an application's batch jobs ask for: its own wishes, changed by this site's settings."""
+    if "resources" not in settings.sections:
+        return application.resources
+    from foedus.client.site import resources_for
+
+    return resources_for(settings, application.name, application.resources)
+
+
+@contextmanager
+def cluster_launcher(settings: Settings, threads: int) -> Iterator["Launcher"]:
+    """Open the launcher of the site's cluster. Batch jobs outlive it."""
+    from foedus.launch.cluster import ClusterLauncher, Program, Times
+    from foedus.rounds.backend import ENTRY, SETUP
+
+    scheduler, common, warning_s = _scheduler(settings)
+    program = Program(
+        ENTRY, SETUP, threads, python=common.python, scratch=common.scratch, warning_s=warning_s
+    )
+    times = Times(poll_s=common.poll_s, retries=common.retries)
+    with ClusterLauncher(scheduler, program, times) as launcher:
+        yield launcher
+
+
+def _scheduler(settings: Settings) -> tuple["Scheduler", "Common", float]:
+    from foedus.client.site import kubernetes_site, slurm_site
+
+    if settings.launcher == "slurm":
+        from foedus.launch.slurm import scheduler_for
+
+        site, common = slurm_site(settings)
+        return scheduler_for(site), common, site.warning_s
+    from foedus.launch.kubernetes import KubernetesScheduler
+
+    place, common = kubernetes_site(settings)
+    return KubernetesScheduler(place), common, place.grace_s

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from foedus.client.drive import drive, drive_new
+from foedus.client.launchers import backend_of
 from foedus.client.settings import Settings, read_settings
 from foedus.client.specs import for_this_machine
 from foedus.client.status import RunStatus, all_statuses, run_status
@@ -33,14 +34,14 @@ def run(spec: RunSpec | Path | str, home: Place = None, observer: Observer = ign
     wanted = spec if isinstance(spec, RunSpec) else load_spec(Path(spec))
     place = Home(settings.home)
     name = create_run(place, for_this_machine(wanted, settings))
-    drive_new(place, name, observer)
+    drive_new(place, name, observer, backend_of(settings))
     return run_status(place, name)
 
 
 def resume(name: str, home: Place = None, observer: Observer = ignore) -> RunStatus:
     """Drive a run on from wherever it stands to its end; of a run that has ended, return how."""
     place = open_home(home)
-    drive(place, name, observer)
+    drive(place, name, observer, backend_of(_settings(home)))
     return run_status(place, name)
 
 

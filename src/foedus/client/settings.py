@@ -19,6 +19,8 @@ PREFIX: Final = "FOEDUS_"
 CONFIG_FILE: Final = "config.toml"
 DEFAULT_HOME: Final = Path("~/.foedus")
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
+LAUNCHERS: Final = ("local", "slurm", "kubernetes")
+SECTIONS: Final = ("resources", "slurm", "kubernetes")
 _MOST_WORKERS: Final = 256
 _NOT_OURS: Final = frozenset({"FOEDUS_SHARED", "FOEDUS_REQUIRE_ALL"})  # these steer the test suite
 
@@ -32,13 +34,18 @@ class Settings:
     workers: int | None = None  # warm worker processes; replaces jobs.workers of a run spec
     threads: int | None = None  # threads of each; replaces jobs.threads of a run spec
     log_level: str = "warning"  # of foedus.log in the home folder
+    launcher: str = "local"  # what runs batch jobs: one of LAUNCHERS
+    sections: Mapping[str, object] = field(default_factory=dict)  # of the file, for `foedus.client.site`
     origin: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_settings(
-    home: Path | None = None, data: Path | None = None, environ: Mapping[str, str] | None = None
+    home: Path | None = None,
+    data: Path | None = None,
+    environ: Mapping[str, str] | None = None,
+    launcher: str | None = None,
 ) -> Settings:
-    """Read all settings; `home` and `data` are what the command line says, which wins.
+    """Read all settings; `home`, `data` and `launcher` are what the command line says, which wins.
 
     Raises `InvalidSpec` for an unknown key, naming the nearest valid one, and for an unusable value.
     """
@@ -47,17 +54,20 @@ def read_settings(
     root, root_origin = _home_of(home, variables)
     values: dict[str, object] = {}
     origin = {"home": root_origin}
+    file = _from_file(root / CONFIG_FILE)
+    sections = {key: value for key, value in file.items() if key in SECTIONS}
     layers: list[tuple[Mapping[str, object], str]] = [
-        (_from_file(root / CONFIG_FILE), str(root / CONFIG_FILE)),
+        ({key: value for key, value in file.items() if key not in SECTIONS}, str(root / CONFIG_FILE)),
         (said, "environment"),
         ({"data": str(data)} if data else {}, "command line"),
+        ({"launcher": launcher} if launcher else {}, "command line"),
     ]
     for layer, where in layers:
         for key, value in layer.items():
             label = f"{PREFIX}{key.upper()}" if where == "environment" else where
             values[key] = _SETTINGS[key](value, f"{label}: {key}")
             origin[key] = label
-    return Settings(home=root, origin=origin, **values)  # type: ignore[arg-type]  # each was made by its reader
+    return Settings(home=root, origin=origin, sections=sections, **values)  # type: ignore[arg-type]  # each was made by its reader
 
 
 def ignored_variables(environ: Mapping[str, str] | None = None) -> list[str]:
@@ -92,8 +102,8 @@ def _from_environment(variables: Mapping[str, str]) -> dict[str, object]:
 def _from_file(path: Path) -> dict[str, object]:
     values = _parse(path)
     for key in values:
-        if key not in _SETTINGS:
-            raise InvalidSpec(f"{path}: unknown key {key!r}", _nearest(key, _SETTINGS))
+        if key not in _SETTINGS and key not in SECTIONS:
+            raise InvalidSpec(f"{path}: unknown key {key!r}", nearest(key, (*_SETTINGS, *SECTIONS)))
     return values
 
 
@@ -106,7 +116,8 @@ def _parse(path: Path) -> dict[str, Any]:
     return read_toml(path, "Correct the file or remove it; without it the defaults hold.")
 
 
-def _nearest(word: str, valid: Iterable[str]) -> str:
+def nearest(word: str, valid: Iterable[str]) -> str:
+    """Return a hint that names the valid word next to this one, or all of them."""
     names = sorted(valid)
     close = difflib.get_close_matches(word, names, n=1, cutoff=0.5)
     return f"Did you mean {close[0]!r}?" if close else f"Valid here: {', '.join(names)}."
@@ -131,16 +142,20 @@ def _count(value: object, where: str) -> int:
     return count
 
 
-def _log_level(value: object, where: str) -> str:
-    level = value.lower() if isinstance(value, str) else ""
-    if level not in LOG_LEVELS:
-        raise InvalidSpec(f"{where} must be one of {', '.join(LOG_LEVELS)}, got {reprlib.repr(value)}")
-    return level
+def _word_of(*valid: str) -> Callable[[object, str], str]:
+    def read(value: object, where: str) -> str:
+        word = value.lower() if isinstance(value, str) else ""
+        if word not in valid:
+            raise InvalidSpec(f"{where} must be one of {', '.join(valid)}, got {reprlib.repr(value)}")
+        return word
+
+    return read
 
 
 _SETTINGS: Final[dict[str, Callable[[object, str], object]]] = {
     "data": _path,
     "workers": _count,
     "threads": _count,
-    "log_level": _log_level,
+    "log_level": _word_of(*LOG_LEVELS),
+    "launcher": _word_of(*LAUNCHERS),
 }

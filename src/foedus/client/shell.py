@@ -38,6 +38,15 @@ DataOption = Annotated[
         show_default=False,
     ),
 ]
+LauncherOption = Annotated[
+    str | None,
+    typer.Option(
+        "--launcher",
+        metavar="NAME",
+        help="What runs batch jobs: local, slurm or kubernetes; else what config.toml says.",
+        show_default=False,
+    ),
+]
 FormatOption = Annotated[Format, typer.Option("--format", help="Table for people, JSON for programs.")]
 RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="Name of the run, e.g. mnist-1.")]
 CidArgument = Annotated[str, typer.Argument(metavar="CID", help="Content id: bafkrei… or bafybei…")]
@@ -69,13 +78,13 @@ def program() -> str:
     return shlex.quote(str(called.absolute()) if path.startswith("..") else path)
 
 
-def open_shell(home: Path | None, data: Path | None = None) -> Shell:
+def open_shell(home: Path | None, data: Path | None = None, launcher: str | None = None) -> Shell:
     """Read the settings, once, and direct the log into the home folder. Raises `InvalidSpec`."""
     from foedus.client.log import direct_log
     from foedus.client.settings import read_settings
     from foedus.rounds.home import Home
 
-    settings = read_settings(home, data)
+    settings = read_settings(home, data, launcher=launcher)
     direct_log(settings.home, settings.log_level)
     return Shell(settings, Home(settings.home))
 
