@@ -46,7 +46,11 @@ def test_home_comes_from_the_environment_and_brings_its_file(tmp_path: Path) -> 
     ("text", "message", "hint"),
     [
         ("worker = 2", "unknown key 'worker'", "Did you mean 'workers'?"),
-        ("zzz = 2", "unknown key 'zzz'", "Valid here: data, log_level, threads, workers."),
+        (
+            "zzz = 2",
+            "unknown key 'zzz'",
+            "Valid here: data, kubernetes, launcher, log_level, ",
+        ),
         ("workers = 0", "workers must be a number from 1 to 256, got 0", ""),
         ("workers = true", "workers must be a number", ""),
         ("workers = 1.5", "workers must be a number", ""),
