@@ -84,13 +84,17 @@ def write_atomic(folder: Path, name: str, chunks: Iterable[Buffer], durable: boo
     with _opened(folder) as parent:
         _unlink(temporary, parent)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-        with os.fdopen(os.open(temporary, flags, _PRIVATE, dir_fd=parent), "wb") as file:
-            for chunk in chunks:
-                file.write(chunk)
-            file.flush()
-            if durable:
-                os.fsync(file.fileno())
-        os.rename(temporary, name, src_dir_fd=parent, dst_dir_fd=parent)
+        try:
+            with os.fdopen(os.open(temporary, flags, _PRIVATE, dir_fd=parent), "wb") as file:
+                for chunk in chunks:
+                    file.write(chunk)
+                file.flush()
+                if durable:
+                    os.fsync(file.fileno())
+            os.rename(temporary, name, src_dir_fd=parent, dst_dir_fd=parent)
+        except BaseException:
+            _unlink(temporary, parent)  # on a full disk it would take room from what matters
+            raise
         if durable:
             os.fsync(parent)
 

@@ -14,6 +14,7 @@ from foedus.rounds.runs import create_run, load_run_spec
 from foedus.rounds.spec import RunSpec, parse_spec
 
 PLAN: Final = "comparison.json"
+_WITHOUT_EFFECT: Final = ("jobs.workers", "jobs.checkpoint_s")  # on what comes out
 
 
 @dataclass(slots=True)
@@ -108,13 +109,13 @@ def _names(path: Path, spec: CompareSpec) -> list[str | None]:
 
 
 def _different(before: Mapping[str, Any], now: RunSpec) -> str:
-    """Name the first setting in which two specs differ; `jobs.workers` changes nothing but the speed."""
+    """Name the first setting in which two specs differ; some change nothing but the speed."""
     try:
         old = flat(parse_spec(dict(before)))
     except InvalidSpec:
         return "spec"
     new = flat(now)
-    return next((key for key in new if key != "jobs.workers" and old.get(key) != new[key]), "")
+    return next((key for key in new if key not in _WITHOUT_EFFECT and old.get(key) != new[key]), "")
 
 
 def flat(spec: RunSpec) -> dict[str, Json]:
