@@ -9,7 +9,7 @@ import pytest
 from tests.e2e.runs import new_run
 
 from foedus.core.ids import Cid, ClientId
-from foedus.core.records import Phase, Resources
+from foedus.core.records import Phase
 from foedus.rounds import runs
 from foedus.rounds.backend import local_launcher, local_resources
 from foedus.rounds.driver import Driver, World

@@ -43,6 +43,7 @@ class FakeCluster:
     events: list[Object] = field(default_factory=list)
     version: int = 1
     lock: threading.RLock = field(default_factory=threading.RLock)
+    _uncounted: set[str] = field(default_factory=set)
     _kubelet: FakeKubelet = field(default_factory=FakeKubelet)
     _closed: threading.Event = field(default_factory=threading.Event)
 
@@ -178,6 +179,7 @@ class FakeCluster:
         status["active"], status["ready"] = len(active), sum(has_condition(pod, "Ready") for pod in active)
         if job["spec"].get("suspend") and self.has_kueue:
             for pod in pods:
+                self._uncounted.add(pod["metadata"]["name"])
                 self._kubelet.terminate(pod)
         elif status.get("succeeded", 0) >= job["spec"]["completions"]:
             set_condition(job, "Complete", "True", "CompletionsReached")
@@ -233,10 +235,9 @@ class FakeCluster:
         return self.waiting is None
 
     def _count(self, pod: Object) -> None:
-        """Count the end of a pod, unless the podFailurePolicy says to ignore it."""
-        if not is_over(pod) or (
-            has_condition(pod, "DisruptionTarget") and pod["status"]["phase"] == "Failed"
-        ):
+        """Count the end of a pod, unless its Job was suspended or the podFailurePolicy says to ignore it."""
+        is_ignored = has_condition(pod, "DisruptionTarget") and pod["status"]["phase"] == "Failed"
+        if not is_over(pod) or is_ignored or pod["metadata"]["name"] in self._uncounted:
             return
         for job in self.jobs.values():
             if pod in self.pods_of(job):
