@@ -7,7 +7,7 @@ from foedus.launch.cluster import Order
 from foedus.launch.kubernetes import KubernetesSite, Volume
 
 NAME = f"foedus-{'0' * 24}-0"
-FOLDER = "/shared/home/jobs/a b"
+FOLDER = "/shared/shared/jobs/a b"
 PLAIN = Order(NAME, ("python3", "-m", "program", FOLDER, "0"), FOLDER, Resources(walltime_s=600.0), "app:run")
 SITE = KubernetesSite("registry.example.org/foedus:1.0", Volume("work", "/shared"), user=1234, group=100)
 HOSTILE = [

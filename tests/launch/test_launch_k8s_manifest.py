@@ -101,8 +101,8 @@ def test_only_the_job_folder_is_renamed_for_the_pod() -> None:
     settings = site(volume=Volume("work", "/shared", "/mnt"))
     wanted = replace(PLAIN, argv=("python3", FOLDER, f"{FOLDER}/x", "/shared"))
     container = pod_of(wanted, settings)["containers"][0]
-    assert container["command"] == ["python3", "/mnt/home/jobs/a b", f"{FOLDER}/x", "/shared"]
-    assert container["workingDir"] == "/mnt/home/jobs/a b"
+    assert container["command"] == ["python3", "/mnt/shared/jobs/a b", f"{FOLDER}/x", "/shared"]
+    assert container["workingDir"] == "/mnt/shared/jobs/a b"
 
 
 @pytest.mark.parametrize("folder", ["/elsewhere/job", "/shared", "/sharedjob", "/shared/../etc/job"])
