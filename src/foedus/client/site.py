@@ -7,7 +7,7 @@ A run spec says what is computed; these say with how much of which cluster. Ever
 import reprlib
 from collections.abc import Mapping
 from dataclasses import is_dataclass, replace
-from typing import Any, Literal, TypeVar, cast, get_args, get_type_hints
+from typing import Any, TypeVar, cast, get_args, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
@@ -23,14 +23,10 @@ class Common(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    allocation: Literal["per-task", "held"] = Field(
-        "per-task", description="held: one batch job serves a client's tasks over many rounds"
-    )
     python: str = Field("", description="the interpreter as compute nodes see it; ours when empty")
     scratch: str = Field("", description="folder on a disk of each node; TMPDIR of each attempt is below it")
     poll_s: float = Field(2.0, ge=0.1, le=600, description="seconds between two questions about states")
     retries: int = Field(2, ge=0, le=100, description="further submissions after failures of the cluster")
-    held_walltime_s: float = Field(14_400, ge=60, description="time limit of a held allocation")
 
 
 def resources_for(settings: Settings, application: str, usual: Resources) -> Resources:
