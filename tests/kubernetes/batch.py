@@ -90,3 +90,8 @@ def batch(
     scheduler = KubernetesScheduler(site_of(api, root, root, **(defaults | settings)))
     with ClusterLauncher(scheduler, program, times) as launcher:
         yield Batch(launcher, api, root)
+
+
+def created(api: FakeApi) -> int:
+    """Count the Jobs that were asked for."""
+    return sum(request.startswith("POST") for request in api.requests)

@@ -9,7 +9,7 @@ import json
 import re
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -17,6 +17,7 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import kubernetes_validate
+from tests.kubernetes.fake_answers import Refusal, resource_of, selected, status_of
 from tests.kubernetes.fake_cluster import FakeCluster
 from tests.kubernetes.fake_kubelet import Object
 
@@ -24,7 +25,6 @@ _PATH = re.compile(
     r"/(?:api|apis/(?P<group>batch))/v1/namespaces/(?P<namespace>[^/]+)/(?P<kind>jobs|pods|events)"
     r"(?:/(?P<name>[^/]+))?(?P<log>/log)?"
 )
-_TERM = re.compile(r"([\w./-]+)\s*(?:==?\s*([\w.-]+)|in\s*\(([\w.,\s-]*)\))")
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _VERBS = {"GET": "get", "POST": "create", "DELETE": "delete"}
 
@@ -42,14 +42,6 @@ class Fault:
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes = b""
     path: str = ""  # only where this is in the path
-
-
-class Refusal(Exception):
-    """An answer that says no."""
-
-    def __init__(self, status: int, reason: str, message: str) -> None:
-        super().__init__(message)
-        self.status, self.reason, self.message = status, reason, message
 
 
 @dataclass
@@ -122,7 +114,7 @@ class FakeApi:
             if name is None:
                 return 200, self._list(kind, list(objects.values()), query)
             if name not in objects:
-                raise Refusal(404, "NotFound", f'{_resource(kind)} "{name}" not found')
+                raise Refusal(404, "NotFound", f'{resource_of(kind)} "{name}" not found')
             if method == "DELETE":
                 self.cluster.delete(name, query.get("propagationPolicy", "Background"))
                 return 200, {"kind": "Status", "status": "Success"}
@@ -137,7 +129,7 @@ class FakeApi:
         if (verb, kind) in self.forbidden:
             who = f'User "test" cannot {verb} resource "{kind}" in API group "batch"'
             raise Refusal(
-                403, "Forbidden", f'{_resource(kind)} is forbidden: {who} in the namespace "{namespace}"'
+                403, "Forbidden", f'{resource_of(kind)} is forbidden: {who} in the namespace "{namespace}"'
             )
 
     def _create(self, namespace: str, body: bytes) -> Object:
@@ -167,7 +159,7 @@ class FakeApi:
             if self.expiring > 0:
                 self.expiring -= 1
                 raise Refusal(410, "Expired", "The provided continue parameter is too old")
-        found = sorted(filter(_selected(query), objects), key=lambda obj: str(obj["metadata"]["name"]))
+        found = sorted(filter(selected(query), objects), key=lambda obj: str(obj["metadata"]["name"]))
         rest = [obj for obj in found if obj["metadata"]["name"] > after]
         page = rest[: min(int(query.get("limit", 500)), self.largest_page)]
         metadata = {"resourceVersion": str(version)}
@@ -195,24 +187,6 @@ def fake_api(**options: object) -> Iterator[FakeApi]:
     finally:
         api.close()
         cluster.close()
-
-
-def _resource(kind: str) -> str:
-    return "jobs.batch" if kind == "jobs" else kind
-
-
-def _selected(query: dict[str, str]) -> Callable[[Object], bool]:
-    """Return the test that label and field selectors make. Raises `Refusal` for one that cannot be read."""
-    if query.get("fieldSelector", "type=Warning") != "type=Warning":
-        raise Refusal(400, "BadRequest", "field label not supported")
-    selector = query.get("labelSelector", "")
-    terms = [_TERM.fullmatch(term.strip()) for term in re.split(r",(?![^(]*\))", selector) if selector]
-    if None in terms:
-        raise Refusal(400, "BadRequest", f"unable to parse requirement: {selector}")
-    wanted = {m[1]: {m[2]} if m[2] else {v.strip() for v in m[3].split(",")} for m in terms if m}
-    return lambda obj: all(
-        obj["metadata"].get("labels", {}).get(key) in values for key, values in wanted.items()
-    )
 
 
 class _Server(ThreadingHTTPServer):
@@ -254,7 +228,7 @@ def _handler(api: FakeApi) -> type[BaseHTTPRequestHandler]:
                     raise Refusal(401, "Unauthorized", "Unauthorized")
                 status, answer = api.answer(self.command, self.path, body)
             except Refusal as refusal:
-                status, answer = refusal.status, _status(refusal.status, refusal.reason, refusal.message)
+                status, answer = refusal.status, status_of(refusal.status, refusal.reason, refusal.message)
             if fault is not None:
                 self.close_connection = True
             else:
@@ -274,7 +248,7 @@ def _handler(api: FakeApi) -> type[BaseHTTPRequestHandler]:
             elif fault.kind == "body":
                 self._send(200, fault.body, fault.headers)
             else:
-                answer = _status(fault.status, fault.reason, fault.message)
+                answer = status_of(fault.status, fault.reason, fault.message)
                 self._send(fault.status, answer, fault.headers)
 
         def _send(self, status: int, answer: Object | bytes, headers: dict[str, str] | None = None) -> None:
@@ -297,7 +271,3 @@ def _handler(api: FakeApi) -> type[BaseHTTPRequestHandler]:
             """Say nothing."""
 
     return Handler
-
-
-def _status(status: int, reason: str, message: str) -> Object:
-    return {"kind": "Status", "status": "Failure", "code": status, "reason": reason, "message": message}

@@ -1,7 +1,7 @@
 """The `Scheduler` of Kubernetes: one Job for each submission, found again by its name."""
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from foedus.core.records import JobState
 from foedus.launch import _files
@@ -34,14 +34,6 @@ _HINTS = {
 
 
 @dataclass(frozen=True, slots=True)
-class _Memory:
-    """What was seen before: the uids of Jobs that were there, and of the pods that each has had, by name."""
-
-    jobs: Mapping[str, str] = field(default_factory=dict)
-    pods: Mapping[str, frozenset[str]] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
 class _Picture:
     """What the API server said in one look, by the Jobs' names."""
 
@@ -55,31 +47,35 @@ class KubernetesScheduler:
     """Implements `foedus.launch.cluster.Scheduler`.
 
     A `look` lists Jobs, and pods and events only where Jobs alone do not tell why something waits or failed.
-    Memory serves two things: a Job that was there and is not any more was deleted, and one whose pod was
-    disrupted more than `site.restarts` times is given up.
+    A Job that an earlier look saw and this one does not was deleted. One whose pod Kubernetes had to start
+    again more than `site.restarts` times is given up.
     """
 
     def __init__(self, site: KubernetesSite) -> None:
         check_site(site)
         self._site = site
         self._api = Api(site)
-        self._memory = _Memory()
+        self._seen: Mapping[str, str] = {}  # the uids of Jobs that were there, by name
+        self._folders: dict[str, str] = {}  # job folders, by the Jobs' names
 
     def check(self, order: Order) -> None:
         """Raise `InvalidSpec` for what Kubernetes cannot be given, or when its client cannot be used."""
         check_resources(order.resources)
         rules.check(job_manifest(order, self._site))
         within(_OPERATION_S, self._api.connect)
+        self._folders[order.name] = order.folder
 
     def submit(self, order: Order) -> str:
         """Create the Job and return its uid; one that is there already is it. See `Scheduler`."""
+        self._folders[order.name] = order.folder
         if self._site.prologue:
             _files.write_atomic(JobFolder(order.folder).path, PROLOGUE, [self._site.prologue.encode()])
         return within(_OPERATION_S, lambda: self._submit(order))
 
     def look(self, names: Collection[str]) -> Mapping[str, Sight]:
         """Return what is known of the Jobs; see `Scheduler`. A Job whose node is lost is deleted."""
-        sights, self._memory = within(_OPERATION_S, lambda: self._look(frozenset(names), self._memory))
+        before = self._seen
+        sights, self._seen = within(_OPERATION_S, lambda: self._look(frozenset(names), before))
         return sights
 
     def cancel(self, name: str, scheduler_id: str) -> None:
@@ -125,31 +121,27 @@ class KubernetesScheduler:
 
     # --- looking ---
 
-    def _look(self, names: frozenset[str], memory: _Memory) -> tuple[dict[str, Sight], _Memory]:
+    def _look(
+        self, names: frozenset[str], before: Mapping[str, str]
+    ) -> tuple[dict[str, Sight], dict[str, str]]:
+        """Return what there is to see, and the uids of all Jobs that were ever seen."""
         try:
-            picture = self._pictured(names, memory)
+            picture = self._pictured(names, before)
         except Rejected as error:  # it need not say no to a question: something is out of order
             hint = _HINTS.get(error.status, "")
             raise Unreachable(
                 f"Kubernetes refuses to tell ({error.status}): {error.message}", hint
             ) from error
-        had = {
-            name: memory.pods.get(name, frozenset()) | {text(pod, "metadata", "uid") for pod in pods}
-            for name, pods in picture.pods.items()
-        }
-        uids = {**memory.jobs, **{name: text(job, "metadata", "uid") for name, job in picture.jobs.items()}}
-        remembered = _Memory(
-            {name: uid for name, uid in uids.items() if name in names},
-            {name: pods for name, pods in {**memory.pods, **had}.items() if name in names},
-        )
-        sights = {name: self._sight(name, picture, remembered) for name in sorted(remembered.jobs)}
-        return {name: sight for name, sight in sights.items() if sight is not None}, remembered
+        known = {name: uid for name, uid in before.items() if name in names}
+        known |= {name: text(job, "metadata", "uid") for name, job in picture.jobs.items()}
+        sights = {name: self._sight(name, uid, picture) for name, uid in sorted(known.items())}
+        return {name: sight for name, sight in sights.items() if sight is not None}, known
 
-    def _pictured(self, names: frozenset[str], memory: _Memory) -> _Picture:
+    def _pictured(self, names: frozenset[str], before: Mapping[str, str]) -> _Picture:
         listing = self._api.jobs(_selector(names))
         jobs = {name: job for job in listing.items if (name := text(job, "metadata", "name")) in names}
         untold = {name for name, job in jobs.items() if not is_plain(job)}
-        untold |= (memory.jobs.keys() & names) - jobs.keys()
+        untold |= (before.keys() & names) - jobs.keys()
         pods: dict[str, list[Object]] = {}
         for pod in self._api.pods(_selector(untold)).items if untold else ():
             name = text(pod, "metadata", "labels", JOB_LABEL)
@@ -174,19 +166,28 @@ class KubernetesScheduler:
                 found.setdefault(name, []).append(event)
         return found
 
-    def _sight(self, name: str, picture: _Picture, memory: _Memory) -> Sight | None:
+    def _sight(self, name: str, uid: str, picture: _Picture) -> Sight | None:
         job, pods = picture.jobs.get(name), picture.pods.get(name, [])
         if job is None:
-            return orphaned(memory.jobs[name], pods, picture.now)
+            return orphaned(uid, pods, picture.now)
         sight = seen(job, pods, picture.warnings.get(name, []), picture.now)
         if is_finished(job) or sight is None:
             return sight
-        if len(memory.pods.get(name, ())) > self._site.restarts + 1:
+        if self._restarts(name) > self._site.restarts:
             cause = f"disrupted by the cluster more than {self._site.restarts} times"
-            sight = Sight(sight.scheduler_id, JobState.FAILED, sight.native, cause, is_passing=True)
+            sight = Sight(uid, JobState.FAILED, sight.native, cause, is_passing=True)
         if sight.state is JobState.FAILED:
             self._delete(name, "Background")  # what is left of it must not begin again
         return sight
+
+    def _restarts(self, name: str) -> int:
+        """Count the Job's attempts after the first: the Job itself does not count disruptions."""
+        number = name.rpartition("-")[2]
+        try:
+            attempts = JobFolder(self._folders[name]).attempts()
+        except (KeyError, OSError):
+            return 0
+        return sum(attempt.startswith(f"attempt-{number:0>2}.") for attempt in attempts) - 1
 
     def _log(self, name: str) -> str:
         try:

@@ -114,9 +114,8 @@ def _unfinished(
     uid: str, job: Object, pods: Collection[Object], warnings: Collection[Object], now: float
 ) -> Sight:
     pod = newest(pods)
-    restarts = max(0, len(pods) - 1)
     if number(job, "status", "ready") > 0:
-        return Sight(uid, JobState.RUNNING, "Running", restarts=restarts)
+        return Sight(uid, JobState.RUNNING, "Running")
     if pod is None:
         return Sight(uid, JobState.QUEUED, "Pending", _podless(warnings))
     phase = text(pod, "status", "phase")
@@ -126,14 +125,12 @@ def _unfinished(
         )
     if phase == "Pending":
         reason, cause = waiting(pod, warnings)
-        return Sight(
-            uid, JobState.QUEUED, f"Pending ({reason})" if reason else phase, cause, restarts=restarts
-        )
+        return Sight(uid, JobState.QUEUED, f"Pending ({reason})" if reason else phase, cause)
     if phase == "Failed":
         end = end_of(pod)
         if end.is_passing:
             return Sight(uid, JobState.QUEUED, f"Pending ({end.native})", f"next attempt: {end.cause}")
-    return Sight(uid, JobState.RUNNING, phase or "Unknown", _trouble(pod), restarts=restarts)
+    return Sight(uid, JobState.RUNNING, phase or "Unknown", _trouble(pod))
 
 
 def _trouble(pod: Object) -> str:

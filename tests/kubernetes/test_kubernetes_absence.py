@@ -1,0 +1,84 @@
+"""An API server that is away, lost answers, killed launchers: nothing is done twice, none is a success."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.kubernetes.batch import Batch, batch, created
+from tests.kubernetes.fake_api import FakeApi, Fault
+from tests.kubernetes.fake_kubelet import kill
+from tests.kubernetes.makers import until
+
+from foedus.core.records import JobState
+
+pytestmark = pytest.mark.slow
+RUNNING, UNKNOWN = JobState.RUNNING, JobState.UNKNOWN
+
+
+@pytest.fixture
+def jobs(api: FakeApi, tmp_path: Path) -> Iterator[Batch]:
+    with batch(api, tmp_path) as opened:
+        yield opened
+
+
+def test_while_the_server_is_away_nothing_is_known_and_nothing_done_twice(api: FakeApi, jobs: Batch) -> None:
+    before = jobs.submit("before", {"do": "count", "to": 20})
+    jobs.wait(before, RUNNING)
+    api.faults.append(Fault("status", status=503, message="down"))
+    assert "503" in jobs.wait(before, UNKNOWN).cause
+    during = jobs.submit("during", {"do": "finish"})
+    assert jobs.wait(during, UNKNOWN).state is UNKNOWN
+    assert jobs.wait(before).state is JobState.COMPLETED, "its folder says so, whatever the server says"
+    assert jobs.status(during).state is UNKNOWN
+    api.faults.clear()
+    assert jobs.wait(during).state is JobState.COMPLETED
+    assert len(api.cluster.jobs) == 2
+
+
+def test_a_hanging_server_holds_nothing_up(api: FakeApi, tmp_path: Path) -> None:
+    with batch(api, tmp_path, timeout_s=0.5) as jobs:
+        api.faults.append(Fault("hang"))
+        native_id = jobs.submit("job", {"do": "finish"})
+        assert "nothing came within 0.5 s" in jobs.wait(native_id, UNKNOWN).cause
+        jobs.launcher.cancel(native_id)
+        assert jobs.status(native_id).state is UNKNOWN
+        api.faults.clear()
+        assert jobs.wait(native_id).state is JobState.CANCELLED
+
+
+def test_a_job_whose_submission_was_not_answered_is_found(api: FakeApi, jobs: Batch) -> None:
+    api.faults.append(Fault("drop", methods=("POST",), times=1))
+    native_id = jobs.submit("job", {"do": "finish"})
+    assert jobs.wait(native_id).state is JobState.COMPLETED
+    assert created(api) == 1
+
+
+def test_another_process_takes_a_running_job_up(api: FakeApi, tmp_path: Path) -> None:
+    """The first is killed after the Job was made and before it could note so."""
+    with batch(api, tmp_path) as first:
+        api.faults.append(Fault("drop", methods=("POST",), times=1))
+        native_id = first.submit("job", {"do": "count", "to": 20})
+    with batch(api, tmp_path) as second:
+        assert second.submit("job", {"do": "count", "to": 20}) == native_id
+        assert second.wait(native_id).state is JobState.COMPLETED
+        assert second.result(native_id)["first"] == 0
+    assert len(api.cluster.jobs) == 1
+
+
+def test_a_job_that_was_cleaned_up_meanwhile_is_no_success(api: FakeApi, tmp_path: Path) -> None:
+    """Its time to live passed while nobody looked; a result in its folder would count."""
+    with batch(api, tmp_path) as first:
+        with_result = first.submit("good", {"do": "finish"})
+        without = first.submit("bad", {"do": "sleep"})
+        first.wait(without, RUNNING)
+    until(lambda: "Complete" in str(api.cluster.jobs[first.name(with_result)]["status"].get("conditions")))
+    with api.cluster.lock:
+        kill(api.cluster.running(first.name(without)).process)
+        for name in list(api.cluster.jobs):
+            api.cluster.delete(name, "Background")
+    with batch(api, tmp_path) as second:
+        good, bad = second.submit("good", {"do": "finish"}), second.submit("bad", {"do": "sleep"})
+        assert second.wait(good).state is JobState.COMPLETED
+        assert second.wait(bad).state is JobState.LOST
+        assert "forgotten" in second.status(bad).cause
+    assert created(api) == 2
