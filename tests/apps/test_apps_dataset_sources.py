@@ -185,7 +185,7 @@ def test_an_archive_that_unpacks_to_too_much_is_refused(
     refused("arrays", tmp_path / "d.npz", "unpacks to more than 1,000 bytes")
 
 
-@pytest.mark.parametrize("data", [b"", b"\x93NUMPY", b"PK\x03\x04", os.urandom(64)])
+@pytest.mark.parametrize("data", [b"", b"\x93NUMPY", b"PK\x03\x04", bytes(range(64))])
 @pytest.mark.parametrize("suffix", ["npy", "npz"])
 def test_garbage_is_refused(tmp_path: Path, data: bytes, suffix: str) -> None:
     (tmp_path / f"d.{suffix}").write_bytes(data)

@@ -94,7 +94,11 @@ def fault_of(line: str, root: Any) -> str:  # noqa: ANN401 - Typer vendors or im
         if word in ("|", ">", "&&", ";", "…"):
             break
         if word.startswith("-"):
-            options = {option for parameter in command.params for option in parameter.opts}
+            options = {
+                option
+                for parameter in command.params
+                for option in (*parameter.opts, *parameter.secondary_opts)
+            }
             if word.partition("=")[0] not in {*options, "--help", "-h"}:
                 return f"{line}: no option {word}"
         elif getattr(command, "commands", None) is not None:
@@ -162,7 +166,7 @@ def test_specs_in_documents_and_examples_are_specs() -> None:
     for path in (ROOT / "docs").rglob("*.md"):
         for block in blocks_of(path.read_text(), "toml"):
             values = tomllib.loads(block)
-            if "command" in values:  # an application; tests of these read them
+            if {"command", "launcher"} & set(values):  # an application, or settings; tests of these read them
                 continue
             (parse_compare_spec if "compare" in values else parse_spec)(values)
     for path in (ROOT / "examples").glob("*.toml"):
