@@ -35,6 +35,7 @@ def test_every_promised_command_is_there() -> None:
     promised = ["algorithms", "demo", "run", "resume", "compare", "status", "verify", "report"]
     promised += [f"app {verb}" for verb in ("list", "show", "submit", "resume")]
     promised += [f"dataset {verb}" for verb in ("register", "list", "show", "remove")]
+    promised += [f"job {verb}" for verb in ("list", "show", "log", "cancel")]
     promised += [f"model {verb}" for verb in ("pull", "show", "predict")]
     promised += ["config check", "data fetch", "data show"]
     promised += [f"store {verb}" for verb in ("add", "get", "ls", "verify", "gc")]

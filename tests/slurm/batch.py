@@ -13,7 +13,7 @@ from foedus.core.records import JobSpec, JobState, JobStatus, Resources
 from foedus.launch import JobFolder
 from foedus.launch.cluster import ClusterLauncher, Program, Times
 from foedus.launch.cluster.journal import Journal
-from foedus.launch.slurm import SlurmScheduler, SlurmSite
+from foedus.launch.slurm import SlurmSite, scheduler_for
 
 LIMIT_S = 150.0
 LONGEST_CALL_S = 30.0
@@ -76,9 +76,9 @@ class Batch:
 
 
 @contextmanager
-def batch(root: Path, times: Times = TIMES) -> Iterator[Batch]:
-    """Open a launcher on the cluster that SLURM_CONF names."""
-    with ClusterLauncher(SlurmScheduler(SlurmSite()), PROGRAM, times) as launcher:
+def batch(root: Path, times: Times = TIMES, site: SlurmSite | None = None) -> Iterator[Batch]:
+    """Open a launcher on the cluster that SLURM_CONF names, or on a site."""
+    with ClusterLauncher(scheduler_for(site or SlurmSite()), PROGRAM, times) as launcher:
         yield Batch(launcher, root)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from tests.slurm.cluster import SlurmCluster
 from tests.slurm.fixtures import GROUP
+from tests.slurm.processes import wait_until
 
 from foedus.launch import JobFolder
 from foedus.rounds.home import Home
@@ -101,4 +102,16 @@ def test_a_simulation_becomes_a_private_dataset_and_a_picture(home: Path) -> Non
     )
     picture = Path(drawn["output"]) / "last_frame.png"
     assert picture.read_bytes().startswith(b"\x89PNG")
+    shutil.rmtree(home)
+
+
+def test_a_batch_job_is_looked_at_and_cancelled_from_elsewhere(slurm: SlurmCluster, home: Path) -> None:
+    wishes = ["-p", "size=512", "-p", "steps=10000000", "--no-wait", "--format", "json"]
+    foedus("app", "submit", "SIM_REACTION_DIFFUSION", *wishes, home=home)
+    (listed,) = json.loads(foedus("job", "list", "--format", "json", home=home))
+    assert (listed["state"], listed["name"]) == ("queued", "sim_reaction_diffusion-1")
+    assert slurm.accepted("foedus-")[-1] == listed["scheduler_id"]
+    foedus("job", "cancel", "sim", home=home)
+    ended = ["squeue", "-h", "-t", "all", "-j", listed["scheduler_id"], "-o", "%T"]
+    wait_until(lambda: slurm.command(*ended).stdout.strip() == "CANCELLED", 30, "its end")
     shutil.rmtree(home)

@@ -12,6 +12,7 @@ from foedus.client import (
     cmd_compare,
     cmd_config,
     cmd_dataset,
+    cmd_job,
     cmd_look,
     cmd_model,
     cmd_runs,
@@ -47,6 +48,7 @@ for _command, _panel in (
 app.command(rich_help_panel="Models, data and what lies beneath")(cmd_algorithms.algorithms)
 for _group, _name in (
     (cmd_app.app, "app"),
+    (cmd_job.app, "job"),
     (cmd_dataset.app, "dataset"),
     (cmd_model.app, "model"),
     (cmd_config.data_app, "data"),

@@ -81,6 +81,11 @@ def cluster_launcher(settings: Settings, threads: int) -> Iterator["Launcher"]:
         yield launcher
 
 
+def scheduler_of(settings: Settings) -> "Scheduler":
+    """Return the scheduler of the site's cluster. Raises `InvalidSpec` for unfit settings."""
+    return _scheduler(settings)[0]
+
+
 def _scheduler(settings: Settings) -> tuple["Scheduler", "Common", float]:
     from foedus.client.site import kubernetes_site, slurm_site
 

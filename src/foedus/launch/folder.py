@@ -238,6 +238,13 @@ class JobFolder:
         with suppress(OSError, ValueError):
             _files.write_atomic(self.path, STATUS, [canonical_json(values)], durable=False)
 
+    def read_status(self) -> Mapping[str, Json] | None:
+        """Return `status.json`, None when it is missing or damaged."""
+        try:
+            return _read_object(self.path, STATUS, _SMALL_LIMIT_BYTES)
+        except ValueError:
+            return None
+
     def write_exit(self, report: Mapping[str, Json]) -> None:
         """Write `exit.json`: how the attempt's process ended, as its supervisor saw it."""
         _files.write_atomic(self.outputs, EXIT, [canonical_json(report)])
