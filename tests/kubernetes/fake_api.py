@@ -54,6 +54,7 @@ class FakeApi:
     forbidden: set[tuple[str, str]] = field(default_factory=set)
     job_quota: int = 1_000_000
     requests: list[str] = field(default_factory=list)
+    used: set[tuple[str, str]] = field(default_factory=set)  # permissions, as verb and resource
     expiring: int = 0  # so many tokens of lists have expired when they are used
     largest_page: int = 500
     released: threading.Event = field(default_factory=threading.Event)
@@ -104,7 +105,8 @@ class FakeApi:
         kind, namespace, name = match["kind"], match["namespace"], match["name"]
         if method not in _VERBS or (method == "POST") != (name is None and method != "GET"):
             raise Refusal(405, "MethodNotAllowed", "the server does not allow this method")
-        self._authorise("list" if method == "GET" and not name else _VERBS[method], kind, namespace)
+        verb = "list" if method == "GET" and not name else _VERBS[method]
+        self._authorise(verb, f"{kind}{match['log'] or ''}", namespace)
         with self.cluster.lock:
             if match["log"]:
                 return 200, self._log(name, query)
@@ -126,6 +128,7 @@ class FakeApi:
         return self.cluster.jobs if kind == "jobs" else self.cluster.pods
 
     def _authorise(self, verb: str, kind: str, namespace: str) -> None:
+        self.used.add((verb, kind))
         if (verb, kind) in self.forbidden:
             who = f'User "test" cannot {verb} resource "{kind}" in API group "batch"'
             raise Refusal(
