@@ -127,7 +127,7 @@ class SlurmCluster:
 
     def stop_controller(self) -> None:
         """Kill slurmctld."""
-        words = {p: command_line(p)[0] for p in self._own_processes()}
+        words = {p: (command_line(p) or [""])[0] for p in self._own_processes()}
         kill([p for p, word in words.items() if Path(word).name == "slurmctld" or "slurmscriptd" in word])
 
     def start_controller(self) -> None:

@@ -29,8 +29,9 @@ class Slurmrestd:
             missing("slurmrestd; scripts/install_slurm.sh installs it")
         options = ["-a", "rest_auth/jwt", "-s", f"openapi/{VERSION}", f"127.0.0.1:{self._port}"]
         with open(self._cluster.root / "log/slurmrestd.log", "ab") as log:
+            arguments = ["runuser", "-u", "nobody", "--", path, *options]
             self._process = subprocess.Popen(
-                ["runuser", "-u", "nobody", "--", path, *options],
+                arguments,
                 env={**self._cluster.environment, "SLURM_JWT": "daemon"},
                 stdin=subprocess.DEVNULL,
                 stderr=log,
