@@ -10,7 +10,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import pytest
+
+from foedus.launch.cluster import Unreachable
 from foedus.launch.slurm import SlurmRest
+from foedus.launch.slurm.rest_http import RestClient
 
 TOKEN = "eyJhbGciOiJIUzI1NiJ9.e30.FAKE_TOKEN_0123456789"  # noqa: S105  # opens nothing
 USER = "somebody"
@@ -73,6 +77,13 @@ def fake_slurmrestd(certificate: Path | None = None) -> Iterator[FakeSlurmrestd]
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+def refused(rest: SlurmRest, limit_s: float = 2.0) -> str:
+    """Return all that the error for a question says."""
+    with pytest.raises(Unreachable) as caught:
+        RestClient(rest, limit_s).ask("GET", "jobs")
+    return str(caught.value)
 
 
 class _Server(ThreadingHTTPServer):

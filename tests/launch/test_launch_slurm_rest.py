@@ -64,7 +64,6 @@ def test_every_wish_has_a_field(monkeypatch: pytest.MonkeyPatch) -> None:
     site = SlurmSite(modules=("cuda/12.4",), prologue="ulimit -c 0\n")
     job = json.loads(submission(replace(PLAIN, resources=WISHES), site, "v0.0.38", USER))["job"]
     arguments = ["/home/a b/job/prologue.sh", "cuda/12.4", "--", *PLAIN.argv]
-    variables = {f"FOEDUS_ARGUMENT_{number}": text for number, text in enumerate(arguments)}
     same = {
         "name": NAME,
         "current_working_directory": "/home/a b/job",
@@ -80,7 +79,7 @@ def test_every_wish_has_a_field(monkeypatch: pytest.MonkeyPatch) -> None:
         "temporary_disk_per_node": 500,
     }
     environment = {"PATH": "/bin", "HOME": "/home/x", "USER": USER, "LOGNAME": USER, "LANG": "C.UTF-8"}
-    environment |= variables
+    environment |= {f"FOEDUS_ARGUMENT_{number}": text for number, text in enumerate(arguments)}
     assert job == same | {
         "nodes": [1, 1],
         "open_mode": "append",
@@ -203,9 +202,9 @@ def test_no_is_told_from_perhaps(
 
 
 def test_the_prologue_lies_in_the_job_folder_first(fake: FakeSlurmrestd, tmp_path: Path) -> None:
-    site = SlurmSite(rest=fake.site(tmp_path), prologue="ulimit -c 0\n")
+    scheduler = RestSlurmScheduler(SlurmSite(rest=fake.site(tmp_path), prologue="ulimit -c 0\n"))
     fake.says["POST job/submit"] = (200, {"job_id": 7})
-    RestSlurmScheduler(site).submit(replace(PLAIN, folder=str(tmp_path)))
+    scheduler.submit(replace(PLAIN, folder=str(tmp_path)))
     assert (tmp_path / "prologue.sh").read_text() == "ulimit -c 0\n"
 
 
