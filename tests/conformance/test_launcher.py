@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from tests.kubernetes.makers import kubernetes_makers
 from tests.launch.process_scheduler import ProcessScheduler
+from tests.slurm.fixtures import GROUP, running_cluster
 
 from foedus.core.errors import InvalidSpec
 from foedus.core.ids import NativeId
@@ -14,6 +15,7 @@ from foedus.core.protocols import Launcher
 from foedus.core.records import JobSpec, JobState, JobStatus, Resources
 from foedus.launch import JobFolder, LocalLauncher
 from foedus.launch.cluster import ClusterLauncher, Program, Times
+from foedus.launch.slurm import SlurmScheduler, SlurmSite
 
 APPLICATION = "launcher_application:application"
 LIMIT_S = 60.0
@@ -29,14 +31,25 @@ def any_cluster() -> Iterator[Launcher]:
     scheduler.close()
 
 
+@contextmanager
+def slurm() -> Iterator[Launcher]:
+    """The launcher for Slurm, on a real one."""
+    program = Program(APPLICATION, path=(str(Path(__file__).parent),))
+    with running_cluster() as cluster, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SLURM_CONF", str(cluster.conf))
+        with ClusterLauncher(SlurmScheduler(SlurmSite()), program, Times(poll_s=0.5)) as launcher:
+            yield launcher
+
+
 MAKERS: dict[str, Callable[[], AbstractContextManager[Launcher]]] = {
     "local": lambda: LocalLauncher(APPLICATION, workers=2),
     "any cluster": any_cluster,
+    "slurm": slurm,
     **kubernetes_makers(Path(__file__).with_name("launcher_application.py")),
 }
 
 
-@pytest.fixture(scope="module", params=MAKERS)
+@pytest.fixture(scope="module", params=[pytest.param(n, marks=GROUP) if n == "slurm" else n for n in MAKERS])
 def launcher(request: pytest.FixtureRequest) -> Iterator[Launcher]:
     with MAKERS[request.param]() as made:
         yield made
