@@ -70,6 +70,15 @@ def test_old_and_new_answers_mean_the_same(
         assert words in sight.cause + sight.ended
 
 
+@pytest.mark.parametrize(
+    "count", [{"set": False, "number": 9}, counted(9) | {"infinite": True}, {}, -1, True]
+)
+def test_a_count_that_is_not_set_is_none(count: object) -> None:
+    values = RECORD | {"exit_code": {"return_code": count, "signal": {"id": count}}}
+    (job,) = native_jobs({"jobs": [values]}, USER)
+    assert (job.exit_code, job.exit_signal) == (None, None)
+
+
 JSON = st.recursive(
     st.none()
     | st.booleans()

@@ -56,11 +56,6 @@ def as_link(file: Path) -> None:
     file.symlink_to(file.with_name("elsewhere"))
 
 
-def as_fifo(file: Path) -> None:
-    file.unlink()
-    os.mkfifo(file, 0o600)
-
-
 @pytest.mark.parametrize(
     "spoil",
     [
@@ -74,7 +69,6 @@ def as_fifo(file: Path) -> None:
         lambda file: file.write_text("a" * 100_000),
         lambda file: file.write_text(f"ä{TOKEN}"),
         as_link,
-        as_fifo,
     ],
 )
 def test_an_unsafe_token_file_is_not_used(
@@ -88,6 +82,12 @@ def test_an_unsafe_token_file_is_not_used(
     assert "scontrol token" in said
     assert TOKEN not in said
     assert len(fake.asked) == 1
+
+
+def test_only_a_plain_file_is_read(rest: SlurmRest) -> None:
+    rest.token_file.unlink()
+    os.mkfifo(rest.token_file, 0o600)
+    assert "it is not a plain file" in refused(rest)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")

@@ -79,15 +79,13 @@ def _gpus(wanted: Resources) -> str:
 
 
 def _environment(order: Order, site: SlurmSite, user: str) -> Mapping[str, str]:
-    """Return all that the batch job sees: what sbatch hands on, too, and the script's arguments."""
-    variables = dict(job_environment())
-    variables |= {"USER": user, "LOGNAME": user, "LANG": "C.UTF-8"}
+    """Return all that the batch job sees beside what Slurm adds: the script's arguments, too."""
+    variables = {**job_environment(), "USER": user, "LOGNAME": user}
     variables |= {f"{ARGUMENT}{n}": text for n, text in enumerate(script_arguments(order, site))}
     for text in variables.values():
-        if "\0" in text or (not text.isprintable() and not _is_utf8(text)):
-            raise InvalidSpec(
-                f"slurmrestd cannot be sent the text {text[:80]!r}", "It must be UTF-8 without NUL."
-            )
+        if "\0" in text or not _is_utf8(text):
+            hint = "It must be UTF-8 without NUL."
+            raise InvalidSpec(f"slurmrestd cannot be sent the text {text[:80]!r}", hint)
     return variables
 
 
