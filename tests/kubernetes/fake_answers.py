@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from tests.kubernetes.fake_kubelet import Object
 
-_TERM = re.compile(r"([\w./-]+)\s*(?:==?\s*([\w.-]+)|in\s*\(([\w.,\s-]*)\))")
+_TERM = re.compile(r"([\w./-]+)\s*(?:==?\s*([\w.-]+)|in\s*\(([\w.,\s-]+)\))")
 
 
 class Refusal(Exception):

@@ -72,7 +72,7 @@ def test_an_answer_that_trickles_in_is_not_waited_for(
 ) -> None:
     """Each byte comes in time, so only a limit on the whole helps."""
     monkeypatch.setattr(module, "_OPERATION_S", 0.5)
-    scheduler.look([])
+    scheduler.look(["foedus-a-0"])
     api.faults.append(Fault("drip"))
     began = time.monotonic()
     with pytest.raises(Unreachable, match=r"nothing came within 0\.5 s"):

@@ -43,6 +43,11 @@ def test_many_jobs_are_asked_for_by_one_short_question(
     assert all(len(request) < 300 for request in api.requests)
 
 
+def test_about_no_jobs_nothing_is_asked(api: FakeApi, scheduler: KubernetesScheduler) -> None:
+    assert scheduler.look([]) == {}
+    assert api.requests == []
+
+
 def test_a_running_job_costs_one_question(
     api: FakeApi, scheduler: KubernetesScheduler, tmp_path: Path
 ) -> None:

@@ -74,6 +74,8 @@ class KubernetesScheduler:
 
     def look(self, names: Collection[str]) -> Mapping[str, Sight]:
         """Return what is known of the Jobs; see `Scheduler`. A Job whose node is lost is deleted."""
+        if not names:
+            return {}
         before = self._seen
         sights, self._seen = within(_OPERATION_S, lambda: self._look(frozenset(names), before))
         return sights
