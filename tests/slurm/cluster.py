@@ -126,9 +126,12 @@ class SlurmCluster:
         return self.command("squeue", "-h", f"--name={name}", "-o", "%N").stdout.strip()
 
     def stop_controller(self) -> None:
-        """Kill slurmctld."""
-        words = {p: (command_line(p) or [""])[0] for p in self._own_processes()}
-        kill([p for p, word in words.items() if Path(word).name == "slurmctld" or "slurmscriptd" in word])
+        """Stop slurmctld as for maintenance: it saves its state, and knows all batch jobs when it is back.
+
+        Killed, it would forget the last seconds and give their ids away again: that is `forget_jobs`.
+        """
+        kill([p for p in self._own_processes() if self._runs(p, "slurmctld")], signal.SIGTERM)
+        wait_until(lambda: not any(map(self._is_controller, self._own_processes())), 30, "slurmctld's end")
 
     def start_controller(self) -> None:
         """Start slurmctld."""
@@ -231,6 +234,11 @@ class SlurmCluster:
     @staticmethod
     def _runs(process: int, name: str) -> bool:
         return Path(command_line(process)[0] if command_line(process) else "").name == name
+
+    @staticmethod
+    def _is_controller(process: int) -> bool:
+        word = command_line(process)[0] if command_line(process) else ""
+        return Path(word).name == "slurmctld" or "slurmscriptd" in word
 
     def _is_slurmd(self, process: int, node: str) -> bool:
         return self._runs(process, "slurmd") and node in command_line(process)

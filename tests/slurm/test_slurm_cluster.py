@@ -55,6 +55,17 @@ def test_numbers_are_given_away_again_after_the_controller_forgot(slurm: SlurmCl
     assert slurm.accepted("twice-a") == slurm.accepted("twice-b") == [first]
 
 
+def test_a_stopped_controller_is_silent_and_then_knows_everything(slurm: SlurmCluster) -> None:
+    number = submit(slurm, "sleep 300", "--job-name=kept", "--output=/dev/null")
+    wait_until(lambda: state(slurm, number) == "RUNNING", 30, "the batch job")
+    slurm.stop_controller()
+    assert "Unable to contact slurm controller" in slurm.command("squeue", "-h").stderr
+    slurm.start_controller()
+    wait_until(lambda: " is UP" in slurm.command("scontrol", "ping").stdout, 30, "the controller")
+    assert state(slurm, number) == "RUNNING"
+    assert slurm.accepted("kept") == [number]
+
+
 def test_nothing_answers_while_munge_is_frozen(slurm: SlurmCluster) -> None:
     slurm.freeze_munge()
     with pytest.raises(subprocess.TimeoutExpired):
