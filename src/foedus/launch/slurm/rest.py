@@ -33,8 +33,8 @@ class RestSlurmScheduler:
         check_site(site)
         if site.rest is None or site.cluster:
             raise InvalidSpec(
-                "slurmrestd needs rest.url, and speaks for one cluster",
-                "Set rest.url and rest.token_file in config.toml, and leave cluster empty.",
+                "slurmrestd needs slurm.rest.url, and speaks for one cluster",
+                "Set slurm.rest.url and slurm.rest.token_file in config.toml, and leave slurm.cluster empty.",
             )
         self._site, self._version = site, site.rest.version
         self._client = RestClient(site.rest, site.timeout_s)

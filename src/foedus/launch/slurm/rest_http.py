@@ -58,12 +58,12 @@ class RestClient:
         self.user = rest.user or _own_name()  # not from variables, which may be somebody else's
         if not _VERSION.fullmatch(rest.version):
             hint = f"It must be v0.0.38, or v0.0.40 and above; {_LISTING}"
-            raise InvalidSpec(f"rest.version cannot be {rest.version[:40]!r}", hint)
+            raise InvalidSpec(f"slurm.rest.version cannot be {rest.version[:40]!r}", hint)
         if not _USER.fullmatch(self.user):
-            raise InvalidSpec(f"rest.user cannot be {self.user[:80]!r}", "It must be a user's name.")
+            raise InvalidSpec(f"slurm.rest.user cannot be {self.user[:80]!r}", "It must be a user's name.")
         if not rest.token_file.is_absolute():
             raise InvalidSpec(
-                f"rest.token_file cannot be {str(rest.token_file)[:80]!r}", "Give the whole path."
+                f"slurm.rest.token_file cannot be {str(rest.token_file)[:80]!r}", "Give the whole path."
             )
 
     def ask(self, method: str, path: str, body: bytes | None = None) -> Answer:
@@ -102,7 +102,7 @@ class RestClient:
 
     def _unread(self, status: int) -> Unreachable:
         if status == 404:
-            hint = f"Set rest.version in config.toml; {_LISTING}"
+            hint = f"Set slurm.rest.version in config.toml; {_LISTING}"
             return Unreachable(f"slurmrestd does not speak {self._rest.version}", hint)
         return Unreachable(f"slurmrestd answers {status} and nothing that can be read")
 
@@ -137,7 +137,7 @@ class _Address:
         found = _URL.fullmatch(url)
         if found is None or int(found["port"] or 1) not in range(1, 1 << 16):
             hint = "It must be http://HOST:PORT, https://HOST:PORT or unix:/PATH."
-            raise InvalidSpec(f"rest.url cannot be {url[:80]!r}", hint)
+            raise InvalidSpec(f"slurm.rest.url cannot be {url[:80]!r}", hint)
         if found["socket"]:
             return cls("localhost", 80, "", False, found["socket"])
         port = int(found["port"] or _PORTS[found["scheme"]])
@@ -177,7 +177,7 @@ def _own_name() -> str:
     try:
         return pwd.getpwuid(os.getuid()).pw_name
     except KeyError as error:
-        raise InvalidSpec("this user has no name here", "Set rest.user in config.toml.") from error
+        raise InvalidSpec("this user has no name here", "Set slurm.rest.user in config.toml.") from error
 
 
 def _talk(connection: _Connection, question: _Question, outcome: "Future[tuple[int, bytes]]") -> None:
