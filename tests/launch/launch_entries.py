@@ -142,3 +142,28 @@ def _say(folder: JobFolder, *processes: int) -> None:
 def do_pause(folder: JobFolder) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.pause()
+
+
+EATEN: list[bytes] = []
+
+
+def do_eat(folder: JobFolder) -> None:
+    """Take as many MB as the spec says, and keep them also after the end of the job."""
+    EATEN.append(b"x" * (int(folder.read_spec()["mb"]) << 20))
+    _pause_if_asked(folder)
+    folder.finish({"pid": os.getpid()})
+
+
+def do_eat_in_children(folder: JobFolder) -> None:
+    """Have two children take half of it each, one of them in a session of its own."""
+    half = int(folder.read_spec()["mb"]) << 19
+    code = f"x = b'x' * {half}; import signal; signal.pause()"
+    for is_apart in (False, True):
+        subprocess.Popen([sys.executable, "-c", code], start_new_session=is_apart)
+    signal.pause()
+
+
+def _pause_if_asked(folder: JobFolder) -> None:
+    stays = folder.read_spec()["stays"]
+    while stays == "always" or (stays == "after another" and len(EATEN) > 1):
+        signal.pause()

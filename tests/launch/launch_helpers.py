@@ -3,6 +3,7 @@
 import os
 import select
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,10 +65,13 @@ def processes_at(folder: JobFolder) -> list[int]:
 
 
 class Watch:
-    """Notices the end of processes that are not our children."""
+    """Notices the end of processes that are not our children; some may have ended already."""
 
     def __init__(self, *processes: int) -> None:
-        self.descriptors = {process: os.pidfd_open(process) for process in processes}
+        self.descriptors = {}
+        for process in processes:
+            with suppress(ProcessLookupError):
+                self.descriptors[process] = os.pidfd_open(process)
 
     def alive_after(self, timeout_s: float) -> list[int]:
         """The processes still alive when all that ended within the time had ended."""

@@ -14,7 +14,8 @@ from foedus.launch import LocalLauncher
 def test_a_crash_is_retried_once_in_a_clean_folder(jobs: Jobs) -> None:
     status, folder = jobs.run("die_once")
     assert status.state is JobState.COMPLETED
-    assert jobs.result(folder)["left"] == ["job.json", "out.log", "ready", "spec.json"]
+    left = set(jobs.result(folder)["left"]) - {"status.json"}  # this the launcher writes meanwhile
+    assert left == {"job.json", "out.log", "ready", "spec.json"}
     assert folder.read_events() == ([], 0)
     assert folder.read_log() == "about to go\n--- next attempt ---\n"
 

@@ -23,3 +23,8 @@ def death(code: int, log: str) -> str:
         said = f"killed by signal {-code}" + (f" ({guess})" if guess else "")
     last = "\n".join(log.rstrip().splitlines()[-_LINES:])[-_CHARACTERS:]
     return f"{said}; its last output:\n{last}" if last else said
+
+
+def out_of_memory(used_mb: int, limit_mb: int) -> str:
+    """Say that a job was ended because it took more memory than it asked for."""
+    return f"out of memory: it used {used_mb} of {limit_mb} MB"

@@ -5,10 +5,11 @@
 the driver until the imports are done, and cannot be stopped. This one belongs to one launcher, does nothing
 but wait, and as the workers' parent it knows for certain when a worker and all it started are dead.
 
-From the driver come JSON lines, `{"start": n}` (with the worker's socket as a passed descriptor) and
-`{"stop": n, "grace_s": s}`; back go `{"started": n, "pid": p}` and `{"ended": n, "code": c}`, c < 0 for a
-signal. When the driver goes away, however it dies, the kernel closes its end of the socket and the nursery
-kills all.
+From the driver come JSON lines, `{"start": n}` (with the worker's socket as a passed descriptor),
+`{"stop": n, "grace_s": s}` and `{"limit": n, "memory_mb": m}`; back go `{"started": n, "pid": p}` and
+`{"ended": n, "code": c, "used_mb": u}`, c < 0 for a signal, u > 0 when it was killed because it took more
+memory than it may. When the driver goes away, however it dies, the kernel closes its end of the socket and
+the nursery kills all.
 """
 
 import gc
@@ -26,8 +27,10 @@ from multiprocessing.connection import wait
 
 from foedus.launch import _worker
 from foedus.launch._code import WorkerCode
+from foedus.launch._memory import tree_mb
 
 _CLOSE_S = 5.0
+_LOOK_S = 0.1  # how often memory is looked at: a process can take 100 to 300 MB in that time
 _TAKE_BYTES, _TAKE_DESCRIPTORS = 1 << 16, 64
 
 
@@ -70,6 +73,8 @@ class _Nursery:
     alive: dict[int, int] = field(default_factory=dict)  # worker number -> process id
     ended: dict[int, int] = field(default_factory=dict)  # worker number -> exit code, not told yet
     doomed: dict[int, float] = field(default_factory=dict)  # worker number -> when it is killed for good
+    limits: dict[int, int] = field(default_factory=dict)  # worker number -> memory that it may take, in MB
+    used: dict[int, int] = field(default_factory=dict)  # worker number -> what it took when killed for that
     passed: deque[int] = field(default_factory=deque)  # descriptors whose "start" is still to be read
     text: bytes = b""
 
@@ -77,15 +82,20 @@ class _Nursery:
         """Serve until the driver is gone, then kill everything."""
         self.control.setblocking(True)
         while True:
-            for ready in self._wait(min(self.doomed.values(), default=None)):
+            for ready in self._wait(self._next_look()):
                 if ready is self.wake:
                     self.wake.recv(4096)
                 elif not self._obey():
                     return self._close()
             self._kill_overdue()
+            self._kill_oversized()
             self._reap()
             if not self._tell():
                 return self._close()
+
+    def _next_look(self) -> float | None:
+        looks = [time.monotonic() + _LOOK_S] if self.limits else []
+        return min([*self.doomed.values(), *looks], default=None)
 
     def _wait(self, until: float | None) -> list[object]:
         timeout = None if until is None else max(0.0, until - time.monotonic())
@@ -101,6 +111,8 @@ class _Nursery:
                 order = json.loads(line)
                 if "start" in order:
                     self._start(order["start"])
+                elif "limit" in order:
+                    self._limit(order["limit"], order["memory_mb"])
                 else:
                     self._stop(order["stop"], order["grace_s"])
         except OSError:
@@ -146,6 +158,20 @@ class _Nursery:
             _signal_group(self.alive[number], signal.SIGTERM)
             self.doomed.setdefault(number, time.monotonic() + grace_s)
 
+    def _limit(self, number: int, memory_mb: int) -> None:
+        """Hold a worker and all that it starts to so much memory; 0: to none."""
+        self.limits.pop(number, None)
+        if number in self.alive and memory_mb:
+            self.limits[number] = memory_mb
+
+    def _kill_oversized(self) -> None:
+        for number, limit_mb in list(self.limits.items()):
+            used_mb = tree_mb(self.alive[number])
+            if used_mb > limit_mb:
+                del self.limits[number]
+                self.used[number] = used_mb
+                _signal_group(self.alive[number], signal.SIGKILL)
+
     def _kill_overdue(self) -> None:
         now = time.monotonic()
         for number in [n for n, when in self.doomed.items() if when <= now]:
@@ -160,6 +186,7 @@ class _Nursery:
                 _signal_group(process, signal.SIGKILL)
                 del self.alive[number]
                 self.doomed.pop(number, None)
+                self.limits.pop(number, None)
                 self.ended[number] = os.waitstatus_to_exitcode(status)
 
     def _tell(self) -> bool:
@@ -167,7 +194,7 @@ class _Nursery:
         try:
             while self.ended and not self._strays():
                 number, code = self.ended.popitem()
-                self._send({"ended": number, "code": code})
+                self._send({"ended": number, "code": code, "used_mb": self.used.pop(number, 0)})
         except OSError:
             return False
         return True

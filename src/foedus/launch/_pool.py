@@ -27,6 +27,7 @@ class Worker:
     connection: Connection
     process: int = 0
     is_ready: bool = False
+    limit_mb: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +47,14 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """The worker and all it started are dead. `code` is its exit code, or minus the signal that killed it."""
+    """The worker and all it started are dead. `code` is its exit code, or minus the signal that killed it.
+
+    `used_mb` is above 0 when they took so much memory, more than they may, and were killed for that.
+    """
 
     worker: Worker
     code: int
+    used_mb: int = 0
 
 
 News: TypeAlias = Ready | Done | Ended
@@ -79,8 +84,14 @@ class Pool:
             self._order({"start": worker.number}, theirs.fileno())
         return worker
 
-    def give(self, worker: Worker, folder: str) -> None:
-        """Hand the worker its next job. If it has just died, news of that follows."""
+    def give(self, worker: Worker, folder: str, memory_mb: int = 0) -> None:
+        """Hand the worker its next job. If it has just died, news of that follows.
+
+        From then on it is killed when it and all it started take more memory, unless that is 0.
+        """
+        if worker.limit_mb != memory_mb:
+            worker.limit_mb = memory_mb
+            self._order({"limit": worker.number, "memory_mb": memory_mb})
         try:
             worker.connection.send_bytes(json.dumps({"folder": folder}).encode())
         except OSError:
@@ -99,9 +110,9 @@ class Pool:
             if connection in found:
                 news += self._heard(worker)
         if self._control in found:
-            for number, code in self._nursery_says():
+            for number, code, used_mb in self._nursery_says():
                 worker = self._workers.pop(number)
-                news += [*self._heard(worker), Ended(worker, code)]
+                news += [*self._heard(worker), Ended(worker, code, used_mb)]
                 worker.connection.close()
         return news
 
@@ -160,8 +171,8 @@ class Pool:
         except (OSError, EOFError):  # its end is near; the nursery tells when all of it is gone
             worker.connection.close()
 
-    def _nursery_says(self) -> Iterator[tuple[int, int]]:
-        """Yield the workers that ended, with their codes."""
+    def _nursery_says(self) -> Iterator[tuple[int, int, int]]:
+        """Yield the workers that ended, with their codes, and the memory that they were killed for."""
         try:
             data = self._control.recv(_TAKE_BYTES)
         except OSError:
@@ -172,11 +183,11 @@ class Pool:
             if "started" in message:
                 self._workers[message["started"]].process = message["pid"]
             else:
-                yield message["ended"], message["code"]
+                yield message["ended"], message["code"], message["used_mb"]
         if not data:
             yield from self._replace_nursery()
 
-    def _replace_nursery(self) -> Iterator[tuple[int, int]]:
+    def _replace_nursery(self) -> Iterator[tuple[int, int, int]]:
         """The nursery was killed: so were its workers (by the kernel, on Linux); see to their children."""
         self._control.close()
         self._nursery.wait()
@@ -184,7 +195,7 @@ class Pool:
         for worker in self.workers:
             if worker.process:
                 _kill_group(worker.process)
-            yield worker.number, -signal.SIGKILL
+            yield worker.number, -signal.SIGKILL, 0
 
 
 def _kill_group(leader: int) -> None:

@@ -1,5 +1,7 @@
 """Which job goes to which worker."""
 
+import os
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -21,10 +23,28 @@ class Job:
     stopping: JobStatus | None = None
     began_at: float | None = None  # monotonic clock
     worker: Worker | None = None
+    has_fresh_worker: bool = False  # it was given to a worker that had done nothing before
+    attempt: int = 1
+    held: int | None = None  # a descriptor that tells others that we are at work on it
 
     def becomes(self, state: JobState, cause: str = "") -> None:
         """Change the state."""
-        self.status = JobStatus(NativeId(self.key), state, cause)
+        self.status = JobStatus(NativeId(self.key), state, cause, attempt=self.attempt)
+
+    def begins(self) -> None:
+        """Start its clock, and note in its folder that it runs."""
+        self.began_at = time.monotonic()
+        self.becomes(JobState.RUNNING, self.status.cause)  # a second attempt goes on to say so
+        self.held = self.folder.hold()
+        self.folder.write_status(self.status)
+
+    def ends(self, state: JobState, cause: str = "") -> None:
+        """Change to a final state, and note it in its folder."""
+        self.becomes(state, cause)
+        self.folder.write_status(self.status)
+        if self.held is not None:
+            os.close(self.held)
+            self.held = None
 
     @property
     def ends_at(self) -> float:

@@ -15,7 +15,6 @@ import os
 import re
 import shutil
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import BinaryIO
@@ -23,15 +22,14 @@ from typing import BinaryIO
 from foedus.core.canonical import Json, canonical_json, parse_canonical_json
 from foedus.core.errors import InvalidSpec, TaskFailed
 from foedus.core.protocols import Buffer
-from foedus.core.records import JobStatus
-from foedus.launch import _files
+from foedus.core.records import JobStatus, Resources
+from foedus.launch import _files, _notes
 from foedus.launch._failure import Failure, describe, printable
 
 SPEC, KEY, EVENTS, LOG = "spec.json", "job.json", "events.jsonl", "out.log"
 UPDATE, RESULT, FAILURE = "update.safetensors", "result.json", "failure.json"
 STATE, MEMORY = "state.parts", "memory.safetensors"
 CHECKPOINT, OUTPUT, EXIT = "checkpoint.safetensors", "output", "exit.json"
-STATUS = "status.json"
 _WRITTEN = (UPDATE, STATE, MEMORY, EXIT, FAILURE, RESULT)  # the result last: its presence means completed
 _TEMPORARIES = tuple(_files.temporary_name(name) for name in (*_WRITTEN, CHECKPOINT))
 _ATTEMPT = re.compile(r"attempt-[0-9]{2}\.[0-9]{2,4}", re.ASCII)
@@ -212,38 +210,49 @@ class JobFolder:
 
     # --- for launchers ---
 
-    def begin(self, key: str) -> None:
-        """Note whose attempt this now is, and remove what earlier ones left.
+    def begin(self, key: str, resources: Resources | None = None) -> None:
+        """Note whose attempt this now is and what it asked for, and remove what earlier ones left.
 
         Their log stays, and, where it was the same key, what the task can go on from: checkpoint and output.
         """
         is_known = self._noted_key() == key
-        _files.remove(self.path, (EVENTS, *_WRITTEN, *_TEMPORARIES, KEY))
+        _files.remove(self.path, (EVENTS, *_WRITTEN, *_TEMPORARIES, _notes.STATUS, KEY))
         if not is_known:
             _files.remove(self.path, (CHECKPOINT,))
             shutil.rmtree(self.path / OUTPUT, ignore_errors=True)
+        note = {"key": key} | ({"resources": _notes.plain(resources)} if resources else {})
         descriptor = _files.open_appending(self.path, KEY)
         try:
-            os.write(descriptor, canonical_json({"key": key}))
+            os.write(descriptor, canonical_json(note))
         finally:
             os.close(descriptor)
+
+    def read_note(self) -> Mapping[str, Json]:
+        """Return what `begin` noted (`job.json`): the key, and the resources; empty where it is damaged."""
+        try:
+            return _read_object(self.path, KEY, _SMALL_LIMIT_BYTES) or {}
+        except ValueError:
+            return {}
 
     def claim(self) -> None:
         """Make this attempt's sub-folder. Raises `FileExistsError` when the attempt was begun before."""
         self.outputs.mkdir(mode=0o700)
 
     def write_status(self, status: JobStatus) -> None:
-        """Note the job's state for whoever looks (`status.json`), as far as the folder can be written to."""
-        values: dict[str, Json] = {name: getattr(status, name) for name in status.__slots__}
-        with suppress(OSError, ValueError):
-            _files.write_atomic(self.path, STATUS, [canonical_json(values)], durable=False)
+        """Note the job's state and the time of its change (`status.json`), as far as that can be written."""
+        _notes.write_status(self.path, status)
 
     def read_status(self) -> Mapping[str, Json] | None:
         """Return `status.json`, None when it is missing or damaged."""
-        try:
-            return _read_object(self.path, STATUS, _SMALL_LIMIT_BYTES)
-        except ValueError:
-            return None
+        return _notes.read_status(self.path)
+
+    def hold(self) -> int | None:
+        """Tell others that this process works on the job, until the returned descriptor is closed."""
+        return _notes.hold(self.path, KEY)
+
+    def is_held(self) -> bool:
+        """Whether a process of this machine works on the job, as `hold` told."""
+        return _notes.is_held(self.path, KEY)
 
     def write_exit(self, report: Mapping[str, Json]) -> None:
         """Write `exit.json`: how the attempt's process ended, as its supervisor saw it."""
@@ -286,10 +295,7 @@ class JobFolder:
         return _files.open_appending(self.path, LOG)
 
     def _noted_key(self) -> Json:
-        try:
-            return (_read_object(self.path, KEY, _SMALL_LIMIT_BYTES) or {}).get("key")
-        except ValueError:
-            return None
+        return self.read_note().get("key")
 
     def _open(self, name: str) -> BinaryIO | None:
         try:

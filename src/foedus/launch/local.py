@@ -10,7 +10,7 @@ from typing import Self
 from foedus.core.errors import InvalidSpec, TaskFailed
 from foedus.core.ids import NativeId
 from foedus.core.records import JobSpec, JobState, JobStatus
-from foedus.launch._causes import death
+from foedus.launch._causes import death, out_of_memory
 from foedus.launch._code import WorkerCode
 from foedus.launch._pool import Done, Ended, News, Pool, Ready, Worker
 from foedus.launch._schedule import Desk, Job, match
@@ -28,13 +28,14 @@ class LocalLauncher:
     names modules to import before workers are forked. The constructor starts everything in the background and
     returns in milliseconds; jobs submitted meanwhile begin as soon as their worker is ready. `workers`
     defaults to the CPUs we may use; a run gives one per client. `JobSpec.application` is for launchers that
-    start a new program and is not used here; nor are `cpus`, `memory_mb` and `gpus`. Workers see only a
-    harmless part of our environment variables.
+    start a new program and is not used here; of the resources only `walltime_s` and `memory_mb` are: a job
+    whose worker and all it started take more memory is killed within about a tenth of a second (Linux).
+    Workers see only a harmless part of our environment variables.
 
     An id is the job's key. A job whose worker dies is run again `retries` times; one that raises is not, for
-    it would raise again. Jobs die with this process. What survives are the folders: submitting the same key
-    with the same folder finds a result that is already there; `find` knows this process's jobs,
-    and of those that have ended the last thousands.
+    it would raise again, nor one that took too much memory in a new worker. Jobs die with this process. What
+    survives are the folders: submitting the same key with the same folder finds a result that is already
+    there; `find` knows this process's jobs, and of those that have ended the last thousands.
 
     Use it from one thread. Jobs leave the queue and time limits are kept inside `submit`, `states`, `cancel`.
     """
@@ -111,7 +112,7 @@ class LocalLauncher:
             return
         if job.worker is None:
             self._queue.remove(job)
-            job.becomes(JobState.CANCELLED, "cancelled before it began")
+            job.ends(JobState.CANCELLED, "cancelled before it began")
         else:
             self._stop(job, JobState.CANCELLED, "cancelled while it ran", _GRACE_S)
         self._turn(0.0)
@@ -148,7 +149,7 @@ class LocalLauncher:
             job.becomes(JobState.COMPLETED)
             return job
         try:
-            folder.begin(key)
+            folder.begin(key, spec.resources)
         except (OSError, ValueError) as error:
             raise InvalidSpec(f"the job folder {spec.folder!r} cannot be written to: {error}") from error
         self._queue.append(job)
@@ -168,9 +169,9 @@ class LocalLauncher:
         try:
             has_result = job.folder.read_result() is not None
         except TaskFailed as damaged:
-            job.becomes(JobState.FAILED, str(damaged))
+            job.ends(JobState.FAILED, str(damaged))
             return
-        job.becomes(*((JobState.COMPLETED,) if has_result else (otherwise, cause)))
+        job.ends(*((JobState.COMPLETED,) if has_result else (otherwise, cause)))
 
     def _stop(self, job: Job, state: JobState, cause: str, grace_s: float) -> None:
         """Have the job's worker die and note what the job is then to become; the first reason counts."""
@@ -207,23 +208,19 @@ class LocalLauncher:
         match news:
             case Ready():
                 if desk.job:
-                    self._begin(desk.job)
+                    desk.job.begins()
             case Done(error=error):
                 job, desk.job = desk.job, None
                 if job:
                     self._finished(job, error)
-            case Ended(worker=worker, code=code):
+            case Ended(worker=worker, code=code, used_mb=used_mb):
                 del self._desks[worker]
                 if (
                     worker.is_ready
                 ):  # one that dies while starting is replaced when a job needs it: no endless loop
                     self._hire()
                 if desk.job:
-                    self._died(desk.job, code)
-
-    def _begin(self, job: Job) -> None:
-        job.began_at = time.monotonic()
-        job.becomes(JobState.RUNNING, job.status.cause)  # a second attempt goes on to say so
+                    self._died(desk.job, code, used_mb)
 
     def _finished(self, job: Job, error: str) -> None:
         if job.stopping:  # it ended by itself in the very moment
@@ -231,9 +228,15 @@ class LocalLauncher:
         else:
             self._settle(job, JobState.FAILED, error or "the task ended without a result")
 
-    def _died(self, job: Job, code: int) -> None:
+    def _died(self, job: Job, code: int, used_mb: int) -> None:
         """The job's worker is dead and so is all it started: nobody can write into the folder any more."""
-        cause = death(code, job.folder.read_log())
+        memory_mb = job.spec.resources.memory_mb
+        if used_mb and memory_mb:
+            cause = out_of_memory(used_mb, memory_mb)
+            if job.has_fresh_worker:  # else what earlier jobs left there may be to blame
+                job.retries = 0
+        else:
+            cause = death(code, job.folder.read_log())
         reason = job.stopping or JobStatus(NativeId(job.key), JobState.FAILED, cause)
         self._settle(job, reason.state, reason.cause)
         if job.status.state is JobState.FAILED and not job.stopping and job.retries > 0:
@@ -242,11 +245,12 @@ class LocalLauncher:
 
     def _again(self, job: Job) -> None:
         try:
-            job.folder.begin(job.key)
+            job.folder.begin(job.key, job.spec.resources)
         except (OSError, ValueError) as error:
-            job.becomes(JobState.FAILED, f"the job folder cannot be written to: {error}")
+            job.ends(JobState.FAILED, f"the job folder cannot be written to: {error}")
             return
         job.began_at = None
+        job.attempt += 1
         job.becomes(JobState.QUEUED, f"second attempt: {job.status.cause}")
         self._queue.appendleft(job)
 
@@ -274,10 +278,11 @@ class LocalLauncher:
     def _give(self, job: Job, desk: Desk) -> None:
         self._queue.remove(job)
         self._uses += 1
+        job.has_fresh_worker = not desk.used
         job.worker, desk.job, desk.affinity, desk.used = desk.worker, job, job.spec.affinity, self._uses
         if desk.worker.is_ready:
-            self._begin(job)
-        self._pool.give(desk.worker, str(job.folder.path))
+            job.begins()
+        self._pool.give(desk.worker, str(job.folder.path), job.spec.resources.memory_mb or 0)
 
 
 def _usable_cpus() -> int:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from foedus.core.canonical import Json
 from foedus.core.errors import Interrupted, TaskFailed
 from foedus.core.records import Resources
-from foedus.launch._causes import death
+from foedus.launch._causes import death, out_of_memory
 from foedus.launch._failure import Failure
 from foedus.launch.folder import JobFolder
 
@@ -63,7 +63,7 @@ def _in_words(report: Mapping[str, Json], memory_mb: int | None, log: str) -> st
         return "the task ended without a result"
     words = death(-number if number else code, log)
     if number == signal.SIGKILL and memory_mb and peak >= _NEARLY_ALL * memory_mb:
-        return f"out of memory: it used {peak} of {memory_mb} MB; {words}"
+        return f"{out_of_memory(peak, memory_mb)}; {words}"
     return words
 
 

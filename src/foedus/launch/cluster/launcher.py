@@ -145,7 +145,7 @@ class ClusterLauncher:
             if known is not None:
                 job.take_up()
             if known is None or (known.is_settled and job.status.state is not JobState.COMPLETED):
-                folder.begin(key)
+                folder.begin(key, spec.resources)
                 job.note(known.afresh() if known else fresh)
                 self._send(job)
         except (OSError, ValueError) as error:
