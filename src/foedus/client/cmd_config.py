@@ -18,6 +18,7 @@ config_app = typer.Typer(help="Check settings and run specs.", no_args_is_help=T
 data_app = typer.Typer(help="Fetch data and see how it falls to clients.", no_args_is_help=True)
 
 _NAMES = ("home", "data", "workers", "threads", "log_level", "launcher")
+_LONGEST_VALUE = 60
 _UNSET = {"data": "as the spec says", "workers": "one per client", "threads": "as the spec says"}
 SpecArgument = Annotated[Path, typer.Argument(metavar="SPEC.toml", help="The run spec.")]
 
@@ -32,7 +33,7 @@ def check(
     data: DataOption = None,
     output: FormatOption = Format.TABLE,
 ) -> None:
-    """Show the settings in force and where each comes from, and check a run spec.
+    """Show the settings in force and where each comes from, and check them and a run spec.
 
     A spec is checked as a run would: keys, values, model, algorithm and partition with their arguments, and
     whether the data are there. Settings are read from config.toml in the home folder, then from FOEDUS_*
@@ -119,12 +120,28 @@ def _print_settings(settings: "Settings") -> None:
         (name, _UNSET[name] if value is None else value, settings.origin.get(name, "default"))
         for name, value in values.items()
     ]
+    rows += [(name, _shown(value), where) for name, value, where in _site_rows(settings)]
     print_table(("setting", "value", "from"), rows)
     path = settings.home / CONFIG_FILE
     say("")
     say(f"{path}: {'read' if path.is_file() else 'not there, so defaults hold'}", "dim")
     for name in ignored_variables():
         say(f"{name} is no setting of Foedus and is ignored", "yellow")
+
+
+def _site_rows(settings: "Settings") -> list[tuple[str, object, str]]:
+    """Return what the sections about the cluster say. Raises `InvalidSpec`."""
+    if not settings.sections and settings.launcher == "local":
+        return []
+    from foedus.client.site import site_rows
+
+    return site_rows(settings)
+
+
+def _shown(value: object) -> str:
+    text = ", ".join(map(str, value)) if isinstance(value, tuple) else "" if value is None else str(value)
+    line = " ".join(text.split()) or "-"
+    return line if len(line) <= _LONGEST_VALUE else f"{line[:_LONGEST_VALUE]}…"
 
 
 def _facts(spec: "RunSpec", prepared: "PrepareResult") -> list[tuple[str, object]]:
@@ -180,6 +197,7 @@ def _as_json(settings: "Settings", checked: "tuple[RunSpec, PrepareResult] | Non
         name: {"value": getattr(settings, name), "from": settings.origin.get(name, "default")}
         for name in _NAMES
     }
+    values |= {name: {"value": value, "from": where} for name, value, where in _site_rows(settings)}
     if checked is None:
         return {"settings": values}
     spec, prepared = checked

@@ -1,6 +1,6 @@
 """The launcher that this machine's settings ask for, for the tasks of runs and for single batch jobs."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -38,12 +38,14 @@ def outlives_us(settings: Settings) -> bool:
 
 def backend_of(settings: Settings) -> "Backend":
     """Return how the tasks of runs are carried out here. Raises `InvalidSpec` for unfit settings."""
+    from foedus.apps.builtin import OF_ROUNDS
     from foedus.rounds.backend import LOCAL, Backend
 
     if not outlives_us(settings):
-        return LOCAL
-    from foedus.apps.builtin import OF_ROUNDS
-    from foedus.client.site import resources_for
+        return replace(LOCAL, resources=_with_memory_limit(settings))
+    from foedus.client.site import changed, said_of_resources
+
+    said = said_of_resources(settings)
 
     @contextmanager
     def launcher(spec: "RunSpec") -> Iterator["Launcher"]:
@@ -51,10 +53,27 @@ def backend_of(settings: Settings) -> "Backend":
             yield opened
 
     def resources(spec: "RunSpec", application: str) -> "Resources":
-        asked = resources_for(settings, application, OF_ROUNDS)
+        asked = changed(OF_ROUNDS, said, application)
         return replace(asked, cpus=max(asked.cpus, spec.jobs.threads))
 
     return Backend(launcher, resources)
+
+
+def _with_memory_limit(settings: Settings) -> "Callable[[RunSpec, str], Resources]":
+    """Return what tasks may take on this machine: time as the spec says, memory if the settings say so."""
+    from foedus.rounds.backend import local_resources
+
+    if "resources" not in settings.sections:
+        return local_resources
+    from foedus.client.site import changed, said_of_resources
+
+    said = said_of_resources(settings)
+
+    def resources(spec: "RunSpec", application: str) -> "Resources":
+        usual = local_resources(spec, application)
+        return replace(usual, memory_mb=changed(usual, said, application).memory_mb)
+
+    return resources
 
 
 def resources_of(settings: Settings, application: "Application") -> "Resources":

@@ -4,18 +4,23 @@ A run spec says what is computed; these say with how much of which cluster. Ever
 `[kubernetes]` is one of `launch.slurm.SlurmSite` and `launch.kubernetes.KubernetesSite`, or of `Common`.
 """
 
+import difflib
 import reprlib
-from collections.abc import Mapping
-from dataclasses import is_dataclass, replace
-from typing import Any, TypeVar, cast, get_args, get_type_hints
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import fields, is_dataclass, replace
+from typing import Any, TypeAlias, TypeVar, get_args, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from foedus.client.settings import CONFIG_FILE, Settings, nearest
+from foedus.client.settings import CONFIG_FILE, Settings
 from foedus.core.errors import InvalidSpec
 from foedus.core.records import Resources
 from foedus.launch.kubernetes import KubernetesSite
 from foedus.launch.slurm import SlurmSite
+
+_LEAST = {"cpus": 1, "memory_mb": 1, "gpus": 0, "walltime_s": 1, "scratch_mb": 0}
+_PREPARE = "FL_PREPARE"  # deals out the data of a run; rounds submit it, nobody else can
 
 
 class Common(BaseModel):
@@ -29,15 +34,40 @@ class Common(BaseModel):
     retries: int = Field(2, ge=0, le=100, description="further submissions after failures of the cluster")
 
 
+Said: TypeAlias = Mapping[str, Mapping[str, Any]]
+"""The resources that settings name, by application; under "" those of all."""
+
+CLUSTERS: Mapping[str, type[Any]] = {"slurm": SlurmSite, "kubernetes": KubernetesSite}
+
+
 def resources_for(settings: Settings, application: str, usual: Resources) -> Resources:
     """Return what an application's batch jobs ask for: its usual resources, changed by the settings.
 
     `[resources]` holds for all applications, `[resources.NAME]` for one. Raises `InvalidSpec`.
     """
+    return changed(usual, said_of_resources(settings), application)
+
+
+def changed(usual: Resources, said: Said, application: str) -> Resources:
+    """Return an application's usual resources, changed by what was said of all and of this one."""
+    return replace(usual, **{**said.get("", {}), **said.get(application, {})})
+
+
+def said_of_resources(settings: Settings) -> Said:
+    """Return the resources that the settings name. Raises `InvalidSpec` with one line per fault."""
     section = _table(settings, "resources")
-    own = {key: value for key, value in section.items() if not isinstance(value, dict)}
-    special = section.get(application, {})
-    return replace(usual, **_checked(settings, "resources", {**own, **special}))
+    tables = {name: table for name, table in section.items() if isinstance(table, dict)}
+    tables = {"": {k: v for k, v in section.items() if k not in tables}, **tables}
+    faults: list[str] = []
+    said: dict[str, Mapping[str, Any]] = {}
+    for name, table in tables.items():
+        place = f"resources.{name}" if name else "resources"
+        if name and (known := _applications(settings)) and name not in known:
+            faults.append(f"unknown application {name!r} in [{place}]{_nearest(name, known)}")
+        else:
+            said[name] = _checked(place, table, faults)
+    _raise_all(settings, faults)
+    return said
 
 
 def slurm_site(settings: Settings) -> tuple[SlurmSite, Common]:
@@ -50,6 +80,28 @@ def kubernetes_site(settings: Settings) -> tuple[KubernetesSite, Common]:
     return _site(settings, "kubernetes", KubernetesSite)
 
 
+def site_rows(settings: Settings) -> list[tuple[str, object, str]]:
+    """Return (name, value, where it was said) of all settings of sections that are in force.
+
+    Those are what the file says, and of the launcher's cluster the defaults, too. Raises `InvalidSpec`.
+    """
+    said, file = said_of_resources(settings), str(settings.home / CONFIG_FILE)
+    rows: list[tuple[str, object, str]] = [
+        (".".join(filter(None, ("resources", name, key))), value, file)
+        for name, table in said.items()
+        for key, value in table.items()
+    ]
+    for name, kind in CLUSTERS.items():
+        if name in settings.sections or settings.launcher == name:
+            section = _table(settings, name)
+            site, common = _site(settings, name, kind)
+            values = {field.name: getattr(site, field.name) for field in fields(site)} | dict(common)
+            rows += [
+                (f"{name}.{k}", value, file if k in section else "default") for k, value in values.items()
+            ]
+    return rows
+
+
 Site = TypeVar("Site", SlurmSite, KubernetesSite)
 
 
@@ -57,58 +109,90 @@ def _site(settings: Settings, name: str, kind: type[Site]) -> tuple[Site, Common
     section = _table(settings, name)
     shared = {key: value for key, value in section.items() if key in Common.model_fields}
     own = {key: value for key, value in section.items() if key not in shared}
-    _require_known(settings, name, own, kind, tuple(Common.model_fields))
-    return (
-        _validated(settings, name, own, TypeAdapter(kind)),
-        _validated(settings, name, shared, TypeAdapter(Common)),
-    )
+    faults: list[str] = []
+    own = _known(name, own, kind, faults, tuple(Common.model_fields))
+    site = _validated(name, own, TypeAdapter(kind), faults)
+    common = _validated(name, shared, TypeAdapter(Common), faults)
+    _raise_all(settings, faults)
+    assert site is not None
+    assert common is not None
+    return site, common
 
 
-def _checked(settings: Settings, name: str, values: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the resources that a section names, each of its type."""
-    _require_known(settings, name, values, Resources)
-    known = _validated(settings, name, values, TypeAdapter(Resources))
-    return {key: getattr(known, key) for key in values}
+def _checked(place: str, values: Mapping[str, Any], faults: list[str]) -> Mapping[str, Any]:
+    """Return the resources that a section names, each of its type; add what is wrong to the faults."""
+    values = _known(place, values, Resources, faults)
+    found = _validated(place, values, TypeAdapter(Resources), faults)
+    for key, least in _LEAST.items():
+        if found is not None and key in values and not getattr(found, key) >= least:
+            faults.append(f"{place}.{key}: must be at least {least} (got {getattr(found, key)})")
+    return {key: getattr(found, key) for key in values} if found is not None else {}
 
 
 def _table(settings: Settings, name: str) -> Mapping[str, Any]:
     section = settings.sections.get(name, {})
     if not isinstance(section, dict):
-        raise InvalidSpec(f"{_where(settings)}: {name} must be a section [{name}]")
+        raise InvalidSpec(f"{settings.home / CONFIG_FILE}: {name} must be a section [{name}]")
     return section
 
 
-def _require_known(
-    settings: Settings, name: str, values: Mapping[str, Any], kind: type[Any], more: tuple[str, ...] = ()
-) -> None:
-    """Raise `InvalidSpec` for a key that the dataclass, or one within it, does not have."""
+def _known(
+    place: str, values: Mapping[str, Any], kind: type[Any], faults: list[str], more: tuple[str, ...] = ()
+) -> dict[str, Any]:
+    """Return the values whose keys the dataclass has, and so on within; tell the others as faults."""
     hints = get_type_hints(kind)
+    found = dict(values)
     for key, value in values.items():
         if key not in hints:
-            raise InvalidSpec(f"{_where(settings)}: unknown key {name}.{key}", nearest(key, (*hints, *more)))
+            faults.append(f"unknown key {place}.{key}{_nearest(key, (*hints, *more))}")
+            del found[key]
+            continue
         inner = [part for part in (hints[key], *get_args(hints[key])) if is_dataclass(part)]
-        for table in value if isinstance(value, list) else [value]:
-            if inner and isinstance(table, dict):
-                _require_known(settings, f"{name}.{key}", table, cast("type[Any]", inner[0]))
+        if inner and isinstance(value, dict):
+            found[key] = _known_table(f"{place}.{key}", value, inner[0], faults)
+        elif inner and isinstance(value, list):
+            found[key] = [_known_table(f"{place}.{key}", table, inner[0], faults) for table in value]
+    return found
+
+
+def _known_table(place: str, value: object, kind: Any, faults: list[str]) -> object:  # noqa: ANN401 - a class
+    return _known(place, value, kind, faults) if isinstance(value, dict) else value
 
 
 T = TypeVar("T")
 
 
-def _validated(settings: Settings, name: str, values: Mapping[str, Any], adapter: TypeAdapter[T]) -> T:
+def _validated(place: str, values: Mapping[str, Any], adapter: TypeAdapter[T], faults: list[str]) -> T | None:
     try:
         return adapter.validate_python(dict(values), strict=False)
     except ValidationError as error:
-        faults = "\n".join(_described(name, dict(fault)) for fault in error.errors())
-        hint = f"Correct {_where(settings)}; `foedus config check` shows what is in force."
-        raise InvalidSpec(faults, hint) from error
+        faults += [_described(place, dict(fault)) for fault in error.errors()]
+    return None
 
 
-def _described(name: str, fault: Mapping[str, Any]) -> str:
-    place = ".".join([name, *(str(part) for part in fault["loc"])])
+def _described(place: str, fault: Mapping[str, Any]) -> str:
+    where = ".".join([place, *(str(part) for part in fault["loc"])])
     got = "" if fault["type"] == "missing" else f" (got {reprlib.repr(fault['input'])})"
-    return f"{place}: {fault['msg']}{got}"
+    return f"{where}: {fault['msg']}{got}"
 
 
-def _where(settings: Settings) -> str:
-    return str(settings.home / CONFIG_FILE)
+def _raise_all(settings: Settings, faults: list[str]) -> None:
+    if faults:
+        hint = f"Correct {settings.home / CONFIG_FILE}; `foedus config check` shows what is in force."
+        raise InvalidSpec("\n".join(faults), hint)
+
+
+def _applications(settings: Settings) -> list[str]:
+    """Return the names of all applications; none where they cannot be told."""
+    from foedus.apps.registry import applications
+    from foedus.rounds.home import Home
+
+    with suppress(InvalidSpec):
+        return [*applications(Home(settings.home)), _PREPARE]
+    return []
+
+
+def _nearest(word: str, valid: Iterable[str]) -> str:
+    names = sorted(valid)
+    close = difflib.get_close_matches(word, names, n=1, cutoff=0.5)
+    return f"; did you mean {close[0]!r}?" if close else f"; valid here: {', '.join(names)}"
