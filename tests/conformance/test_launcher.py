@@ -1,11 +1,13 @@
 """The contract of `core.protocols.Launcher`, for every backend. A backend is a maker of launchers."""
 
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
 from tests.kubernetes.makers import kubernetes_makers
+from tests.launch.held_tools import holding
 from tests.launch.process_scheduler import ProcessScheduler
 from tests.slurm.fixtures import GROUP, running_cluster
 
@@ -32,6 +34,16 @@ def any_cluster() -> Iterator[Launcher]:
 
 
 @contextmanager
+def held() -> Iterator[Launcher]:
+    """Warm workers in batch jobs, with a scheduler that starts processes."""
+    program = Program(APPLICATION, path=(str(Path(__file__).parent),))
+    scheduler = ProcessScheduler()
+    with tempfile.TemporaryDirectory() as folder, holding(scheduler, program, Path(folder)) as launcher:
+        yield launcher
+    scheduler.close()
+
+
+@contextmanager
 def slurm() -> Iterator[Launcher]:
     """The launcher for Slurm, on a real one."""
     program = Program(APPLICATION, path=(str(Path(__file__).parent),))
@@ -44,6 +56,7 @@ def slurm() -> Iterator[Launcher]:
 MAKERS: dict[str, Callable[[], AbstractContextManager[Launcher]]] = {
     "local": lambda: LocalLauncher(APPLICATION, workers=2),
     "any cluster": any_cluster,
+    "held": held,
     "slurm": slurm,
     **kubernetes_makers(Path(__file__).with_name("launcher_application.py")),
 }

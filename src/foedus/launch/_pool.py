@@ -84,8 +84,8 @@ class Pool:
             self._order({"start": worker.number}, theirs.fileno())
         return worker
 
-    def give(self, worker: Worker, folder: str, memory_mb: int = 0) -> None:
-        """Hand the worker its next job. If it has just died, news of that follows.
+    def give(self, worker: Worker, folder: str, memory_mb: int = 0, attempt: str = "") -> None:
+        """Hand the worker its next job, or an attempt of it. If it has just died, news of that follows.
 
         From then on it is killed when it and all it started take more memory, unless that is 0.
         """
@@ -93,7 +93,7 @@ class Pool:
             worker.limit_mb = memory_mb
             self._order({"limit": worker.number, "memory_mb": memory_mb})
         try:
-            worker.connection.send_bytes(json.dumps({"folder": folder}).encode())
+            worker.connection.send_bytes(json.dumps({"folder": folder, "attempt": attempt}).encode())
         except OSError:
             return
 

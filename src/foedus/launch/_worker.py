@@ -58,7 +58,7 @@ def work(descriptor: int, code: WorkerCode, parent: int) -> None:
                 job = json.loads(connection.recv_bytes())
             except (EOFError, ConnectionResetError):
                 return
-            error = _run(function, job["folder"])
+            error = _run(function, JobFolder(job["folder"], job["attempt"]))
             try:
                 connection.send_bytes(json.dumps({"error": error}).encode())
             except BrokenPipeError:  # the driver went away meanwhile
@@ -67,6 +67,7 @@ def work(descriptor: int, code: WorkerCode, parent: int) -> None:
 
 def _guard(parent: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's to decide
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # a warning, for tasks that listen to it
     die_with(parent)
     adopt_orphans()
 
@@ -109,9 +110,8 @@ def _limit_torch(threads: int) -> None:
         torch.set_num_threads(threads)
 
 
-def _run(function: Entry, path: str) -> str:
+def _run(function: Entry, folder: JobFolder) -> str:
     """Run one job; return "" or, in words, the exception it raised."""
-    folder = JobFolder(path)
     try:
         with _output_to(folder):
             try:

@@ -156,7 +156,8 @@ class ClusterLauncher:
     def _order(self, job: ClusterJob) -> Order:
         journal, spec = job.journal, job.spec
         argv = self._program.argv(str(job.folder.path), journal.number, spec.resources.walltime_s)
-        return Order(journal.full_name, argv, str(job.folder.path), spec.resources, spec.application)
+        folder = str(job.folder.path)
+        return Order(journal.full_name, argv, folder, spec.resources, spec.application, spec.affinity)
 
     def _send(self, job: ClusterJob) -> None:
         """Submit; where the answer does not come, the job stays unsent and is looked for by name first.

@@ -51,7 +51,7 @@ class Order:
 
     `name` is unique for ever and matches `[a-z0-9][a-z0-9-]{0,62}`: it is what a scheduler is asked for again
     after a crash. `argv` is an argument list, never to be read by a shell. `folder` is the job folder's
-    absolute path.
+    absolute path. `affinity` names whose work it is.
     """
 
     name: str
@@ -59,6 +59,7 @@ class Order:
     folder: str
     resources: Resources
     application: str = ""
+    affinity: str = ""
 
 
 @dataclass(frozen=True, slots=True)

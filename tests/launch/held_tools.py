@@ -1,0 +1,126 @@
+"""Held allocations for tests: batch jobs are processes of this machine, and their owner may be killed."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from tests.launch.process_scheduler import ProcessScheduler
+
+from foedus.core.canonical import Json
+from foedus.core.ids import NativeId
+from foedus.core.records import JobSpec, JobState, JobStatus, Resources
+from foedus.launch import JobFolder
+from foedus.launch.cluster import ClusterLauncher, Program, Times
+from foedus.launch.held import HeldLauncher, HeldTimes, holding_program
+
+LIMIT_S = 60.0
+ENTRY = "held_entries:run"
+ASKING = Times(poll_s=0.05, slow_poll_s=0.05, settle_s=1.0, retries=0)
+LOOKING = Times(poll_s=0.05, slow_poll_s=0.05, settle_s=1.0)
+TIMES = HeldTimes(poll_s=0.02, idle_poll_s=0.02, task_poll_s=0.02, beat_s=0.2, grace_s=20.0)
+
+
+@contextmanager
+def holding(
+    scheduler: ProcessScheduler, program: Program, folder: Path, held: HeldTimes = TIMES
+) -> Iterator[HeldLauncher]:
+    """A launcher that holds allocations on this scheduler, and gives them back at the end."""
+    with (
+        ClusterLauncher(scheduler, holding_program(program), ASKING) as inner,
+        HeldLauncher(inner, program, folder, held=held, times=LOOKING) as launcher,
+    ):
+        yield launcher
+
+
+@dataclass
+class Site:
+    """A scheduler, and a launcher on it that can be replaced as if its process had been killed."""
+
+    root: Path
+    held: HeldTimes = TIMES
+    scheduler: ProcessScheduler = field(default_factory=ProcessScheduler)
+    program: Program = field(
+        default_factory=lambda: Program(ENTRY, path=(str(Path(__file__).parent),), warning_s=20.0)
+    )
+
+    def __post_init__(self) -> None:
+        self.open()
+
+    def open(self) -> None:
+        """Begin as a new process does."""
+        self.inner = ClusterLauncher(self.scheduler, holding_program(self.program), ASKING)
+        self.launcher = HeldLauncher(
+            self.inner, self.program, self.root / "held", held=self.held, times=LOOKING
+        )
+
+    def kill(self) -> None:
+        """End as a killed process does: nobody is told."""
+        held = self.launcher._scheduler  # what no user could do
+        held._closing.set()
+        held._thread.join()
+        self.launcher._launcher.close()
+        self.inner.close()
+
+    def close(self) -> None:
+        self.launcher.close()
+        self.inner.close()
+        self.scheduler.close()
+
+    # --- tasks ---
+
+    def folder(self, name: str, do: str, **values: Json) -> JobFolder:
+        folder = JobFolder(self.root / name)
+        folder.path.mkdir()
+        folder.write_spec({"do": do, **values})
+        return folder
+
+    def submit(
+        self, folder: JobFolder, client: str = "north", walltime_s: float = 300, **wishes: object
+    ) -> NativeId:
+        resources = replace(Resources(walltime_s=walltime_s), **wishes)  # type: ignore[arg-type]
+        return self.launcher.submit(JobSpec("TEST", str(folder.path), resources, client), folder.path.name)
+
+    def status(self, native_id: NativeId) -> JobStatus:
+        return self.launcher.states([native_id])[native_id]
+
+    def when(self, native_id: NativeId, met: Callable[[JobStatus], bool]) -> JobStatus:
+        """Wait until the status is such."""
+        deadline = time.monotonic() + LIMIT_S
+        while not met(status := self.launcher.states([native_id], 0.2)[native_id]):
+            assert time.monotonic() < deadline, status
+            assert not status.state.is_final, status
+        return status
+
+    def final(self, native_id: NativeId) -> JobStatus:
+        return self.when(native_id, lambda status: status.state.is_final)
+
+    def running(self, native_id: NativeId) -> JobStatus:
+        return self.when(native_id, lambda status: status.state is JobState.RUNNING)
+
+    def done(self, name: str, do: str = "finish", client: str = "north", **values: Json) -> dict[str, Json]:
+        """Have a task done, and return its result."""
+        folder = self.folder(name, do, **values)
+        status = self.final(self.submit(folder, client))
+        assert status.state is JobState.COMPLETED, status
+        return dict(folder.read_result() or {})
+
+    # --- allocations ---
+
+    @property
+    def batch_jobs(self) -> list[str]:
+        """The names of all batch jobs that were ever submitted, in order."""
+        return self.scheduler.submissions
+
+    def ended(self, name: str) -> bool:
+        """Whether the batch job has ended."""
+        return self.scheduler.look([name])[name].state.is_final
+
+
+def until(met: Callable[[], bool]) -> None:
+    """Wait until it is so."""
+    deadline = time.monotonic() + LIMIT_S
+    while not met():
+        assert time.monotonic() < deadline, "it did not come about"
+        time.sleep(0.02)
