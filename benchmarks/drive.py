@@ -20,7 +20,7 @@ from foedus.core.ids import Cid, NativeId
 from foedus.core.protocols import Buffer
 from foedus.core.records import Call, Event, JobSpec, JobStatus, Receipt, Value
 from foedus.launch import LocalLauncher
-from foedus.rounds import runs
+from foedus.rounds import backend, runs
 from foedus.rounds.home import Home
 from foedus.rounds.progress import Progress
 from foedus.store import DirectoryStore
@@ -71,7 +71,7 @@ class _Launcher(LocalLauncher):
 _MEASURED = (
     (chain, "EmbeddedLedger", _Ledger),
     (runs, "DirectoryStore", _Store),
-    (runs, "LocalLauncher", _Launcher),
+    (backend, "LocalLauncher", _Launcher),
 )
 
 

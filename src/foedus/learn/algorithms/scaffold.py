@@ -201,7 +201,7 @@ def believed_steps(updates: Sequence[Update]) -> list[float]:
     if len(updates) < FEWEST:
         return [float(claim) for claim in claims]
     examples = [Fraction(update.weight, update.bonus) for update in updates]
-    pace = statistics.median([claim / count for claim, count in zip(claims, examples, strict=True)])
+    pace = statistics.median_low([claim / count for claim, count in zip(claims, examples, strict=True)])
     return [float(max(k, pace * count / _SLOWEST)) for k, count in zip(claims, examples, strict=True)]
 
 
