@@ -37,7 +37,7 @@ def test_every_promised_command_is_there() -> None:
     promised += [f"dataset {verb}" for verb in ("register", "list", "show", "remove")]
     promised += [f"job {verb}" for verb in ("list", "show", "log", "cancel")]
     promised += [f"model {verb}" for verb in ("pull", "show", "predict")]
-    promised += ["config check", "data fetch", "data show"]
+    promised += ["config check", "data fetch", "data show", "site check"]
     promised += [f"store {verb}" for verb in ("add", "get", "ls", "verify", "gc")]
     promised += [f"chain {verb}" for verb in ("blocks", "tx", "events")]
 

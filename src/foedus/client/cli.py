@@ -16,6 +16,7 @@ from foedus.client import (
     cmd_look,
     cmd_model,
     cmd_runs,
+    cmd_site,
     cmd_store,
 )
 from foedus.client.shell import FoedusGroup
@@ -53,6 +54,7 @@ for _group, _name in (
     (cmd_model.app, "model"),
     (cmd_config.data_app, "data"),
     (cmd_config.config_app, "config"),
+    (cmd_site.app, "site"),
     (cmd_store.app, "store"),
     (cmd_chain.app, "chain"),
 ):

@@ -37,7 +37,7 @@ def check(
 
     A spec is checked as a run would: keys, values, model, algorithm and partition with their arguments, and
     whether the data are there. Settings are read from config.toml in the home folder, then from FOEDUS_*
-    variables.
+    variables. `foedus site check` tries out what they say of a cluster.
 
     \b
     Examples:

@@ -86,14 +86,14 @@ def resources_of(settings: Settings, application: "Application") -> "Resources":
 
 
 @contextmanager
-def cluster_launcher(settings: Settings, threads: int) -> Iterator["Launcher"]:
-    """Open the launcher of the site's cluster. Batch jobs outlive it."""
+def cluster_launcher(settings: Settings, threads: int, entry: str = "") -> Iterator["Launcher"]:
+    """Open the launcher of the site's cluster, for jobs of ours or of an entry. Batch jobs outlive it."""
     from foedus.launch.cluster import ClusterLauncher, Program, Times
     from foedus.rounds.backend import ENTRY, SETUP
 
     scheduler, common, warning_s = _scheduler(settings)
     program = Program(
-        ENTRY, SETUP, threads, python=common.python, scratch=common.scratch, warning_s=warning_s
+        entry or ENTRY, SETUP, threads, python=common.python, scratch=common.scratch, warning_s=warning_s
     )
     times = Times(poll_s=common.poll_s, retries=common.retries)
     with ClusterLauncher(scheduler, program, times) as launcher:

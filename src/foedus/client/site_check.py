@@ -1,0 +1,186 @@
+"""`foedus site check`: tries out the configured cluster, and says in words what is wrong and what to do."""
+
+import os
+import secrets
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final
+
+from foedus.client import probe, site_words
+from foedus.client.launchers import cluster_launcher, outlives_us, scheduler_of
+from foedus.client.settings import CONFIG_FILE, Settings
+from foedus.client.site import changed, said_of_resources, site_rows, slurm_site
+from foedus.client.site_words import Finding
+from foedus.core.errors import FoedusError, InvalidSpec
+from foedus.core.ids import NativeId
+from foedus.core.protocols import Launcher
+from foedus.core.records import JobSpec, JobState, JobStatus, Resources
+from foedus.launch import JobFolder, LocalLauncher
+
+FOLDER: Final = "site-check"
+_USUAL: Final = Resources(cpus=1, memory_mb=2000)
+_WALLTIME_S: Final = 300.0  # of the batch jobs of a check
+_RESERVE_S: Final = 15.0  # for cancelling and clearing up
+_PAUSE_S: Final = 0.5
+Observer = Callable[[str], None]
+
+
+def check_site(
+    settings: Settings, application: str, timeout_s: float, observer: Observer = lambda doing: None
+) -> Iterator[Finding]:
+    """Yield what is found, one thing after the other, until something is so wrong that the rest must be.
+
+    Batch jobs ask for what those of `application` ask for, in a folder that is removed in the end. `observer`
+    is told what is being done. Takes no longer than about `timeout_s` seconds, whatever the cluster does.
+    """
+    deadline = time.monotonic() + timeout_s - min(_RESERVE_S, timeout_s / 4)
+    try:
+        yield _settings_found(settings)
+        asked = _asked(settings, application)
+        if outlives_us(settings):
+            yield from _scheduler_found(settings, observer)
+        with _work_folder(settings.home) as folder, _launcher(settings) as launcher:
+            site = _Site(settings, launcher, folder, asked, deadline, observer)
+            yield from site.try_a_job()
+            yield site.try_to_cancel()
+    except _Stop as stop:
+        yield stop.finding
+    except FoedusError as error:
+        yield Finding(
+            "settings" if isinstance(error, InvalidSpec) else "scheduler", False, error.message, error.hint
+        )
+
+
+class _Stop(Exception):
+    """Nothing more can be tried."""
+
+    def __init__(self, finding: Finding) -> None:
+        self.finding = finding
+
+
+def _settings_found(settings: Settings) -> Finding:
+    rows = site_rows(settings)
+    file = settings.home / CONFIG_FILE
+    said = f"{len([row for row in rows if row[2] != 'default'])} of {file}" if file.is_file() else "defaults"
+    return Finding("settings", True, f"launcher {settings.launcher}; {said}")
+
+
+def _asked(settings: Settings, application: str) -> Resources:
+    asked = changed(_USUAL, said_of_resources(settings), application)
+    threads = settings.threads or 1
+    return replace(asked, cpus=max(asked.cpus, threads), walltime_s=min(asked.walltime_s, _WALLTIME_S))
+
+
+def _scheduler_found(settings: Settings, observer: Observer) -> Iterator[Finding]:
+    observer("looking for the scheduler")
+    if settings.launcher == "slurm":
+        site, _ = slurm_site(settings)
+        if site.rest is None:
+            yield site_words.commands_found(site)
+    began = time.monotonic()
+    scheduler_of(settings).look([f"foedus-{FOLDER}"])
+    yield Finding("scheduler", True, f"answers after {time.monotonic() - began:.2f} s")
+
+
+@contextmanager
+def _work_folder(home: Path) -> Iterator[Path]:
+    """Make a folder where batch jobs can be tried, and remove it again with all that is in it."""
+    folder = home / FOLDER / secrets.token_hex(4)
+    try:
+        folder.mkdir(mode=0o700, parents=True)
+    except OSError as error:
+        raise InvalidSpec(
+            f"cannot write to the home folder {home}: {error.strerror}", "Choose another."
+        ) from error
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        with suppress(OSError):  # another check is under way
+            folder.parent.rmdir()
+
+
+def _launcher(settings: Settings) -> AbstractContextManager[Launcher]:
+    threads = settings.threads or 1
+    if outlives_us(settings):
+        return cluster_launcher(settings, threads, probe.ENTRY)
+    from foedus.rounds.backend import SETUP
+
+    return LocalLauncher(probe.ENTRY, workers=1, threads=threads, setup=SETUP)
+
+
+@dataclass
+class _Site:
+    settings: Settings
+    launcher: Launcher
+    folder: Path
+    asked: Resources
+    deadline: float
+    observer: Observer
+    word: str = field(default_factory=lambda: secrets.token_hex(8))
+
+    def try_a_job(self) -> Iterator[Finding]:
+        """Run a batch job and compare what it tells with what was asked for. Raises `_Stop`."""
+        began = time.monotonic()
+        folder, native_id = self._submit("probe", wait=False)
+        status = self._follow("batch job", native_id, lambda status: status.state.is_final)
+        result = folder.read_result() if status.state is JobState.COMPLETED else None
+        if result is None:
+            raise _Stop(site_words.job_failed(status, folder, self.settings))
+        where = f"ran on {result['host']}" + (f" as {status.scheduler_id}" if status.scheduler_id else "")
+        yield Finding("batch job", True, f"{where}; done after {time.monotonic() - began:.1f} s")
+        yield from self._compare(result)
+        yield site_words.log_found(self.word in self.launcher.logs(native_id))
+
+    def _compare(self, result: Mapping[str, Any]) -> Iterator[Finding]:
+        here = self.settings.home
+        yield site_words.home_found(result["beside"] == self.word, here, str(result["beside"]))
+        yield site_words.user_found(result["user"], os.getuid())
+        yield site_words.program_found(result, self.settings.launcher)
+        yield site_words.processors_found(result, self.asked, self.settings.threads or 1)
+        if self.asked.gpus:
+            yield site_words.gpus_found(result, self.asked)
+        yield site_words.scratch_found(result, self.asked, self.settings.launcher)
+
+    def try_to_cancel(self) -> Finding:
+        """Submit a batch job that waits, and cancel it. Raises `_Stop`."""
+        _, native_id = self._submit("waiting", wait=True)
+        self._follow("cancel", native_id, lambda status: status.state is not JobState.UNKNOWN)
+        began = time.monotonic()
+        self.launcher.cancel(native_id)
+        status = self._follow("cancel", native_id, lambda status: status.state.is_final)
+        if status.state is not JobState.CANCELLED:
+            return Finding(
+                "cancel", False, f"a batch job that was cancelled is {status.state}: {status.cause}"
+            )
+        return Finding("cancel", True, f"a batch job was cancelled after {time.monotonic() - began:.1f} s")
+
+    def _submit(self, name: str, wait: bool) -> tuple[JobFolder, NativeId]:
+        self.observer("submitting a batch job")
+        beside = self.folder / "beside"
+        beside.write_text(self.word)
+        folder = JobFolder(self.folder / name)
+        folder.path.mkdir(mode=0o700)
+        folder.write_spec({"word": self.word, "wait": wait, "beside": str(beside)})
+        spec = JobSpec("SITE_CHECK", str(folder.path), self.asked)
+        return folder, self.launcher.submit(spec, f"{FOLDER}/{self.folder.name}/{name}")
+
+    def _follow(self, what: str, native_id: NativeId, enough: Callable[[JobStatus], bool]) -> JobStatus:
+        """Wait until the batch job's state is enough. Raises `_Stop` when time is over."""
+        status = self.launcher.states([native_id])[native_id]
+        try:
+            while not enough(status):
+                self.observer(
+                    f"the batch job is {status.state}" + (f": {status.cause}" if status.cause else "")
+                )
+                if time.monotonic() > self.deadline:
+                    raise _Stop(site_words.too_slow(what, status))
+                status = self.launcher.states([native_id], _PAUSE_S)[native_id]
+        except BaseException:  # also when somebody interrupts us
+            self.launcher.cancel(native_id)
+            raise
+        return status
