@@ -211,7 +211,8 @@ def test_believed_steps_are_a_quarter_of_the_median_pace_at_least() -> None:
     st.lists(st.integers(1, 5000), min_size=3, max_size=12), st.integers(1, 5), st.sampled_from([1, 16, 64])
 )
 def test_honest_steps_are_always_believed(counts: list[int], epochs: int, batch: int) -> None:
-    """Of clients with the same settings, however unequal their data."""
+    """Of clients with the same settings and at least four batches each, however unequal their data."""
+    counts = [4 * batch + count for count in counts]
     updates = [
         moved(f"c{k:02}", 0.0, epochs * -(-count // batch), weight)
         for k, (count, weight) in enumerate(

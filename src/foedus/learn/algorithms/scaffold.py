@@ -196,7 +196,11 @@ class _Change:
 
 
 def believed_steps(updates: Sequence[Update]) -> list[float]:
-    """Return K_k: what each client claims, but at least a quarter of the median's steps per example."""
+    """Return K_k: what each client claims, but at least a quarter of the median's steps per example.
+
+    Honest claims of clients that train alike are believed as they are. Clients with less than four batches
+    make more steps per example, and may be thought a little faster than they are.
+    """
     claims = [Fraction(max(extra_of(update.source, STEPS), 1)) for update in updates]
     if len(updates) < FEWEST:
         return [float(claim) for claim in claims]
