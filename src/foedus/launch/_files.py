@@ -6,10 +6,11 @@ to it, so exchanging the folder for a link in between gains nothing.
 
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from foedus.core.canonical import Json, canonical_json, parse_canonical_json
 from foedus.core.protocols import Buffer
 
 _PRIVATE = 0o600  # job folders hold what was learned from private data
@@ -60,6 +61,36 @@ def read_capped(folder: Path, name: str, limit_bytes: int) -> bytes | None:
         data = file.read(limit_bytes + 1)
     if len(data) > limit_bytes:
         raise ValueError(f"{name} exceeds the limit of {limit_bytes} bytes")
+    return data
+
+
+def read_object(folder: Path, name: str, limit_bytes: int) -> Mapping[str, Json] | None:
+    """Return a file of canonical JSON that holds an object, None when there is none. Raises ValueError."""
+    data = read_capped(folder, name, limit_bytes)
+    if data is None:
+        return None
+    value = parse_canonical_json(data, limit_bytes)
+    if not isinstance(value, dict):
+        raise ValueError(f"{name} does not hold a JSON object")
+    return value
+
+
+def objects(lines: Iterable[bytes], limit_bytes: int) -> Iterator[Mapping[str, Json]]:
+    """Yield the objects that lines of canonical JSON hold; other lines are skipped."""
+    for line in lines:
+        try:
+            value = parse_canonical_json(line, limit_bytes)
+        except ValueError:
+            continue
+        if isinstance(value, dict):
+            yield value
+
+
+def encoded(value: Mapping[str, Json], limit_bytes: int) -> bytes:
+    """Return an object as canonical JSON. Raises ValueError where that is too large or not JSON."""
+    data = canonical_json(value)
+    if len(data) > limit_bytes:
+        raise ValueError(f"{len(data)} bytes of JSON exceed the limit of {limit_bytes}")
     return data
 
 

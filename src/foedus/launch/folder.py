@@ -12,18 +12,16 @@ of its own, and whoever submitted takes over one of them (`adopt`).
 """
 
 import os
-import re
-import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import BinaryIO
 
-from foedus.core.canonical import Json, canonical_json, parse_canonical_json
+from foedus.core.canonical import Json, canonical_json
 from foedus.core.errors import InvalidSpec, TaskFailed
 from foedus.core.protocols import Buffer
 from foedus.core.records import JobStatus, Resources
-from foedus.launch import _files, _notes
+from foedus.launch import _attempts, _files, _notes
 from foedus.launch._failure import Failure, describe, printable
 
 SPEC, KEY, EVENTS, LOG = "spec.json", "job.json", "events.jsonl", "out.log"
@@ -32,7 +30,6 @@ STATE, MEMORY = "state.parts", "memory.safetensors"
 CHECKPOINT, OUTPUT, EXIT = "checkpoint.safetensors", "output", "exit.json"
 _WRITTEN = (UPDATE, STATE, MEMORY, EXIT, FAILURE, RESULT)  # the result last: its presence means completed
 _TEMPORARIES = tuple(_files.temporary_name(name) for name in (*_WRITTEN, CHECKPOINT))
-_ATTEMPT = re.compile(r"attempt-[0-9]{2}\.[0-9]{2,4}", re.ASCII)
 
 SPEC_LIMIT_BYTES = 16 << 20
 RESULT_LIMIT_BYTES = 16 << 20
@@ -59,7 +56,7 @@ class JobFolder:
 
         Whole or not at all, but not synced: after a power cut whoever submits writes it again.
         """
-        _files.write_atomic(self.path, SPEC, [_encoded(spec, SPEC_LIMIT_BYTES)], durable=False)
+        _files.write_atomic(self.path, SPEC, [_files.encoded(spec, SPEC_LIMIT_BYTES)], durable=False)
 
     def has_spec(self) -> bool:
         """Whether `spec.json` is there and a plain file."""
@@ -79,14 +76,14 @@ class JobFolder:
     def read_result(self) -> Mapping[str, Json] | None:
         """Return `result.json`, None while there is none. Raises `TaskFailed` when it is not usable."""
         try:
-            return _read_object(self.outputs, RESULT, RESULT_LIMIT_BYTES)
+            return _files.read_object(self.outputs, RESULT, RESULT_LIMIT_BYTES)
         except ValueError as error:
             raise TaskFailed(f"the task's result is not usable: {error}") from error
 
     def read_failure(self) -> Failure | None:
         """Return `failure.json`, None when it is missing or damaged; control characters are replaced."""
         try:
-            found = _read_object(self.outputs, FAILURE, _SMALL_LIMIT_BYTES) or {}
+            found = _files.read_object(self.outputs, FAILURE, _SMALL_LIMIT_BYTES) or {}
             texts = {name: found[name] for name in Failure.__slots__}
         except (ValueError, KeyError):
             return None
@@ -105,8 +102,7 @@ class JobFolder:
         end = chunk.rfind(b"\n") + 1
         if end == 0:  # no whole line: wait for the rest, unless no line may be this long
             return [], start + (len(chunk) if len(chunk) == EVENTS_CHUNK_BYTES else 0)
-        events = (_parsed(line) for line in chunk[:end].splitlines(keepends=True))
-        return [event for event in events if event is not None], start + end
+        return list(_files.objects(chunk[:end].splitlines(keepends=True), EVENT_LIMIT_BYTES)), start + end
 
     def read_log(self) -> str:
         """Return the last 64 KiB of `out.log`; bytes that are not UTF-8 are replaced."""
@@ -145,7 +141,7 @@ class JobFolder:
     def read_spec(self) -> Mapping[str, Json]:
         """Return `spec.json`. Raises `InvalidSpec` when it is missing or not usable."""
         try:
-            spec = _read_object(self.path, SPEC, SPEC_LIMIT_BYTES)
+            spec = _files.read_object(self.path, SPEC, SPEC_LIMIT_BYTES)
         except ValueError as error:
             raise InvalidSpec(f"the job's spec is not usable: {error}") from error
         if spec is None:
@@ -156,7 +152,7 @@ class JobFolder:
         """Append one event to `events.jsonl`; takes microseconds, not durable. ValueError above 64 KiB."""
         descriptor = _files.open_appending(self.path, EVENTS)
         try:
-            os.write(descriptor, _encoded(event, EVENT_LIMIT_BYTES))
+            os.write(descriptor, _files.encoded(event, EVENT_LIMIT_BYTES))
         finally:
             os.close(descriptor)
 
@@ -174,7 +170,7 @@ class JobFolder:
 
     def finish(self, result: Mapping[str, Json]) -> None:
         """Write `result.json` durably, as the last thing the task does: its presence means completed."""
-        _files.write_atomic(self.outputs, RESULT, [_encoded(result, RESULT_LIMIT_BYTES)])
+        _files.write_atomic(self.outputs, RESULT, [_files.encoded(result, RESULT_LIMIT_BYTES)])
         _files.remove(self.outputs, (CHECKPOINT,))
 
     def fail(self, error: BaseException) -> Failure:
@@ -205,8 +201,8 @@ class JobFolder:
         """Return where this attempt and those before it put what comes out, newest first."""
         if self.outputs == self.path:
             return [self.path]
-        before = [self.path / name for name in self.attempts() if name <= self.outputs.name]
-        return [*reversed(before), self.path]
+        before = _attempts.attempts_until(self.path, self.outputs.name)
+        return [*(self.path / name for name in reversed(before)), self.path]
 
     # --- for launchers ---
 
@@ -216,21 +212,18 @@ class JobFolder:
         Their log stays, and, where it was the same key, what the task can go on from: checkpoint and output.
         """
         is_known = self._noted_key() == key
-        _files.remove(self.path, (EVENTS, *_WRITTEN, *_TEMPORARIES, _notes.STATUS, KEY))
+        _files.remove(self.path, (EVENTS, *_WRITTEN, *_TEMPORARIES, _notes.STATUS))
         if not is_known:
             _files.remove(self.path, (CHECKPOINT,))
-            shutil.rmtree(self.path / OUTPUT, ignore_errors=True)
+            _attempts.remove_tree(self.path / OUTPUT)
+            _attempts.remove_attempts(self.path)
         note = {"key": key} | ({"resources": _notes.plain(resources)} if resources else {})
-        descriptor = _files.open_appending(self.path, KEY)
-        try:
-            os.write(descriptor, canonical_json(note))
-        finally:
-            os.close(descriptor)
+        _files.write_atomic(self.path, KEY, [canonical_json(note)], durable=False)
 
     def read_note(self) -> Mapping[str, Json]:
         """Return what `begin` noted (`job.json`): the key, and the resources; empty where it is damaged."""
         try:
-            return _read_object(self.path, KEY, _SMALL_LIMIT_BYTES) or {}
+            return _files.read_object(self.path, KEY, _SMALL_LIMIT_BYTES) or {}
         except ValueError:
             return {}
 
@@ -261,27 +254,26 @@ class JobFolder:
     def read_exit(self) -> Mapping[str, Json] | None:
         """Return `exit.json`, None when it is missing or damaged."""
         try:
-            return _read_object(self.outputs, EXIT, _SMALL_LIMIT_BYTES)
+            return _files.read_object(self.outputs, EXIT, _SMALL_LIMIT_BYTES)
         except ValueError:
             return None
 
     def attempts(self) -> list[str]:
         """Return the attempts that have begun, oldest first; none where the folder cannot be read."""
-        try:
-            names = os.listdir(self.path)
-        except OSError:
-            return []
-        return sorted(name for name in names if _ATTEMPT.fullmatch(name))
+        return _attempts.attempts_in(self.path)
 
     def adopt(self, attempt: str) -> None:
-        """Make what an attempt wrote the outcome of the job, by renames; may be repeated after a crash."""
-        source = self.path / attempt
-        for name in (OUTPUT, *_WRITTEN):
-            if os.path.lexists(source / name):
-                os.rename(source / name, self.path / name)
-        _files.sync(self.path)
-        for name in self.attempts():
-            shutil.rmtree(self.path / name, ignore_errors=True)  # follows no links
+        """Make what an attempt with a result wrote the outcome of the job, by renames.
+
+        May be repeated after a crash; harmless without any result. Raises OSError.
+        """
+        files = [name for name in _WRITTEN if name not in (FAILURE, RESULT)]
+        _files.remove(self.path, (FAILURE,))  # of an attempt that does not count
+        _attempts.take_over(self.path, attempt, OUTPUT, files, RESULT)
+
+    def keep_failure(self, failure: Failure) -> None:
+        """Make the failure of an attempt that of the job, where readers look for it."""
+        _files.write_atomic(self.path, FAILURE, [canonical_json(asdict(failure))])
 
     def has_result_of(self, key: str) -> bool:
         """Whether a usable result of just this attempt is there, perhaps from an earlier process."""
@@ -303,28 +295,3 @@ class JobFolder:
         except ValueError as error:
             raise TaskFailed(f"the task's {name} is not usable: {error}") from error
         return None if descriptor is None else os.fdopen(descriptor, "rb")
-
-
-def _read_object(folder: Path, name: str, limit_bytes: int) -> Mapping[str, Json] | None:
-    data = _files.read_capped(folder, name, limit_bytes)
-    if data is None:
-        return None
-    value = parse_canonical_json(data, limit_bytes)
-    if not isinstance(value, dict):
-        raise ValueError(f"{name} does not hold a JSON object")
-    return value
-
-
-def _encoded(value: Mapping[str, Json], limit_bytes: int) -> bytes:
-    data = canonical_json(value)
-    if len(data) > limit_bytes:
-        raise ValueError(f"{len(data)} bytes of JSON exceed the limit of {limit_bytes}")
-    return data
-
-
-def _parsed(line: bytes) -> Mapping[str, Json] | None:
-    try:
-        event = parse_canonical_json(line, EVENT_LIMIT_BYTES)
-    except ValueError:
-        return None
-    return event if isinstance(event, dict) else None

@@ -25,6 +25,7 @@ from pathlib import Path
 from types import FrameType
 
 from foedus.core.canonical import Json
+from foedus.launch._attempts import attempt_name
 from foedus.launch._code import WorkerCode
 from foedus.launch._environment import worker_environment
 from foedus.launch.folder import JobFolder
@@ -37,10 +38,10 @@ _LAST_RESTART = 9999
 def main() -> int:
     """Run one attempt and return the exit code of the batch job."""
     options = _parser().parse_args()
+    code = WorkerCode(options.entry, options.setup, (), options.threads)
     if JobFolder(options.folder).has_result():
         return 0  # the scheduler started it again though another attempt had ended well
     folder = claimed(options.folder, options.round)
-    code = WorkerCode(options.entry, options.setup, (), options.threads)
     with _scratch(options.scratch) as scratch:
         began = time.monotonic()
         environment = _environment(options.threads, scratch, options.path)
@@ -72,7 +73,7 @@ def claimed(path: str, number: int) -> JobFolder:
     taken.
     """
     for restart in range(int(os.environ.get("SLURM_RESTART_COUNT") or 0), _LAST_RESTART):
-        folder = JobFolder(path, f"attempt-{number:02}.{restart:02}")
+        folder = JobFolder(path, attempt_name(number, restart))
         try:
             folder.claim()
         except FileExistsError:
@@ -110,7 +111,10 @@ class _Supervisor:
             )
             for number in (signal.SIGUSR1, signal.SIGTERM):
                 signal.signal(number, self._warn)
-            return self._wait(self.child)
+            ended = self._wait(self.child)
+        with suppress(ProcessLookupError):  # what it started and left running writes nothing any more
+            os.killpg(self.child.pid, signal.SIGKILL)
+        return ended
 
     def _wait(self, child: subprocess.Popen[bytes]) -> int:
         """Wait for the child; warn it before its time is over, and kill it and all it started after that."""

@@ -3,14 +3,17 @@
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
+from foedus.core.errors import TaskFailed
 from foedus.core.ids import NativeId
 from foedus.core.records import JobSpec, JobState, JobStatus
-from foedus.launch.cluster.ended import Outcome, attempt_with_result, newest_outcome
+from foedus.launch._attempts import attempt_order
+from foedus.launch._failure import printable
+from foedus.launch.cluster.ended import Outcome, attempt_with_result, newest_attempt, newest_outcome
 from foedus.launch.cluster.journal import Journal
 from foedus.launch.cluster.scheduler import Sight
 from foedus.launch.folder import CHECKPOINT, JobFolder
 
-_LINES = 5
+_LINES, _LINES_CHARACTERS, _CHARACTERS = 5, 1000, 8000
 BATCH_LOG = "batch.log"  # what scheduler and start script print, beside the task's own out.log
 
 
@@ -35,7 +38,7 @@ class ClusterJob:
     journal: Journal
     status: JobStatus = field(init=False)
     is_unsent: bool = field(init=False)
-    has_rivals: bool = False  # an attempt other than the adopted one may still be running
+    has_rivals: bool = False  # an attempt other than the adopted one may be running, or about to
     missed: int = 0  # answers in a row that did not name it
     missing_since: float | None = None
     ended_since: float | None = None
@@ -55,18 +58,25 @@ class ClusterJob:
         """Whether nothing more will happen to it."""
         return self.status.state.is_final
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether an attempt of the present submission has begun: then the scheduler got it."""
+        return newest_attempt(self.folder, self.journal.number) is not None
+
     def becomes(self, state: JobState, cause: str = "", native: str = "") -> None:
         """Change the state; a final one is noted, so that a later process does not wait for it."""
-        attempt = max(1, len(self.folder.attempts()), self._adopted_as)
-        self.status = JobStatus(
+        status = JobStatus(
             self.native_id,
             state,
-            cause,
+            printable(cause)[:_CHARACTERS],
             self.journal.scheduler_id,
-            native or self.status.scheduler_state,
-            attempt,
+            printable(native) or self.status.scheduler_state,
+            max(1, len(self.folder.attempts()), self._adopted_as),
         )
-        self.folder.write_status(self.status)
+        if status == self.status:
+            return
+        self.status = status
+        self.folder.write_status(status)
         if state.is_final and not self.journal.is_settled:
             self.note(replace(self.journal, is_settled=True))
 
@@ -76,11 +86,20 @@ class ClusterJob:
             journal.write(self.folder)
         self.journal = journal
 
+    def is_sent_again(self) -> None:
+        """Begin anew to find out whether the scheduler has it."""
+        self.is_unsent, self.missed = True, 0
+        self.missing_since = self.ended_since = None
+
+    # --- what the folder says ---
+
     def take_up(self) -> None:
         """Go on with a job that an earlier process submitted: with its result, if it has one."""
         if self.journal.adopted:
             self._adopt(self.journal.adopted)
-        else:
+        elif self.folder.has_result_of(self.journal.key):
+            self.becomes(JobState.COMPLETED)
+        if not self.is_final:
             self.look_at_folder()
 
     def look_at_folder(self) -> None:
@@ -88,44 +107,75 @@ class ClusterJob:
         attempt = attempt_with_result(self.folder)
         if attempt is not None:
             attempts = self.folder.attempts()
-            self.has_rivals = attempt != attempts[-1]
+            number, _ = attempt_order(attempt) or (0, 0)
+            self.has_rivals = attempt != attempts[-1] or number != self.journal.number
             self._adopted_as = attempts.index(attempt) + 1
             self.note(replace(self.journal, adopted=attempt))
             self._adopt(attempt)
             return
         outcome = self._outcome()
-        if outcome is not None and outcome.failure is not None and not outcome.is_interrupted:
-            self.becomes(JobState.FAILED, str(outcome.failure))
+        if outcome is None or outcome.failure is None or outcome.is_interrupted or self.journal.is_cancelled:
+            return
+        with suppress(OSError):
+            self.folder.keep_failure(outcome.failure)
+        self.becomes(JobState.FAILED, str(outcome.failure))
+
+    def _adopt(self, attempt: str) -> None:
+        try:
+            self.folder.adopt(attempt)
+            has_result = self.folder.read_result() is not None
+        except (OSError, TaskFailed) as error:
+            self.becomes(JobState.FAILED, f"its result cannot be taken over: {error}")
+            return
+        if has_result:
+            self.becomes(JobState.COMPLETED)
+        else:  # the journal is wrong
+            self.note(replace(self.journal, adopted=""))
+
+    # --- what the scheduler says ---
 
     def follow(self, sight: Sight) -> None:
         """The scheduler still works on it."""
         self.missing_since = self.ended_since = None
         self.becomes(sight.state, sight.cause, sight.native)
 
-    def settles(self, sight: Sight, times: Times, now: float) -> bool:
-        """The scheduler is done with it: find out what that means. Tells whether to submit it again."""
+    def settles(self, sight: Sight, times: Times, now: float) -> Journal | None:
+        """The scheduler is done with it: find out what that means.
+
+        Returns the journal of the next submission, where there is to be one.
+        """
         self.look_at_folder()
         if self.is_final:
-            return False
+            return None
         outcome = self._outcome()
         if self.journal.is_cancelled or (sight.state is JobState.CANCELLED and not sight.is_passing):
             cause = "cancelled" if self.journal.is_cancelled else sight.cause or "cancelled by somebody else"
             self.becomes(JobState.CANCELLED, cause, sight.native)
-            return False
-        if self._goes_on(sight, outcome, times):
-            return True
-        if outcome is None and not sight.cause and self._may_files_be_late(times, now):
-            return False
-        self.becomes(JobState.FAILED, self._cause(sight, outcome), sight.native)
-        return False
+            return None
+        again = self._continuation(outcome, times, sight.out_of_time)
+        if again is not None:
+            return again
+        if sight.is_passing and self.journal.retried < times.retries:
+            self.becomes(JobState.QUEUED, f"next attempt: {sight.cause}", sight.native)
+            return self.journal.retry()
+        if outcome is None and self._may_files_be_late(sight, times, now):
+            self.becomes(JobState.RUNNING, "it has ended; waiting for its last files", sight.native)
+        else:
+            self.becomes(JobState.FAILED, self._cause(sight, outcome), sight.native)
+        return None
 
-    def miss(self, times: Times, now: float) -> None:
-        """The scheduler does not know the job any more: it ended, but how?"""
+    def misses(self, times: Times, now: float) -> Journal | None:
+        """The scheduler does not know the job any more: it ended, but how? Returns what `settles` does."""
+        self.look_at_folder()
+        if self.is_final:
+            return None
         self.missing_since = now if self.missing_since is None else self.missing_since
         outcome = self._outcome()
         if self.journal.is_cancelled:
             self.becomes(JobState.CANCELLED, "cancelled")
-        elif outcome is not None and not outcome.is_interrupted:
+        elif (again := self._continuation(outcome, times)) is not None:
+            return again
+        elif outcome is not None:
             self.becomes(JobState.FAILED, outcome.words or str(outcome.failure))
         elif now - self.missing_since < times.lost_s:
             self.becomes(
@@ -133,45 +183,38 @@ class ClusterJob:
             )
         else:
             self.becomes(JobState.LOST, "the scheduler has forgotten the batch job, and it left no result")
+        return None
 
-    def _goes_on(self, sight: Sight, outcome: Outcome | None, times: Times) -> bool:
-        """Whether another submission is worth it; notes that it is used up."""
-        journal = self.journal
-        is_out_of_time = sight.out_of_time or (outcome is not None and outcome.is_out_of_time)
+    def _continuation(
+        self, outcome: Outcome | None, times: Times, is_out_of_time: bool = False
+    ) -> Journal | None:
+        """Return the journal of a submission that goes on from a checkpoint, where that is worth it."""
+        is_out_of_time = is_out_of_time or (outcome is not None and outcome.is_out_of_time)
         is_interrupted = outcome is not None and outcome.is_interrupted
-        if (is_interrupted or (is_out_of_time and self._has_newest_checkpoint())) and (
-            journal.number - journal.retried < times.continuations
-        ):
-            self.becomes(JobState.QUEUED, "its time was over; it goes on from its checkpoint", sight.native)
-            return True
-        if sight.is_passing and journal.retried < times.retries:
-            self.note(replace(journal, retried=journal.retried + 1))
-            self.becomes(JobState.QUEUED, f"next attempt: {sight.cause}", sight.native)
-            return True
-        return False
+        if not is_interrupted and not (is_out_of_time and self._has_newest_checkpoint()):
+            return None
+        if self.journal.continued >= times.continuations:
+            return None
+        self.becomes(JobState.QUEUED, "its time was over; it goes on from its checkpoint")
+        return self.journal.continuation()
 
-    def _may_files_be_late(self, times: Times, now: float) -> bool:
-        self.ended_since = now if self.ended_since is None else self.ended_since
-        if now - self.ended_since >= times.settle_s or not self.folder.attempts():
+    def _may_files_be_late(self, sight: Sight, times: Times, now: float) -> bool:
+        if sight.cause or not (sight.state is JobState.COMPLETED or self.has_begun):
             return False
-        self.becomes(JobState.RUNNING, "it has ended; waiting for its last files")
-        return True
+        self.ended_since = now if self.ended_since is None else self.ended_since
+        return now - self.ended_since < times.settle_s
 
     def _cause(self, sight: Sight, outcome: Outcome | None) -> str:
         if outcome is not None:
             own = outcome.words or str(outcome.failure)
             return f"{sight.cause}; {own}" if sight.cause else own
         words = sight.cause or sight.ended or "the batch job ended without a result"
-        tail = "\n".join(self.folder.read_tail(BATCH_LOG).splitlines()[-_LINES:])
+        tail = "\n".join(self.folder.read_tail(BATCH_LOG).splitlines()[-_LINES:])[-_LINES_CHARACTERS:]
         return f"{words}; its log ends:\n{tail}" if tail else words
 
     def _outcome(self) -> Outcome | None:
-        return newest_outcome(self.folder, self.spec.resources)
+        return newest_outcome(self.folder, self.spec.resources, self.journal.number)
 
     def _has_newest_checkpoint(self) -> bool:
-        attempts = self.folder.attempts()
-        return bool(attempts) and (self.folder.path / attempts[-1] / CHECKPOINT).is_file()
-
-    def _adopt(self, attempt: str) -> None:
-        self.folder.adopt(attempt)
-        self.becomes(JobState.COMPLETED)
+        attempt = newest_attempt(self.folder, self.journal.number)
+        return attempt is not None and (self.folder.path / attempt / CHECKPOINT).is_file()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from foedus.core.canonical import Json
 from foedus.core.errors import Interrupted, TaskFailed
 from foedus.core.records import Resources
+from foedus.launch._attempts import attempt_order
 from foedus.launch._causes import death, out_of_memory
 from foedus.launch._failure import Failure
 from foedus.launch.folder import JobFolder
@@ -36,25 +37,32 @@ def attempt_with_result(folder: JobFolder) -> str | None:
     return None
 
 
-def newest_outcome(folder: JobFolder, resources: Resources) -> Outcome | None:
-    """Say how the newest attempt ended; None while nothing says so."""
-    attempts = folder.attempts()
-    if not attempts:
+def newest_outcome(folder: JobFolder, resources: Resources, number: int) -> Outcome | None:
+    """Say how the newest attempt of this submission ended; None while nothing says so."""
+    attempt = newest_attempt(folder, number)
+    if attempt is None:
         return None
-    newest = JobFolder(folder.path, attempts[-1])
+    newest = JobFolder(folder.path, attempt)
     failure, report = newest.read_failure(), newest.read_exit()
-    if failure is not None:
-        return Outcome(attempts[-1], failure, is_interrupted=failure.kind == Interrupted.__name__)
     try:
-        newest.read_result()
+        if newest.read_result() is not None:  # it came in this very moment
+            return None
     except TaskFailed as damaged:
-        return Outcome(attempts[-1], Failure("TaskFailed", str(damaged)))
+        failure = failure or Failure("TaskFailed", str(damaged))
+    if failure is not None:
+        return Outcome(attempt, failure, is_interrupted=failure.kind == Interrupted.__name__)
     if report is None:
         return None
     if report.get("is_out_of_time") is True:
         limit = f"{resources.walltime_s:g}"
-        return Outcome(attempts[-1], words=f"time limit of {limit} s reached", is_out_of_time=True)
-    return Outcome(attempts[-1], words=_in_words(report, resources.memory_mb, folder.read_log()))
+        return Outcome(attempt, words=f"time limit of {limit} s reached", is_out_of_time=True)
+    return Outcome(attempt, words=_in_words(report, resources.memory_mb, folder.read_log()))
+
+
+def newest_attempt(folder: JobFolder, number: int) -> str | None:
+    """Return the newest attempt of this submission; None before its first one."""
+    own = [name for name in folder.attempts() if (attempt_order(name) or (-1,))[0] == number]
+    return own[-1] if own else None
 
 
 def _in_words(report: Mapping[str, Json], memory_mb: int | None, log: str) -> str:

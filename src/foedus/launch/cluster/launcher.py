@@ -1,31 +1,23 @@
 """The launcher for any cluster: submits once, follows, continues from checkpoints, takes over one outcome."""
 
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
 from foedus.core.errors import InvalidSpec
 from foedus.core.ids import NativeId
 from foedus.core.records import JobSpec, JobState, JobStatus
+from foedus.launch.cluster._inquiry import Answer, Inquiry
 from foedus.launch.cluster._job import ClusterJob, Times
 from foedus.launch.cluster.journal import Journal
 from foedus.launch.cluster.scheduler import Order, Program, Refused, Scheduler, Sight, Unreachable
 from foedus.launch.folder import JobFolder
 
 _QUICKEST_S, _PER_JOB_S = 0.05, 0.003  # how often job folders are looked at: at least so long in between
-_SLOWEST_POLL_S = 30.0
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What the scheduler said to one question about all jobs, or why it said nothing."""
-
-    asked: Collection[str]
-    sights: Mapping[str, Sight]
-    error: str = ""
+_REMEMBERED = 4096  # ended jobs that can still be asked for, at least
+_ANSWERS = 2  # so many that do not name a job: it could still be on its way when the first was given
 
 
 class ClusterLauncher:
@@ -40,6 +32,8 @@ class ClusterLauncher:
     is never completed. What the cluster did to a job (a failed node, pre-emption) is repaired by up to
     `times.retries` further submissions, and a job that wrote a checkpoint because its time was over goes on
     in up to `times.continuations` more. While the scheduler does not answer, states are `UNKNOWN`.
+
+    Of the jobs that have ended, the last thousands can be asked for.
 
     Use it from one thread. The scheduler is asked in the background, for all jobs by one question, at most
     every `times.poll_s` seconds and less often while nothing changes or it does not answer.
@@ -56,12 +50,12 @@ class ClusterLauncher:
         self._times = times or Times()
         self._clock = clock
         self._jobs: dict[NativeId, ClusterJob] = {}
+        self._open: list[ClusterJob] = []  # those that have not ended
+        self._rivals: list[ClusterJob] = []  # those that have ended, and are yet to be stopped
         self._reported: dict[NativeId, JobStatus] = {}
-        self._asking: Future[Answer] | None = None
+        self._inquiry = Inquiry(scheduler, self._times, clock)
         self._trouble = ""  # why the scheduler does not answer, as far as is known
-        self._next_look = 0.0
-        self._pause_s = self._times.poll_s
-        self._thread = ThreadPoolExecutor(1, "foedus-scheduler")
+        self._is_closed = False
 
     def __enter__(self) -> Self:
         return self
@@ -77,10 +71,16 @@ class ClusterLauncher:
         Raises `InvalidSpec` when the folder is not usable, holds no `spec.json`, or asks for what cannot be
         had.
         """
+        if self._is_closed:
+            raise RuntimeError("the launcher was closed")
         folder = JobFolder(spec.folder)
         native_id = NativeId(Journal.new(folder, key).name)
         if native_id not in self._jobs:
-            self._jobs[native_id] = self._admitted(spec, folder, key)
+            job = self._jobs[native_id] = self._admitted(spec, folder, key)
+            self._open.append(job)
+            self._part_with_ended()
+            self._forget_the_oldest()
+            self._inquiry.soon()
         return native_id
 
     def find(self, key: str) -> NativeId | None:
@@ -96,7 +96,7 @@ class ClusterLauncher:
         deadline = time.monotonic() + wait_s
         self._turn()
         while not self._is_news(ids) and (left := deadline - time.monotonic()) > 0:
-            time.sleep(min(left, _QUICKEST_S + _PER_JOB_S * len(self._active())))
+            time.sleep(min(left, _QUICKEST_S + _PER_JOB_S * len(self._open)))
             self._turn()
         current = {native_id: self._status(native_id) for native_id in ids}
         self._reported.update({i: status for i, status in current.items() if i in self._jobs})
@@ -107,8 +107,9 @@ class ClusterLauncher:
         job = self._jobs.get(native_id)
         if job is not None and not job.is_final:
             job.note(replace(job.journal, is_cancelled=True))
-            self._stop(job)
-            self._look_soon()
+            if not self._stop(job):
+                job.becomes(JobState.UNKNOWN, f"to be cancelled: {self._trouble}")
+            self._inquiry.soon()
 
     def logs(self, native_id: NativeId) -> str:
         """Return the last 64 KiB of the job's output; empty for an unknown job."""
@@ -125,7 +126,8 @@ class ClusterLauncher:
 
     def close(self) -> None:
         """Stop asking. Batch jobs go on; states can still be asked for. Idempotent."""
-        self._thread.shutdown(wait=False, cancel_futures=True)
+        self._is_closed = True
+        self._inquiry.close()
 
     # --- submitting ---
 
@@ -136,21 +138,18 @@ class ClusterLauncher:
             raise InvalidSpec(
                 f"{spec.folder!r} is no job folder", "It must be a folder that holds spec.json."
             )
-        fresh, known = Journal.new(folder, key), Journal.read(folder)
-        if known is not None and known.name != fresh.name:
-            known = None  # somebody copied the folder, or it is used for another job
-        job = ClusterJob(spec, folder, known or fresh)
+        known = Journal.known(folder, key)
+        job = ClusterJob(spec, folder, known or Journal.new(folder, key))
         self._scheduler.check(self._order(job))
         try:
-            if known is not None:
+            if known is not None or folder.has_result_of(key):
                 job.take_up()
-            if known is None or (known.is_settled and job.status.state is not JobState.COMPLETED):
+            if job.status.state is not JobState.COMPLETED and (known is None or known.is_settled):
                 folder.begin(key, spec.resources)
-                job.note(known.afresh() if known else fresh)
+                job.note(known.afresh() if known else Journal.first(folder, key))
                 self._send(job)
         except (OSError, ValueError) as error:
             raise InvalidSpec(f"the job folder {spec.folder!r} cannot be written to: {error}") from error
-        self._look_soon()
         return job
 
     def _order(self, job: ClusterJob) -> Order:
@@ -164,7 +163,7 @@ class ClusterLauncher:
 
         While the scheduler is known not to answer, nothing is tried: each try may take many seconds.
         """
-        job.is_unsent, job.missed = True, 0
+        job.is_sent_again()
         if self._trouble:
             job.becomes(JobState.UNKNOWN, f"to be queued later: {self._trouble}")
             return
@@ -175,57 +174,60 @@ class ClusterLauncher:
             job.becomes(JobState.UNKNOWN, f"not known to be queued: {error.message}")
         except Refused as error:
             job.becomes(JobState.FAILED, f"the scheduler refuses it: {error}")
+        except OSError as error:
+            job.becomes(JobState.FAILED, f"it cannot be submitted from its folder: {error}")
         else:
             job.is_unsent = False
             job.note(replace(job.journal, scheduler_id=scheduler_id))
             job.becomes(JobState.QUEUED)
 
-    def _stop(self, job: ClusterJob) -> None:
-        """Have it stopped; what cannot be told to the scheduler now is told once it answers again."""
+    def _stop(self, job: ClusterJob) -> bool:
+        """Have it stopped. Tells whether that could be said to the scheduler, which is not asked in vain."""
         if not self._trouble:
             try:
                 self._scheduler.cancel(job.journal.full_name, job.journal.scheduler_id)
             except Unreachable as error:
                 self._trouble = error.message
-        if self._trouble and not job.is_final:
-            job.becomes(JobState.UNKNOWN, f"to be cancelled: {self._trouble}")
+        return not self._trouble
 
     # --- following ---
 
-    def _active(self) -> list[ClusterJob]:
-        return [job for job in self._jobs.values() if not job.is_final]
-
     def _turn(self) -> None:
         """Look at the folders of active jobs, and at what the scheduler says once it has answered."""
-        active = self._active()
-        for job in active:
+        for job in self._open:
             job.look_at_folder()
-            if job.has_rivals:  # another attempt still runs, on a node that was cut off or after a restart
-                self._stop(job)
-        active = [job for job in active if not job.is_final]
-        if self._asking is not None and self._asking.done():
-            answer, self._asking = self._asking.result(), None
-            self._hear(answer, active)
-        if active and self._asking is None and self._clock() >= self._next_look:
-            names = [job.journal.full_name for job in active]
-            self._asking = self._thread.submit(_ask, self._scheduler, names)
+        self._part_with_ended()
+        answer = self._inquiry.answer()
+        if answer is not None:
+            self._hear(answer)
+            self._part_with_ended()
+        if self._open or self._rivals:
+            self._inquiry.ask([job.journal.full_name for job in (*self._open, *self._rivals)])
 
-    def _look_soon(self) -> None:
-        self._pause_s = self._times.poll_s
-        self._next_look = min(self._next_look, self._clock() + self._pause_s)
+    def _part_with_ended(self) -> None:
+        """Follow no longer what has ended; stop other attempts of it that run, or are about to."""
+        self._rivals += [job for job in self._open if job.is_final and job.has_rivals]
+        self._open = [job for job in self._open if not job.is_final]
+        self._rivals = [job for job in self._rivals if not self._stop(job)]
 
-    def _hear(self, answer: Answer, active: Iterable[ClusterJob]) -> None:
-        before = {job.native_id: job.status for job in active}
+    def _forget_the_oldest(self) -> None:
+        """Keep memory constant over thousands of rounds."""
+        if len(self._jobs) > 2 * _REMEMBERED:
+            ended = [native_id for native_id, job in self._jobs.items() if job.is_final]
+            for native_id in ended[:-_REMEMBERED]:
+                del self._jobs[native_id]
+                self._reported.pop(native_id, None)
+
+    def _hear(self, answer: Answer) -> None:
+        before = [job.status for job in self._open]
         self._trouble = answer.error
-        for job in active:
+        for job in self._open:
             if answer.error:
                 job.becomes(JobState.UNKNOWN, answer.error)
+                job.missing_since = None  # it was not asked for all that time
             elif job.journal.full_name in answer.asked:  # else it was submitted meanwhile
                 self._apply(job, answer.sights.get(job.journal.full_name))
-        is_quiet = all(job.status == before[job.native_id] for job in active)
-        longest = self._times.slow_poll_s if is_quiet else self._times.poll_s
-        self._pause_s = min(self._pause_s * 1.5, longest) if is_quiet else self._times.poll_s
-        self._next_look = self._clock() + self._pause_s
+        self._inquiry.pace(is_quiet=[job.status for job in self._open] == before)
 
     def _apply(self, job: ClusterJob, sight: Sight | None) -> None:
         """Bring one job up to date with what the scheduler says of it."""
@@ -239,32 +241,35 @@ class ClusterLauncher:
             job.follow(sight)
             if job.journal.is_cancelled:
                 self._stop(job)  # it may have been queued after we said so
-        elif job.settles(sight, self._times, self._clock()):
-            self._repeat(job)
+        else:
+            self._repeat(job, job.settles(sight, self._times, self._clock()))
 
     def _miss(self, job: ClusterJob) -> None:
         """The scheduler does not know the job: not yet, or not any more."""
         job.missed += 1
-        if job.is_unsent and job.journal.is_cancelled:
-            job.becomes(JobState.CANCELLED, "cancelled before it was queued")
-        elif (
-            job.is_unsent and job.missed > 1
-        ):  # asked twice, in case the first submission was still on its way
-            self._send(job)
-        elif not job.is_unsent:
-            job.miss(self._times, self._clock())
+        if job.is_unsent and not job.has_begun:
+            if job.missed < _ANSWERS:
+                return
+            if job.journal.is_cancelled:
+                job.becomes(JobState.CANCELLED, "cancelled before it was queued")
+            else:
+                self._send(job)
+        else:
+            self._repeat(job, job.misses(self._times, self._clock()))
 
-    def _repeat(self, job: ClusterJob) -> None:
-        """Submit the job once more, to go on from its checkpoint or to start again."""
-        cause = job.status.cause
-        self._stop(job)  # the scheduler may still hold the submission before, to start it some time
-        if self._trouble:
+    def _repeat(self, job: ClusterJob, again: Journal | None) -> None:
+        """Submit the job once more, if it is to go on from its checkpoint or to start again."""
+        if again is None:
             return
-        job.note(job.journal.again())
+        cause = job.status.cause
+        if not self._stop(job):  # the scheduler may still hold the submission before, to start it some time
+            job.becomes(JobState.UNKNOWN, f"{cause}; to be queued later: {self._trouble}")
+            return
+        job.note(again)
         self._send(job)
         if not job.is_final:
             job.becomes(job.status.state, cause)
-        self._look_soon()
+        self._inquiry.soon()
 
     def _status(self, native_id: NativeId) -> JobStatus:
         job = self._jobs.get(native_id)
@@ -275,10 +280,3 @@ class ClusterLauncher:
         return all(status.state.is_final for status in current.values()) or any(
             status != self._reported.get(native_id) for native_id, status in current.items()
         )
-
-
-def _ask(scheduler: Scheduler, names: Collection[str]) -> Answer:
-    try:
-        return Answer(names, scheduler.look(names))
-    except Unreachable as error:
-        return Answer(names, {}, error.message)
