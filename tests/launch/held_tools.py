@@ -60,6 +60,7 @@ class Site:
         held = self.launcher._scheduler  # what no user could do
         held._closing.set()
         held._thread.join()
+        held._ours.close()
         self.launcher._launcher.close()
         self.inner.close()
 
@@ -118,9 +119,9 @@ class Site:
         return self.scheduler.look([name])[name].state.is_final
 
 
-def until(met: Callable[[], bool]) -> None:
+def until(met: Callable[[], bool], limit_s: float = LIMIT_S) -> None:
     """Wait until it is so."""
-    deadline = time.monotonic() + LIMIT_S
+    deadline = time.monotonic() + limit_s
     while not met():
         assert time.monotonic() < deadline, "it did not come about"
         time.sleep(0.02)

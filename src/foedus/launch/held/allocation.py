@@ -36,6 +36,7 @@ class Allocation:
     begun: set[str] = field(default_factory=set)
     ended: dict[str, str] = field(default_factory=dict)  # with the cause, where the job folder cannot tell it
     cancelled: set[str] = field(default_factory=set)
+    was_running: bool = False  # said its scheduler
     is_ready: bool = False
     is_near_end: bool = False
     is_leaving: bool = False
@@ -151,6 +152,7 @@ class Allocation:
     def follow(self, status: JobStatus, now: float) -> None:
         """Hear what the launcher says of its batch job, and draw conclusions. Raises OSError."""
         self.status = status
+        self.was_running |= status.state is JobState.RUNNING
         if self.answers.is_touched() or not self.is_ready:
             self.alive_at = now
         if self.over:
@@ -158,7 +160,7 @@ class Allocation:
         silent_s = now - self.alive_at
         if status.state.is_final:
             self.end(status.cause or f"its batch job is {status.state}")
-        elif self.is_ready and status.state is JobState.QUEUED:
+        elif self.was_running and status.state is JobState.QUEUED:
             self.end(status.cause or "its batch job was started again")
         elif silent_s > self.post.times.silent_s:
             self.end(f"its worker gave no sign of life for {silent_s:.0f} s")

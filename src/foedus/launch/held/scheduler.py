@@ -1,16 +1,18 @@
 """The scheduler whose nodes are held allocations: what it is ordered to run goes to a worker that is warm."""
 
+import fcntl
 import hashlib
+import os
 import threading
 import time
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TypeAlias
+from typing import BinaryIO, TypeAlias
 
-from foedus.core.canonical import canonical_json
-from foedus.core.errors import FoedusError
+from foedus.core.canonical import Json, canonical_json
+from foedus.core.errors import FoedusError, HomeInUse
 from foedus.core.protocols import Launcher
 from foedus.core.records import JobSpec
 from foedus.launch._code import WorkerCode
@@ -22,17 +24,19 @@ from foedus.launch.held.post import APPLICATION, HeldTimes, Post
 _TICK_S = 1.0
 _LOOK_S = 0.05
 _DIGITS = 16
+_LOCK = "lock"
 
 Group: TypeAlias = str
-"""A client and what its tasks ask for, as a hash: they share allocations."""
+"""A client, what its tasks ask for, and their code, as a hash: they share allocations."""
 
 
 class HeldScheduler:
     """Implements `foedus.launch.cluster.Scheduler` on top of a launcher.
 
     `inner` runs the allocations' batch jobs, by `holding_program(program)`. Allocations lie below `folder`, a
-    folder for each of their groups. Those of an earlier process that was killed are taken up again. A thread
-    gives signs of life and sees to it that a successor is queued in time; a lock keeps the threads apart.
+    folder for each of their groups; `HomeInUse` is raised while another process has it. Those of an earlier
+    process that was killed are taken up again. A thread gives signs of life and sees to it that a successor
+    is queued in time; a lock keeps the threads apart.
     """
 
     def __init__(
@@ -51,6 +55,7 @@ class HeldScheduler:
         self._tasks: dict[str, Allocation] = {}
         self._lock = threading.RLock()
         self._closing = threading.Event()
+        self._ours = _taken(folder)
         self._take_up()
         self._thread = threading.Thread(target=self._keep, name="foedus-held", daemon=True)
         self._thread.start()
@@ -102,10 +107,11 @@ class HeldScheduler:
 
         Batch jobs whose workers have not left after `grace_s`, or that have not begun, are cancelled.
         """
+        if self._ours.closed:
+            return
         self._closing.set()
-        if threading.current_thread() is not self._thread:
-            self._thread.join()
-        with self._lock:
+        self._thread.join()
+        with self._lock, self._ours:
             for allocation in self._live():
                 with suppress(OSError):
                     allocation.stop()
@@ -169,7 +175,7 @@ class HeldScheduler:
     # --- the thread ---
 
     def _keep(self) -> None:
-        while not self._closing.wait(_TICK_S):
+        while not self._closing.wait(min(_TICK_S, self._times.beat_s)):
             with self._lock, suppress(OSError):  # whoever waits for a task is told by `look`
                 self._tick(time.monotonic())
 
@@ -202,7 +208,20 @@ class HeldScheduler:
 
 def _group_of(post: Post) -> Group:
     wanted = asdict(replace(post.resources, walltime_s=0.0))
-    return hashlib.sha256(canonical_json([post.affinity, wanted])).hexdigest()[:_DIGITS]
+    same: list[Json] = [post.affinity, wanted, asdict(post.code)]
+    return hashlib.sha256(canonical_json(same)).hexdigest()[:_DIGITS]
+
+
+def _taken(folder: Path) -> BinaryIO:
+    """Return an open file that keeps other processes away until it is closed. Raises `HomeInUse`."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    file = os.fdopen(os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600), "rb")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        file.close()
+        raise HomeInUse(f"another process holds the allocations in {folder}", "Wait for its end.") from error
+    return file
 
 
 @contextmanager
