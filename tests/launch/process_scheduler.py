@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import threading
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,15 +27,18 @@ class Batch:
 
 @dataclass
 class ProcessScheduler:
-    """Implements `Scheduler`. `submissions` counts what was ever accepted, by name."""
+    """Implements `Scheduler`. `submissions` and `cancels` count what was ever accepted, by name."""
 
     is_down: bool = False
     loses_answers: bool = False  # it does what it is told, but nobody hears of it
+    loses_orders: bool = False  # it does nothing, and nobody hears of it
     refuses: str = ""
     is_holding: bool = False  # new jobs wait
     jobs: dict[str, Batch] = field(default_factory=dict)
     submissions: list[str] = field(default_factory=list)
+    cancels: list[str] = field(default_factory=list)
     looks: int = 0
+    gate: threading.Event | None = None  # looks end no sooner than it is set
 
     def check(self, order: Order) -> None:
         if order.resources.queue == "unfit":
@@ -44,6 +48,8 @@ class ProcessScheduler:
         self._require_up()
         if self.refuses:
             raise Refused(self.refuses)
+        if self.loses_orders:
+            raise Unreachable("the order was lost")
         self.submissions.append(order.name)
         batch = Batch(order, str(len(self.submissions)), None)
         self.jobs[order.name] = batch
@@ -55,11 +61,14 @@ class ProcessScheduler:
 
     def look(self, names: Collection[str]) -> Mapping[str, Sight]:
         self.looks += 1
+        if self.gate is not None:
+            self.gate.wait()
         self._require_up()
-        return {name: self._sight(self.jobs[name]) for name in names if name in self.jobs}
+        return {name: self._sight(batch) for name, batch in dict(self.jobs).items() if name in names}
 
     def cancel(self, name: str, scheduler_id: str) -> None:
         self._require_up()
+        self.cancels.append(name)
         batch = self.jobs.get(name)
         if batch is None or self._sight(batch).state.is_final:
             return
@@ -83,6 +92,10 @@ class ProcessScheduler:
         """End the job and say this of it."""
         self._end(self.jobs[name])
         self.jobs[name].end = sight
+
+    def say(self, name: str, state: JobState, **words: str | bool) -> None:
+        """Say this of the job, whatever its processes do."""
+        self.jobs[name].end = Sight(self.jobs[name].scheduler_id, state, state.upper(), **words)  # type: ignore[arg-type]
 
     def forget(self, name: str) -> None:
         """Know nothing of the job any more, whatever it does."""

@@ -268,7 +268,8 @@ class JobFolder:
         May be repeated after a crash; harmless without any result. Raises OSError.
         """
         files = [name for name in _WRITTEN if name not in (FAILURE, RESULT)]
-        _files.remove(self.path, (FAILURE,))  # of an attempt that does not count
+        if JobFolder(self.path, attempt).has_result():
+            _files.remove(self.path, (FAILURE,))  # of an attempt that does not count
         _attempts.take_over(self.path, attempt, OUTPUT, files, RESULT)
 
     def keep_failure(self, failure: Failure) -> None:
