@@ -78,13 +78,21 @@ class ClusterJob:
         self.status = status
         self.folder.write_status(status)
         if state.is_final and not self.journal.is_settled:
-            self.note(replace(self.journal, is_settled=True))
+            self.note(is_settled=True)
 
-    def note(self, journal: Journal) -> None:
-        """Write the journal down, then use it; where the folder was taken away, just use it."""
-        with suppress(FileNotFoundError, NotADirectoryError):
-            journal.write(self.folder)
+    def turn_to(self, journal: Journal) -> None:
+        """Write down the journal of a submission, before that is made. Raises OSError."""
+        journal.write(self.folder)
         self.journal = journal
+
+    def note(self, **changes: str | bool) -> None:
+        """Change the journal, and write that down where the folder allows it: a later process can do without.
+
+        One folder that was taken away, or a full disk, must not keep the launcher from following other jobs.
+        """
+        self.journal = replace(self.journal, **changes)  # type: ignore[arg-type]  # fields have many types
+        with suppress(OSError):
+            self.journal.write(self.folder)
 
     def is_sent_again(self) -> None:
         """Begin anew to find out whether the scheduler has it."""
@@ -110,7 +118,7 @@ class ClusterJob:
             number, _ = attempt_order(attempt) or (0, 0)
             self.has_rivals = attempt != attempts[-1] or number != self.journal.number
             self._adopted_as = attempts.index(attempt) + 1
-            self.note(replace(self.journal, adopted=attempt))
+            self.note(adopted=attempt)
             self._adopt(attempt)
             return
         outcome = self._outcome()
@@ -130,7 +138,7 @@ class ClusterJob:
         if has_result:
             self.becomes(JobState.COMPLETED)
         else:  # the journal is wrong
-            self.note(replace(self.journal, adopted=""))
+            self.note(adopted="")
 
     # --- what the scheduler says ---
 

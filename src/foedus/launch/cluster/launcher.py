@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
@@ -106,7 +105,7 @@ class ClusterLauncher:
         """Have the scheduler stop the job. It is `CANCELLED` once the scheduler says that it has ended."""
         job = self._jobs.get(native_id)
         if job is not None and not job.is_final:
-            job.note(replace(job.journal, is_cancelled=True))
+            job.note(is_cancelled=True)
             if not self._stop(job):
                 job.becomes(JobState.UNKNOWN, f"to be cancelled: {self._trouble}")
             self._inquiry.soon()
@@ -146,7 +145,7 @@ class ClusterLauncher:
                 job.take_up()
             if job.status.state is not JobState.COMPLETED and (known is None or known.is_settled):
                 folder.begin(key, spec.resources)
-                job.note(known.afresh() if known else Journal.first(folder, key))
+                job.turn_to(known.afresh() if known else Journal.first(folder, key))
                 self._send(job)
         except (OSError, ValueError) as error:
             raise InvalidSpec(f"the job folder {spec.folder!r} cannot be written to: {error}") from error
@@ -178,7 +177,7 @@ class ClusterLauncher:
             job.becomes(JobState.FAILED, f"it cannot be submitted from its folder: {error}")
         else:
             job.is_unsent = False
-            job.note(replace(job.journal, scheduler_id=scheduler_id))
+            job.note(scheduler_id=scheduler_id)
             job.becomes(JobState.QUEUED)
 
     def _stop(self, job: ClusterJob) -> bool:
@@ -236,7 +235,7 @@ class ClusterLauncher:
             return
         job.is_unsent, job.missed = False, 0
         if sight.scheduler_id != job.journal.scheduler_id:
-            job.note(replace(job.journal, scheduler_id=sight.scheduler_id))
+            job.note(scheduler_id=sight.scheduler_id)
         if not sight.state.is_final:
             job.follow(sight)
             if job.journal.is_cancelled:
@@ -265,7 +264,11 @@ class ClusterLauncher:
         if not self._stop(job):  # the scheduler may still hold the submission before, to start it some time
             job.becomes(JobState.UNKNOWN, f"{cause}; to be queued later: {self._trouble}")
             return
-        job.note(again)
+        try:
+            job.turn_to(again)
+        except OSError as error:
+            job.becomes(JobState.FAILED, f"{cause}; but it cannot be submitted again: {error}")
+            return
         self._send(job)
         if not job.is_final:
             job.becomes(job.status.state, cause)
