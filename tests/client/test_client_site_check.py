@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import stat
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 import pytest
 from tests.client.client_tools import call, start
+from tests.client.slurm_commands import VERSION, commands, slurm_home, waiting_slurm
 
 from foedus.client import probe, site_words
 from foedus.client.settings import Settings
@@ -25,39 +25,6 @@ def checked(home: Path, *options: str) -> tuple[int, dict[str, dict[str, Any]]]:
     told = json.loads(result.stdout)
     assert told["is_ok"] == all(one["is_ok"] for one in told["found"])
     return result.exit_code, {one["name"]: one for one in told["found"]}
-
-
-def commands(folder: Path, **scripts: str) -> Path:
-    """Make a folder with programs that stand in for Slurm's commands."""
-    folder.mkdir()
-    for name, script in scripts.items():
-        path = folder / name
-        path.write_text(f"#!/bin/sh\n{script}\n")
-        path.chmod(path.stat().st_mode | stat.S_IXUSR)
-    return folder
-
-
-def slurm_home(folder: Path, programs: Path) -> Path:
-    folder.mkdir(exist_ok=True)
-    text = f'launcher = "slurm"\n[slurm]\ncommands = "{programs}"\ntimeout_s = 5\n'
-    (folder / "config.toml").write_text(text)
-    return folder
-
-
-VERSION = '[ "$1" = --version ] && echo "slurm 22.05.8" && exit 0'
-
-
-def waiting_slurm(folder: Path) -> Path:
-    """Make commands of a Slurm that takes a batch job and never starts it."""
-    queue = folder / "queue"
-    line = f'echo "7|PENDING|Resources|${{a#*=}}" > {queue}'
-    note = f'for a in "$@"; do case $a in --job-name=*) {line};; esac; done'
-    return commands(
-        folder,
-        sbatch=f"{VERSION}\n{note}\necho 7",
-        squeue=f"{VERSION}\ncat {queue} 2>/dev/null\nexit 0",
-        scancel=f'{VERSION}\necho "$@" >> {folder / "cancelled"}',
-    )
 
 
 @pytest.mark.slow

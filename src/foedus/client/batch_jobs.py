@@ -1,8 +1,9 @@
-"""The batch jobs of a home folder, as their folders tell: of runs and of single applications."""
+"""The batch jobs of a home folder, as their folders tell: of runs, of held allocations, of applications."""
 
 import difflib
+import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from foedus.core.errors import InvalidSpec, TaskFailed
 from foedus.core.records import JobState
 from foedus.launch import JobFolder
 from foedus.launch.cluster.journal import Journal
+from foedus.launch.held.post import APPLICATION as HOLD
 from foedus.rounds.home import Home
 
 _APPLICATIONS = {
@@ -20,6 +22,8 @@ _APPLICATIONS = {
     "prepare": "FL_PREPARE",
 }
 _SUGGESTIONS = 3
+_GONE = "the command that ran it is gone; `foedus resume` does it again"
+_SILENT = "it waits for a worker of a command that runs now, or was interrupted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,26 +31,34 @@ class BatchJob:
     """One batch job. `name` is the path of its folder below the home folder, without what all paths have.
 
     `scheduler_id` and `scheduler_state` are the scheduler's own words; empty for jobs of local workers.
+    `queued_s` and `running_s` are None where nobody saw when it was queued, or began. `key` is "" where no
+    launcher has had it yet.
     """
 
     name: str
     application: str
+    client: str
     state: JobState
     cause: str
     attempt: int
     scheduler_id: str
     scheduler_state: str
+    node: str
+    queued_s: float | None
+    running_s: float | None
+    resources: Mapping[str, Json]
     folder: JobFolder
     changed_at: float
+    journal: Journal | None = field(repr=False)
 
     @property
     def is_on_cluster(self) -> bool:
         """Whether it was submitted to a cluster's scheduler."""
-        return Journal.read(self.folder) is not None
+        return self.journal is not None
 
-    def to_json(self) -> Mapping[str, object]:
+    def to_json(self) -> dict[str, object]:
         """Return plain JSON values."""
-        values = {name: getattr(self, name) for name in self.__slots__}
+        values = {name: getattr(self, name) for name in self.__slots__ if name != "journal"}
         return values | {"folder": str(self.folder.path), "is_on_cluster": self.is_on_cluster}
 
 
@@ -73,53 +85,97 @@ def find_batch_job(home: Home, name: str) -> BatchJob:
 def _folders(home: Home) -> Iterator[tuple[str, Path]]:
     """Yield name and folder of all job folders: they hold `spec.json`."""
     for path in sorted(home.runs.glob("*/jobs/**/spec.json")):
-        folder = path.parent
-        run, _, *rest = folder.relative_to(home.runs).parts
-        yield "/".join([run, *rest]), folder
+        run, _, *rest = path.parent.relative_to(home.runs).parts
+        yield "/".join([run, *rest]), path.parent
+    for path in sorted(home.runs.glob("*/held/*/*/spec.json")):
+        yield "/".join(path.parent.relative_to(home.runs).parts), path.parent
     for path in sorted((home.root / "jobs").glob("*/spec.json")):
         yield path.parent.name, path.parent
 
 
 def _read(name: str, path: Path) -> BatchJob:
     folder = JobFolder(path)
-    status = folder.read_status() or {}
-    state, cause = _state(folder, status)
+    status, ended = folder.read_status() or {}, folder.read_exit() or {}
+    journal = Journal.read(folder)
+    if journal is not None and status.get("native_id", journal.name) != journal.name:
+        journal = None  # it was on a cluster once; a local worker had it last
+    state, cause = _state(folder, status, is_local=journal is None)
+    spec = _spec(folder)
+    queued_s, running_s = _times(folder, status, ended, state)
+    resources = folder.read_note().get("resources")
     return BatchJob(
-        name,
-        _application(folder),
-        state,
-        cause,
-        _count(status.get("attempt")),
-        _text(status.get("scheduler_id")),
-        _text(status.get("scheduler_state")),
-        folder,
-        max((file.stat().st_mtime for file in path.iterdir() if file.is_file()), default=0.0),
+        name=name,
+        application=_application(name, spec),
+        client=_text(spec.get("client")) or _text(spec.get("affinity")),
+        state=state,
+        cause=cause,
+        attempt=_count(status.get("attempt")),
+        scheduler_id=_text(status.get("scheduler_id")),
+        scheduler_state=_text(status.get("scheduler_state")),
+        node=_text(ended.get("host")),
+        queued_s=queued_s,
+        running_s=running_s,
+        resources=resources if isinstance(resources, Mapping) else {},
+        folder=folder,
+        changed_at=max((file.stat().st_mtime for file in path.iterdir() if file.is_file()), default=0.0),
+        journal=journal,
     )
 
 
-def _state(folder: JobFolder, status: Mapping[str, Json]) -> tuple[JobState, str]:
-    """Return what the outcome says, else what its launcher noted last."""
-    try:
-        if folder.read_result() is not None:
-            return JobState.COMPLETED, ""
-    except TaskFailed as damaged:
-        return JobState.FAILED, str(damaged)
-    if status:
+def _state(folder: JobFolder, status: Mapping[str, Json], is_local: bool) -> tuple[JobState, str]:
+    """Return what its launcher noted last, unless the outcome says more."""
+    noted, cause = _noted(status)
+    if noted is not None and noted.is_final:
+        return noted, cause
+    if folder.has_result():
         try:
-            return JobState(_text(status.get("state"))), _text(status.get("cause"))
-        except ValueError:
-            return JobState.UNKNOWN, "its status.json is damaged"
+            return (JobState.COMPLETED, "") if folder.read_result() is not None else (JobState.UNKNOWN, "")
+        except TaskFailed as damaged:
+            return JobState.FAILED, str(damaged)
+    if noted is JobState.RUNNING and is_local and not folder.is_held():
+        return JobState.LOST, _GONE
+    if noted is not None:
+        return noted, cause
     failure = folder.read_failure()
     if failure is not None:
         return JobState.FAILED, str(failure)
-    return JobState.UNKNOWN, "it belongs to a command that runs now, or was interrupted"
+    return JobState.UNKNOWN, _SILENT
 
 
-def _application(folder: JobFolder) -> str:
+def _noted(status: Mapping[str, Json]) -> tuple[JobState | None, str]:
     try:
-        spec: Mapping[str, Any] = folder.read_spec()
+        return JobState(_text(status.get("state"))), _text(status.get("cause"))
+    except ValueError:
+        return None, ""
+
+
+def _times(
+    folder: JobFolder, status: Mapping[str, Json], ended: Mapping[str, Json], state: JobState
+) -> tuple[float | None, float | None]:
+    """Return how long it was queued and how long it runs or ran, in seconds; None where nobody saw it."""
+    seen = status.get("times")
+    times = seen if isinstance(seen, Mapping) else {}
+    queued, running = _moment(times.get("queued")) or folder.begun_at(), _moment(times.get("running"))
+    end = _moment(times.get(state)) if state.is_final else time.time()
+    running_s = _moment(ended.get("seconds")) if state.is_final else None
+    if running_s is None and running and end:
+        running_s = max(0.0, end - running)
+    if running is None and end and running_s is not None:
+        running = end - running_s
+    until = running or end
+    return (max(0.0, until - queued) if queued and until else None), running_s
+
+
+def _spec(folder: JobFolder) -> Mapping[str, Any]:
+    try:
+        return folder.read_spec()
     except InvalidSpec:
-        return "?"
+        return {}
+
+
+def _application(name: str, spec: Mapping[str, Any]) -> str:
+    if "/held/" in name:
+        return HOLD
     return _text(spec.get("application")) or _APPLICATIONS.get(_text(spec.get("kind")), "?")
 
 
@@ -129,3 +185,7 @@ def _text(value: object) -> str:
 
 def _count(value: object) -> int:
     return value if type(value) is int and value > 0 else 1
+
+
+def _moment(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None

@@ -1,13 +1,15 @@
 """The commands about batch jobs: job list, show, log, cancel."""
 
+import codecs
 import sys
 import time
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from foedus.client.output import Format, print_json, print_pairs, print_table, say
-from foedus.client.shell import FormatOption, HomeOption, open_shell
+from foedus.client.output import Format, print_csv, print_json, print_pairs, print_table, say, seconds_text
+from foedus.client.shell import INTERRUPTED, FormatOption, HomeOption, open_shell
 from foedus.core.errors import FoedusError, InvalidSpec
 
 if TYPE_CHECKING:
@@ -18,7 +20,17 @@ app = typer.Typer(help="Look at batch jobs, and cancel them.", no_args_is_help=T
 
 _LIMIT = 50
 _FOLLOW_S = 0.5
+_CANCEL_S = 20.0
+_FROM_END = -(64 << 10)
 JobArgument = Annotated[str, typer.Argument(metavar="JOB", help="Name of the batch job, or its beginning.")]
+
+
+class ListFormat(StrEnum):
+    """How a list is printed."""
+
+    TABLE = "table"
+    JSON = "json"
+    CSV = "csv"
 
 
 @app.command("list")
@@ -29,14 +41,19 @@ def list_jobs(
     run: Annotated[str, typer.Option("--run", metavar="RUN", help="Only those of this run.")] = "",
     every: Annotated[bool, typer.Option("--all", help="All of them, not just the last 50.")] = False,
     home: HomeOption = None,
-    output: FormatOption = Format.TABLE,
+    output: Annotated[
+        ListFormat, typer.Option("--format", help="Table for people, JSON or CSV for programs.")
+    ] = ListFormat.TABLE,
 ) -> None:
     """List batch jobs, the one that changed last first.
+
+    States are those that whoever follows the batch jobs noted last: `foedus run`, `resume` or `app`.
 
     \b
     Examples:
       foedus job list
       foedus job list --run mnist-1 --state failed
+      foedus job list --all --format csv > jobs.csv
     """
     from foedus.client.batch_jobs import batch_jobs
     from foedus.core.records import JobState
@@ -47,18 +64,14 @@ def list_jobs(
     found = [job for job in batch_jobs(shell.home) if not state or job.state == state]
     found = [job for job in found if not run or job.name.startswith(f"{run}/")]
     shown = found if every else found[:_LIMIT]
-    if output is Format.JSON:
+    if output is ListFormat.JSON:
         print_json([job.to_json() for job in shown])
-        return
-    rows = [
-        (job.name, job.application, job.state, job.scheduler_id, job.attempt, _first(job.cause))
-        for job in shown
-    ]
-    print_table(
-        ("batch job", "application", "state", "native id", "attempt", "cause"), rows, right=("attempt",)
-    )
-    if len(shown) < len(found):
-        say(f"and {len(found) - len(shown):,} more: --all", "dim")
+    elif output is ListFormat.CSV:
+        print_csv(_COLUMNS, map(_row, shown))
+    else:
+        _print_list(shown)
+        if len(shown) < len(found):
+            say(f"and {len(found) - len(shown):,} more: --all", "dim")
 
 
 @app.command()
@@ -77,16 +90,20 @@ def show(job: JobArgument, home: HomeOption = None, output: FormatOption = Forma
     if output is Format.JSON:
         print_json({**found.to_json(), "exit": ended})
         return
-    node = [("node", ended["host"]), ("peak memory", f"{ended['peak_mb']} MB")] if "peak_mb" in ended else []
     pairs = [
         ("batch job", found.name),
         ("application", found.application),
+        ("client", found.client),
         ("state", found.state),
         ("cause", found.cause),
         ("native id", found.scheduler_id),
         ("native state", found.scheduler_state),
         ("attempt", found.attempt),
-        *node,
+        ("asked for", _asked(found)),
+        ("queued", _seconds(found.queued_s)),
+        ("running", _seconds(found.running_s)),
+        ("node", found.node),
+        ("peak memory", f"{ended['peak_mb']} MB" if "peak_mb" in ended else ""),
         ("folder", found.folder.path),
     ]
     print_pairs([(name, value) for name, value in pairs if value != ""])
@@ -98,7 +115,7 @@ def log(
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until it ends.")] = False,
     home: HomeOption = None,
 ) -> None:
-    """Print what a batch job has printed (the last 64 KiB of it).
+    """Print what a batch job has printed (the last 64 KiB of it), of all its attempts.
 
     \b
     Examples:
@@ -108,16 +125,19 @@ def log(
 
     shell = open_shell(home)
     found = find_batch_job(shell.home, job)
-    shown = _print_new(found, "")
-    while follow and not found.state.is_final:
-        time.sleep(_FOLLOW_S)
-        found = find_batch_job(shell.home, found.name)
-        shown = _print_new(found, shown)
+    try:
+        offset = _print_log(shell, found, follow)
+    except KeyboardInterrupt:  # whoever follows a log ends it like that
+        raise typer.Exit(INTERRUPTED) from None
+    if not offset and not follow:
+        _print(_other_output(shell, found))
 
 
 @app.command()
 def cancel(job: JobArgument, home: HomeOption = None) -> None:
     """Cancel a batch job that runs on the cluster, or waits there.
+
+    It goes by the cluster itself, so any process may do it, also while another one drives the run.
 
     \b
     Examples:
@@ -131,15 +151,92 @@ def cancel(job: JobArgument, home: HomeOption = None) -> None:
         say(f"{found.name} has ended: it is {found.state}")
         return
     _cancel(shell, found)
-    say(f"{found.name} is being cancelled")
+
+
+# --- listing ---
+
+_COLUMNS = (
+    *("batch job", "application", "client", "state", "native id", "native state", "attempt"),
+    *("queued_s", "running_s", "node", "cause", "folder"),
+)
+
+
+def _row(job: "BatchJob") -> tuple[object, ...]:
+    queued, running = ("" if s is None else f"{s:.1f}" for s in (job.queued_s, job.running_s))
+    return (
+        *(job.name, job.application, job.client, job.state, job.scheduler_id, job.scheduler_state),
+        *(job.attempt, queued, running, job.node, job.cause, job.folder.path),
+    )
+
+
+def _print_list(shown: "list[BatchJob]") -> None:
+    columns = ("batch job", "application", "state", "native id", "attempt", "queued", "running", "cause")
+    rows = [
+        (
+            *(job.name, job.application, job.state, job.scheduler_id, job.attempt),
+            *(_seconds(job.queued_s), _seconds(job.running_s), job.cause.partition("\n")[0]),
+        )
+        for job in shown
+    ]
+    print_table(columns, rows, right=("attempt", "queued", "running"))
+
+
+def _seconds(seconds: float | None) -> str:
+    return "" if seconds is None else seconds_text(seconds)
+
+
+def _asked(job: "BatchJob") -> str:
+    """Say what it asked for, without what it did not."""
+    said = [f"{name} {value}" for name, value in job.resources.items() if value not in (None, "", 0)]
+    return ", ".join(said)
+
+
+# --- output ---
+
+
+def _print_log(shell: "Shell", job: "BatchJob", follow: bool) -> int:
+    """Print the end of the log and, if so asked, what is added until the batch job has ended.
+
+    Returns how far the log was read.
+    """
+    from foedus.client.batch_jobs import find_batch_job
+
+    decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+    offset, is_final = _FROM_END, False
+    while True:
+        data, offset = job.folder.read_log_from(offset)
+        _print(decoder.decode(data))
+        if not follow or (is_final and not data):
+            return offset
+        if not data:
+            is_final = find_batch_job(shell.home, job.name).state.is_final  # then its last words come
+            if not is_final:
+                time.sleep(_FOLLOW_S)
+
+
+def _other_output(shell: "Shell", job: "BatchJob") -> str:
+    """Return what there is when the task itself printed nothing: of the start script, or from the cluster."""
+    from foedus.client.launchers import outlives_us, scheduler_of
+    from foedus.launch.cluster import BATCH_LOG
+
+    text = job.folder.read_tail(BATCH_LOG)
+    if text or job.journal is None or not outlives_us(shell.settings):
+        return text
+    return scheduler_of(shell.settings).log(job.journal.full_name, job.journal.scheduler_id)
+
+
+def _print(text: str) -> None:
+    sys.stdout.write("".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in text))
+    sys.stdout.flush()
+
+
+# --- cancelling ---
 
 
 def _cancel(shell: "Shell", job: "BatchJob") -> None:
     from foedus.client.launchers import outlives_us, scheduler_of
-    from foedus.launch.cluster.journal import Journal
 
-    journal = Journal.read(job.folder)
-    if journal is None:
+    if job.journal is None:
         raise FoedusError(
             f"{job.name} runs in a worker of another command", "Interrupt that command with Ctrl-C instead."
         )
@@ -148,17 +245,35 @@ def _cancel(shell: "Shell", job: "BatchJob") -> None:
             f"{job.name} is on a cluster, but the launcher is local",
             "Set launcher in config.toml, or FOEDUS_LAUNCHER.",
         )
-    scheduler_of(shell.settings).cancel(journal.full_name, journal.scheduler_id)
+    scheduler, name = scheduler_of(shell.settings), job.journal.full_name
+    seen = scheduler.look([name]).get(name)
+    if seen is None:
+        raise FoedusError(
+            f"the scheduler does not know {job.name} (any more)",
+            "Either it has ended, or a held allocation serves it: interrupt the run, or cancel that one.",
+        )
+    scheduler.cancel(name, job.journal.scheduler_id)
+    deadline = time.monotonic() + _CANCEL_S
+    while seen is not None and not seen.state.is_final and time.monotonic() < deadline:
+        time.sleep(_FOLLOW_S)
+        seen = scheduler.look([name]).get(name)
+    if seen is not None and not seen.state.is_final:
+        say(f"{job.name} is being cancelled; it is still {seen.state}")
+        return
+    say(f"{job.name} is {_state_at_end(shell, job)}")
 
 
-def _print_new(job: "BatchJob", shown: str) -> str:
-    """Print what was added to the log since; return what is shown by then."""
-    text = job.folder.read_log()
-    new = text[len(shown) :] if text.startswith(shown) else text
-    sys.stdout.write("".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in new))
-    sys.stdout.flush()
-    return text
+def _state_at_end(shell: "Shell", job: "BatchJob") -> str:
+    """Return its final state; note that it was cancelled unless whoever follows it has noted its end."""
+    from foedus.client.batch_jobs import find_batch_job
+    from foedus.core.ids import NativeId
+    from foedus.core.records import JobState, JobStatus
 
-
-def _first(text: str) -> str:
-    return text.partition("\n")[0]
+    now = find_batch_job(shell.home, job.name)
+    if now.state.is_final or now.journal is None:
+        return now.state
+    native_id, cause = NativeId(now.journal.name), "cancelled by `foedus job cancel`"
+    now.folder.write_status(
+        JobStatus(native_id, JobState.CANCELLED, cause, now.scheduler_id, attempt=now.attempt)
+    )
+    return JobState.CANCELLED

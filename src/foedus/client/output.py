@@ -1,5 +1,6 @@
 """What commands print: tables, JSON, sentences and errors. Rich is imported on first use: it is slow."""
 
+import csv
 import json
 import sys
 import time
@@ -12,6 +13,7 @@ from foedus.core.errors import FoedusError
 if TYPE_CHECKING:
     from rich.console import Console
 
+_FORMULAS = ("=", "+", "-", "@")
 _PIPE_WIDTH = 200  # columns of a table that goes into a file or another program
 _CID_ENDS = (9, 6)
 _HASH_ENDS = (8, 6)
@@ -66,6 +68,17 @@ def print_table(
     for row in rows:
         table.add_row(*(Text(one_line(str(cell))) for cell in row))
     console().print(table)
+
+
+def print_csv(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Print rows as CSV below a header. What a spreadsheet would take for a formula begins with a quote."""
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows([_harmless(one_line(str(cell))) for cell in row] for row in rows)
+
+
+def _harmless(text: str) -> str:
+    return f"'{text}" if text[:1] in _FORMULAS else text
 
 
 def print_pairs(pairs: Iterable[tuple[str, object]], indent: str = "") -> None:

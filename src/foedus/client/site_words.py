@@ -10,7 +10,7 @@ from foedus.client.settings import CONFIG_FILE, Settings
 from foedus.core.errors import FoedusError
 from foedus.core.records import JobStatus, Resources
 from foedus.launch import JobFolder
-from foedus.launch.cluster._job import BATCH_LOG
+from foedus.launch.cluster import BATCH_LOG
 from foedus.launch.slurm import SlurmSite
 
 _NEEDED: Final = ("sbatch", "squeue", "scancel")

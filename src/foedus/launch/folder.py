@@ -116,6 +116,14 @@ class JobFolder:
             return ""
         return data.decode(errors="replace")
 
+    def read_log_from(self, offset: int) -> tuple[bytes, int]:
+        """Return at most 64 KiB of `out.log` from a byte on (below 0: from the end), and where to go on."""
+        try:
+            data, start = _files.read_part(self.path, LOG, offset, LOG_TAIL_BYTES)
+        except ValueError:
+            return b"", max(0, offset)
+        return data, start + len(data)
+
     def open_update(self) -> BinaryIO | None:
         """Open `update.safetensors`, None when there is none. Raises `TaskFailed` for a link or device."""
         return self._open(UPDATE)
@@ -226,6 +234,13 @@ class JobFolder:
             return _files.read_object(self.path, KEY, _SMALL_LIMIT_BYTES) or {}
         except ValueError:
             return {}
+
+    def begun_at(self) -> float | None:
+        """Return when `begin` was called last (seconds since 1970), None where it was not."""
+        try:
+            return (self.path / KEY).lstat().st_mtime
+        except OSError:
+            return None
 
     def claim(self) -> None:
         """Make this attempt's sub-folder. Raises `FileExistsError` when the attempt was begun before."""
