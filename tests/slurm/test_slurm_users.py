@@ -69,6 +69,7 @@ def test_each_job_is_its_owners_alone(slurm: SlurmCluster, users: tuple[str, str
     assert json.loads((told / "result.json").read_text())["uid"] == pwd.getpwnam(first).pw_uid
 
     folder, number = submit(slurm, library, first, "sleep")
+    wait_until(lambda: any(folder.glob("attempt-*")), 30, "the attempt's folder")  # a little after RUNNING
     (attempt,) = folder.glob("attempt-*")
     assert {path.owner() for path in (folder, attempt, folder / "batch.json")} == {first}
     for path in (folder, folder / "spec.json", folder / "out.log", told / "result.json"):
