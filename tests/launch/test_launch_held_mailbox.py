@@ -98,7 +98,7 @@ def test_an_order_survives_the_mailbox() -> None:
         ("folder", "jobs/one"),
         ("folder", "/jobs/\0"),
         ("number", -1),
-        ("number", 100),
+        ("number", 1_000_000),
         ("number", True),
         ("number", 1.0),
         ("walltime_s", 0),
@@ -111,7 +111,7 @@ def test_an_order_with_an_unfit_value_is_none(field: str, value: Json) -> None:
     assert TaskOrder.from_letter({**ORDER.to_letter(), field: value}) is None
 
 
-@given(st.dictionaries(st.sampled_from([*TaskOrder.__slots__, "cancel", "stop"]), VALUES))
+@given(st.fixed_dictionaries({}, optional=dict.fromkeys([*TaskOrder.__slots__, "cancel", "stop"], VALUES)))
 def test_no_letter_is_a_reason_to_stop(letter: dict[str, Json]) -> None:
     order = TaskOrder.from_letter(letter)
     assert order is None or order.to_letter() == letter

@@ -19,10 +19,10 @@ from pathlib import Path
 
 from foedus.core.canonical import Json
 from foedus.launch import _files
+from foedus.launch._attempts import LAST_NUMBER
 from foedus.launch.folder import EVENTS, JobFolder
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}", re.ASCII)
-_LAST_NUMBER = 99
 
 
 class Letters:
@@ -114,7 +114,7 @@ class TaskOrder:
             _NAME.fullmatch(name)
             and os.path.isabs(folder)
             and "\0" not in folder
-            and 0 <= number <= _LAST_NUMBER
+            and 0 <= number <= LAST_NUMBER
             and walltime_s > 0
             and memory_mb >= 0
         )
