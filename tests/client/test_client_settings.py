@@ -49,7 +49,7 @@ def test_home_comes_from_the_environment_and_brings_its_file(tmp_path: Path) -> 
         (
             "zzz = 2",
             "unknown key 'zzz'",
-            "Valid here: data, kubernetes, launcher, log_level, ",
+            "Valid here: allocation, data, held, kubernetes, launcher, log_level, ",
         ),
         ("workers = 0", "workers must be a number from 1 to 256, got 0", ""),
         ("workers = true", "workers must be a number", ""),

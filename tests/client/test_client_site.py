@@ -6,7 +6,7 @@ import pytest
 
 from foedus.client.launchers import backend_of
 from foedus.client.settings import Settings, read_settings
-from foedus.client.site import kubernetes_site, resources_for, site_rows, slurm_site
+from foedus.client.site import held_times, kubernetes_site, resources_for, site_rows, slurm_site
 from foedus.core.errors import InvalidSpec
 from foedus.core.records import Resources
 from foedus.launch.kubernetes import Toleration, Volume
@@ -199,3 +199,32 @@ def test_a_batch_job_asks_for_as_many_processors_as_it_has_threads(tmp_path: Pat
     assert on_slurm(spec, "FL_TRAIN").cpus == 8
     assert on_slurm(spec, "FL_VERIFY").cpus == 4
     assert on_slurm(spec, "FL_VERIFY").walltime_s == 3600
+
+
+def test_how_allocations_are_held_can_be_set(tmp_path: Path) -> None:
+    found = settings(tmp_path, 'allocation = "held"\n[held]\nwalltime_s = 7200\n')
+    assert (found.allocation, held_times(found).walltime_s, held_times(found).idle_s) == ("held", 7200, 600)
+    told = {name: where for name, _, where in site_rows(found)}
+    assert (told["held.walltime_s"], told["held.idle_s"]) == (str(tmp_path / "config.toml"), "default")
+    assert not any(name.startswith("held") for name, _, _ in site_rows(settings(tmp_path, "")))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[held]\nwalltime = 3", "unknown key held.walltime; did you mean 'walltime_s'?"),
+        ("[held]\nidle_s = 'long'", "held.idle_s: "),
+        ("[held]\nidle_s = 0", "idle_s of held allocations must be above 0 s"),
+    ],
+)
+def test_faults_in_held_are_named(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(InvalidSpec) as caught:
+        held_times(settings(tmp_path, text))
+    assert message in caught.value.message
+
+
+def test_held_allocations_on_kubernetes_need_the_same_path_on_both_sides(tmp_path: Path) -> None:
+    text = 'launcher = "kubernetes"\nallocation = "held"\n[kubernetes]\nimage = "i"\n[kubernetes.volume]\n'
+    found = settings(tmp_path, f'{text}claim = "c"\nroot = "/here"\nmount_path = "/there"\n')
+    with pytest.raises(InvalidSpec, match="mount_path"), backend_of(found).open(RunSpec(), tmp_path):
+        raise AssertionError("it was opened")

@@ -55,7 +55,7 @@ def first_value(value: float) -> Callable[[bytes], bytes]:
 def run_with_hostile(home: Home, tamper: Callable[[bytes], bytes]) -> tuple[str, RunView]:
     name = new_run(home, 1)
     spec, folder = runs.load_run_spec(home, name), home.run_folder(name)
-    with local_launcher(spec) as launcher, runs.open_site(home) as site:
+    with local_launcher(spec, home.root) as launcher, runs.open_site(home) as site:
         resources = partial(local_resources, spec)
         project, run = runs.started(site, spec, folder, launcher, resources)
         world = World(site.store, site.home.store, site.ledger, launcher)

@@ -89,7 +89,7 @@ def test_a_damaged_file_of_the_prepare_task_is_not_published(tmp_path: Path) -> 
     home = Home(tmp_path)
     name = new_run(home, 1)
     spec, folder = load_run_spec(home, name), home.run_folder(name)
-    with local_launcher(spec) as launcher:
+    with local_launcher(spec, tmp_path) as launcher:
         prepare(spec, folder, launcher, partial(local_resources, spec), home.data)
     (folder / "jobs" / "prepare" / "initial.safetensors").write_bytes(b"")
     with pytest.raises(InvalidData, match=r"initial.safetensors is not what"):

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 config_app = typer.Typer(help="Check settings and run specs.", no_args_is_help=True)
 data_app = typer.Typer(help="Fetch data and see how it falls to clients.", no_args_is_help=True)
 
-_NAMES = ("home", "data", "workers", "threads", "log_level", "launcher")
+_NAMES = ("home", "data", "workers", "threads", "log_level", "launcher", "allocation")
 _LONGEST_VALUE = 60
 _UNSET = {"data": "as the spec says", "workers": "one per client", "threads": "as the spec says"}
 SpecArgument = Annotated[Path, typer.Argument(metavar="SPEC.toml", help="The run spec.")]

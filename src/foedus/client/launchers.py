@@ -1,20 +1,25 @@
 """The launcher that this machine's settings ask for, for the tasks of runs and for single batch jobs."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 from foedus.client.settings import Settings
+from foedus.core.errors import InvalidSpec
 
 if TYPE_CHECKING:
     from foedus.apps.registry import Application
     from foedus.client.site import Common
     from foedus.core.protocols import Launcher
     from foedus.core.records import Resources
-    from foedus.launch.cluster import Scheduler
+    from foedus.launch.cluster import Program, Scheduler, Times
     from foedus.rounds.backend import Backend
     from foedus.rounds.spec import RunSpec
+
+TASKS: Final = "foedus.rounds.tasks"
+"""What warm workers import before their first task."""
 
 
 @contextmanager
@@ -47,16 +52,30 @@ def backend_of(settings: Settings) -> "Backend":
 
     said = said_of_resources(settings)
 
-    @contextmanager
-    def launcher(spec: "RunSpec") -> Iterator["Launcher"]:
-        with cluster_launcher(settings, spec.jobs.threads) as opened:
-            yield opened
+    def launcher(spec: "RunSpec", folder: Path) -> "AbstractContextManager[Launcher]":
+        if settings.allocation == "held":
+            _require_same_paths(settings)
+            return held_launcher(settings, spec.jobs.threads, folder / "held")
+        return cluster_launcher(settings, spec.jobs.threads)
 
     def resources(spec: "RunSpec", application: str) -> "Resources":
         asked = changed(OF_ROUNDS, said, application)
         return replace(asked, cpus=max(asked.cpus, spec.jobs.threads))
 
     return Backend(launcher, resources)
+
+
+def _require_same_paths(settings: Settings) -> None:
+    """Raise `InvalidSpec` where batch jobs see job folders under another path: workers are told ours."""
+    if settings.launcher == "kubernetes":
+        from foedus.client.site import kubernetes_site
+
+        volume = kubernetes_site(settings)[0].volume
+        if volume.mount_path not in ("", volume.root):
+            raise InvalidSpec(
+                "held allocations need kubernetes.volume.mount_path to be the folder's path here",
+                'Leave it out, or set allocation = "per-task".',
+            )
 
 
 def _with_memory_limit(settings: Settings) -> "Callable[[RunSpec, str], Resources]":
@@ -88,16 +107,39 @@ def resources_of(settings: Settings, application: "Application") -> "Resources":
 @contextmanager
 def cluster_launcher(settings: Settings, threads: int, entry: str = "") -> Iterator["Launcher"]:
     """Open the launcher of the site's cluster, for jobs of ours or of an entry. Batch jobs outlive it."""
-    from foedus.launch.cluster import ClusterLauncher, Program, Times
+    from foedus.launch.cluster import ClusterLauncher
+
+    scheduler, program, times = _cluster(settings, threads)
+    program = replace(program, entry=entry or program.entry)
+    with ClusterLauncher(scheduler, program, times) as launcher:
+        yield launcher
+
+
+@contextmanager
+def held_launcher(settings: Settings, threads: int, folder: Path) -> Iterator["Launcher"]:
+    """Open the launcher that holds allocations of the site's cluster; what it notes lies in `folder`."""
+    from foedus.client.site import held_times
+    from foedus.launch.cluster import ClusterLauncher
+    from foedus.launch.held import HeldLauncher, holding_program
+
+    scheduler, program, times = _cluster(settings, threads)
+    with (
+        # a worker that finds its allocation served before ends at once: submitting that again is in vain
+        ClusterLauncher(scheduler, holding_program(program), replace(times, retries=0)) as inner,
+        HeldLauncher(inner, program, folder, (TASKS,), held_times(settings)) as launcher,
+    ):
+        yield launcher
+
+
+def _cluster(settings: Settings, threads: int) -> tuple["Scheduler", "Program", "Times"]:
+    from foedus.launch.cluster import Program, Times
     from foedus.rounds.backend import ENTRY, SETUP
 
     scheduler, common, warning_s = _scheduler(settings)
     program = Program(
-        entry or ENTRY, SETUP, threads, python=common.python, scratch=common.scratch, warning_s=warning_s
+        ENTRY, SETUP, threads, python=common.python, scratch=common.scratch, warning_s=warning_s
     )
-    times = Times(poll_s=common.poll_s, retries=common.retries)
-    with ClusterLauncher(scheduler, program, times) as launcher:
-        yield launcher
+    return scheduler, program, Times(poll_s=common.poll_s, retries=common.retries)
 
 
 def scheduler_of(settings: Settings) -> "Scheduler":

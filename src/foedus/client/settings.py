@@ -20,7 +20,8 @@ CONFIG_FILE: Final = "config.toml"
 DEFAULT_HOME: Final = Path("~/.foedus")
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 LAUNCHERS: Final = ("local", "slurm", "kubernetes")
-SECTIONS: Final = ("resources", "slurm", "kubernetes")
+ALLOCATIONS: Final = ("per-task", "held")
+SECTIONS: Final = ("resources", "slurm", "kubernetes", "held")
 _MOST_WORKERS: Final = 256
 _NOT_OURS: Final = frozenset({"FOEDUS_SHARED", "FOEDUS_REQUIRE_ALL"})  # these steer the test suite
 
@@ -35,6 +36,7 @@ class Settings:
     threads: int | None = None  # threads of each; replaces jobs.threads of a run spec
     log_level: str = "warning"  # of foedus.log in the home folder
     launcher: str = "local"  # what runs batch jobs: one of LAUNCHERS
+    allocation: str = "per-task"  # of a run's tasks on a cluster: one of ALLOCATIONS
     sections: Mapping[str, object] = field(default_factory=dict)  # of the file, for `foedus.client.site`
     origin: Mapping[str, str] = field(default_factory=dict)
 
@@ -158,4 +160,5 @@ _SETTINGS: Final[dict[str, Callable[[object, str], object]]] = {
     "threads": _count,
     "log_level": _word_of(*LOG_LEVELS),
     "launcher": _word_of(*LAUNCHERS),
+    "allocation": _word_of(*ALLOCATIONS),
 }

@@ -1,14 +1,15 @@
 """The sections of `config.toml` that describe this site's cluster, checked by Pydantic.
 
 A run spec says what is computed; these say with how much of which cluster. Every field of `[slurm]` and
-`[kubernetes]` is one of `launch.slurm.SlurmSite` and `launch.kubernetes.KubernetesSite`, or of `Common`.
+`[kubernetes]` is one of `launch.slurm.SlurmSite` and `launch.kubernetes.KubernetesSite`, or of `Common`;
+every one of `[held]` is one of `launch.held.HeldTimes`.
 """
 
 import difflib
 import reprlib
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import asdict, fields, is_dataclass, replace
 from typing import Any, TypeAlias, TypeVar, get_args, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
@@ -16,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from foedus.client.settings import CONFIG_FILE, Settings
 from foedus.core.errors import InvalidSpec
 from foedus.core.records import Resources
+from foedus.launch.held import HeldTimes
 from foedus.launch.kubernetes import KubernetesSite
 from foedus.launch.slurm import SlurmSite
 
@@ -80,6 +82,16 @@ def kubernetes_site(settings: Settings) -> tuple[KubernetesSite, Common]:
     return _site(settings, "kubernetes", KubernetesSite)
 
 
+def held_times(settings: Settings) -> HeldTimes:
+    """Return the section `[held]`. Raises `InvalidSpec` with one line per fault."""
+    faults: list[str] = []
+    values = _known("held", _table(settings, "held"), HeldTimes, faults)
+    found = _validated("held", values, TypeAdapter(HeldTimes), faults)
+    _raise_all(settings, faults)
+    assert found is not None
+    return found
+
+
 def site_rows(settings: Settings) -> list[tuple[str, object, str]]:
     """Return (name, value, where it was said) of all settings of sections that are in force.
 
@@ -96,10 +108,17 @@ def site_rows(settings: Settings) -> list[tuple[str, object, str]]:
             section = _table(settings, name)
             site, common = _site(settings, name, kind)
             values = {field.name: getattr(site, field.name) for field in fields(site)} | dict(common)
-            rows += [
-                (f"{name}.{k}", value, file if k in section else "default") for k, value in values.items()
-            ]
+            rows += _rows(name, values, section, file)
+    if "held" in settings.sections or settings.allocation == "held":
+        section = _table(settings, "held")
+        rows += _rows("held", asdict(held_times(settings)), section, file)
     return rows
+
+
+def _rows(
+    name: str, values: Mapping[str, object], said: Mapping[str, Any], file: str
+) -> list[tuple[str, object, str]]:
+    return [(f"{name}.{key}", value, file if key in said else "default") for key, value in values.items()]
 
 
 Site = TypeVar("Site", SlurmSite, KubernetesSite)

@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from foedus.core.protocols import Launcher
 from foedus.core.records import Resources
@@ -16,14 +17,18 @@ SETUP = "foedus.learn.process:prepare_worker"
 
 @dataclass(frozen=True, slots=True)
 class Backend:
-    """A launcher for the tasks of a run, and what each application (`FL_TRAIN` …) asks for."""
+    """A launcher for the tasks of a run, and what each application (`FL_TRAIN` …) asks for.
 
-    open: Callable[[RunSpec], AbstractContextManager[Launcher]]
+    `open` is told the run's folder. It is called while the home folder is locked: no other process works on
+    the run.
+    """
+
+    open: Callable[[RunSpec, Path], AbstractContextManager[Launcher]]
     resources: Callable[[RunSpec, str], Resources]
 
 
 @contextmanager
-def local_launcher(spec: RunSpec) -> Iterator[Launcher]:
+def local_launcher(spec: RunSpec, folder: Path) -> Iterator[Launcher]:
     """Start the warm workers of a run: one per client, at most one more than there are processors."""
     cpus = len(os.sched_getaffinity(0))
     members = spec.jobs.hosts if spec.is_batched else spec.partition.clients

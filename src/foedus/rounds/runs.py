@@ -56,13 +56,18 @@ class BlockClock:
 @contextmanager
 def open_site(home: Home) -> Iterator[Site]:
     """Open chain and store of a home folder. Raises `HomeInUse` when another process has it."""
-    with home.locked():
-        clock = BlockClock()
-        ledger = chain.EmbeddedLedger(home.chain, chain.KeyRing(home.keys), clock)
-        try:
-            yield Site(home, DirectoryStore(home.store), ledger, clock)
-        finally:
-            ledger.close()
+    with home.locked(), _opened(home) as site:
+        yield site
+
+
+@contextmanager
+def _opened(home: Home) -> Iterator[Site]:
+    clock = BlockClock()
+    ledger = chain.EmbeddedLedger(home.chain, chain.KeyRing(home.keys), clock)
+    try:
+        yield Site(home, DirectoryStore(home.store), ledger, clock)
+    finally:
+        ledger.close()
 
 
 def create_run(home: Home, spec: RunSpec) -> str:
@@ -100,7 +105,12 @@ def drive_run(home: Home, name: str, observer: Observer = ignore, backend: Backe
     """
     spec, folder = load_run_spec(home, name), home.run_folder(name)
     # the launcher comes first: workers warm up while the chain opens
-    with full_disk_told(home.root), backend.open(spec) as launcher, open_site(home) as site:
+    with (
+        full_disk_told(home.root),
+        home.locked(),
+        backend.open(spec, folder) as launcher,
+        _opened(home) as site,
+    ):
         observer(Progress("setup", values={"run": name, "clients": spec.partition.clients}))
         resources = partial(backend.resources, spec)
         project, run = started(site, spec, folder, launcher, resources)
