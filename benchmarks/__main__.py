@@ -33,6 +33,7 @@ NAMES = (
     "algorithms",
     "robust",
     "jobs",
+    "held",
     "store",
     "ledger",
     "endurance",

@@ -3,7 +3,7 @@
 import stat
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -12,7 +12,8 @@ from apps_tools import InlineLauncher, make_job, run_here, write_application
 from foedus.apps.entry import run_job
 from foedus.apps.order import Order
 from foedus.apps.registry import applications, find_application
-from foedus.apps.submit import again, job_folder, job_names, submit, wait_for
+from foedus.apps.submit import AppJob, again, job_folder, job_names, result_of, submit, wait_for
+from foedus.apps.sweep import MOST_JOBS, combinations, submit_each
 from foedus.core.errors import InvalidSpec, TaskFailed
 from foedus.core.records import JobState, JobStatus, Resources
 from foedus.launch import JobFolder
@@ -38,7 +39,7 @@ def send(home: Home, launcher: InlineLauncher, **parameters: object):  # noqa: A
     return submit(home, launcher, application, parameters, application.resources)
 
 
-def ignore(status: JobStatus, event: Mapping[str, object] | None) -> None:
+def ignore(job: AppJob, status: JobStatus, event: Mapping[str, object] | None) -> None:
     """Watch nothing."""
 
 
@@ -84,17 +85,30 @@ def test_waiting_returns_the_result(home: Home) -> None:
     launcher, seen = InlineLauncher(), []
     job = send(home, launcher)
 
-    result = wait_for(launcher, job, lambda status, event: seen.append(status.state))
+    [(ended, status)] = wait_for(launcher, [job], lambda job, status, event: seen.append(status.state))
 
-    assert result["files"] == 1
+    assert ended is job
+    assert result_of(job, status)["files"] == 1
     assert seen == [JobState.COMPLETED]
+
+
+def test_each_of_several_is_told_once_it_has_ended(home: Home) -> None:
+    launcher = InlineLauncher()
+    jobs = [send(home, launcher, upto=upto) for upto in (1, 13, 2)]
+    ended = {job.name: status for job, status in wait_for(launcher, jobs, ignore)}
+    assert [ended[job.name].state for job in jobs] == [
+        JobState.COMPLETED,
+        JobState.FAILED,
+        JobState.COMPLETED,
+    ]
 
 
 def test_a_failure_tells_what_the_task_said(home: Home) -> None:
     launcher = InlineLauncher()
     job = send(home, launcher, upto=13)
+    [(_, status)] = wait_for(launcher, [job], ignore)
     with pytest.raises(TaskFailed, match="sim_count-1 failed: the program ended with exit code 1"):
-        wait_for(launcher, job, ignore)
+        result_of(job, status)
 
 
 @pytest.mark.parametrize("parameters", [{"upto": 0}, {"up": 3}, {"upto": "x"}])
@@ -106,6 +120,43 @@ def test_wrong_parameters_are_refused_before_anything_is_written(
         send(home, launcher, **parameters)
     assert not launcher.submitted
     assert not (home.root / "jobs").exists()
+
+
+def test_a_sweep_has_each_combination_once() -> None:
+    assert combinations({"a": 1}, {"b": ["2", "3"], "c": ["4", "5"]}) == [
+        {"a": 1, "b": "2", "c": "4"},
+        {"a": 1, "b": "2", "c": "5"},
+        {"a": 1, "b": "3", "c": "4"},
+        {"a": 1, "b": "3", "c": "5"},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("each", "words"),
+    [
+        ({"upto": ["2"]}, "upto is given twice"),
+        ({"b": range(40), "c": range(40)}, "these are 1,600 batch jobs"),
+        ({"b": range(MOST_JOBS + 1)}, "these are 1,001 batch jobs"),
+    ],
+)
+def test_a_sweep_that_cannot_be_is_refused(each: Mapping[str, Sequence[object]], words: str) -> None:
+    with pytest.raises(InvalidSpec, match=words):
+        combinations({"upto": "1"}, each)
+
+
+def test_of_a_sweep_all_are_checked_before_one_is_submitted(home: Home) -> None:
+    application, launcher = find_application(home, "SIM_COUNT"), InlineLauncher()
+    with pytest.raises(InvalidSpec, match="upto must be in its range"):
+        submit_each(home, launcher, application, [{"upto": 1}, {"upto": 0}], application.resources)
+    assert (launcher.submitted, job_names(home)) == ([], [])
+
+
+def test_a_sweep_submits_one_batch_job_for_each_variant(home: Home) -> None:
+    application, launcher = find_application(home, "SIM_COUNT"), InlineLauncher()
+    jobs = submit_each(home, launcher, application, [{"upto": 1}, {"upto": 2}], application.resources)
+    assert [job.name for job in jobs] == ["sim_count-1", "sim_count-2"]
+    assert [job.order.parameters for job in jobs] == [{"upto": 1}, {"upto": 2}]
+    assert [key for _, key in launcher.submitted] == ["app/sim_count-1", "app/sim_count-2"]
 
 
 def test_tasks_of_rounds_are_not_submitted_by_people(home: Home) -> None:

@@ -61,6 +61,10 @@ def test_an_application_is_shown_with_ranges_and_units(tmp_path: Path) -> None:
         ([SIMULATION, "-p", "F=1"], "F must be in its range: 0 to 0.3", "rate"),
         ([SIMULATION, "-p", "F=0.1", "-p", "F=0.2"], "F is given twice", ""),
         ([SIMULATION, "-p", "dt=9"], "dt = 9 is unstable", "Lower dt"),
+        ([SIMULATION, "-p", "F=0.1", "--each", "F=0.2"], "F is given twice", "by -p or by --each"),
+        ([SIMULATION, "--each", "F=0.1,,0.2"], "needs values that differ", ""),
+        ([SIMULATION, "--each", "F=0.1,0.1"], "needs values that differ", ""),
+        ([SIMULATION, "--each", "F=0.1,1"], "F must be in its range: 0 to 0.3", "rate"),
         ([SIMULATION, "--walltime-s", "0"], "--walltime-s must be above 0", ""),
         (["SIM_RENDER", "-p", "frames=none"], "there is no dataset 'none'", "foedus dataset register"),
         (["SIM_RENDER"], "SIM_RENDER needs frames", "-p frames="),
@@ -99,6 +103,43 @@ def test_a_simulation_becomes_a_private_dataset_where_it_lies(tmp_path: Path) ->
     again = call("dataset", "register", "sim_reaction_diffusion-1", "--name", "same", "--home", tmp_path)
     assert again.exit_code == 0
     assert json_of("dataset", "show", "same", "--home", tmp_path)["id"] == found["id"]
+
+
+@pytest.mark.slow
+def test_a_sweep_makes_a_dataset_of_each_combination(tmp_path: Path) -> None:
+    sweep = ("--each", "F=0.03,0.04", "--each", "seed=1,2")
+    done = json_of("app", "submit", SIMULATION, *SMALL, *sweep, "--dataset", "spots", "--home", tmp_path)
+
+    names = [f"sim_reaction_diffusion-{number}" for number in (1, 2, 3, 4)]
+    assert [one["job"] for one in done] == names
+    orders = [json.loads((tmp_path / "jobs" / name / "spec.json").read_text()) for name in names]
+    assert [(o["parameters"]["F"], o["parameters"]["seed"], o["dataset"]) for o in orders] == [
+        (0.03, 1, "spots-1"),
+        (0.03, 2, "spots-2"),
+        (0.04, 1, "spots-3"),
+        (0.04, 2, "spots-4"),
+    ]
+    found = json_of("dataset", "list", "--home", tmp_path)
+    assert sorted(one["name"] for one in found) == ["spots-1", "spots-2", "spots-3", "spots-4"]
+    again = json_of("app", "resume", *names[:2], "--home", tmp_path)
+    assert [one["result"] for one in again] == [one["result"] for one in done[:2]]
+
+
+@pytest.mark.slow
+def test_of_a_sweep_the_others_go_on_when_one_fails(tmp_path: Path) -> None:
+    folder = tmp_path / "applications"
+    folder.mkdir()
+    (folder / "sim.toml").write_text(
+        'name = "SIM_EXIT"\ntitle = "Ends"\ncommand = ["/bin/sh", "-c", "exit $0", "{code}"]\n'
+        '[[parameters]]\nname = "code"\nkind = "integer"\nhelp = "exit code"\n'
+    )
+    result = call("app", "submit", "SIM_EXIT", "--each", "code=0,7,0x0,00", "--home", tmp_path)
+    assert result.exit_code == 2  # one of them is no integer: nothing was submitted
+    assert not (tmp_path / "jobs").exists()
+    result = call("app", "submit", "SIM_EXIT", "--each", "code=7,0,8", "--home", tmp_path)
+    assert result.exit_code == 1
+    for words in ("sim_exit-1: code = 7", "exit code 7", "sim_exit-2: code = 0", "exit code 8", "2 of 3"):
+        assert words in result.output
 
 
 @pytest.mark.slow

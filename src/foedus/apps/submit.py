@@ -1,13 +1,13 @@
 """Submits applications as batch jobs. Light: what the application itself needs is imported where it runs."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from foedus.apps.order import Order
-from foedus.apps.parameters import Kind, Parameter
+from foedus.apps.parameters import Kind, Parameter, Value
 from foedus.apps.registry import Application
 from foedus.core.canonical import Json
 from foedus.core.errors import InvalidSpec, TaskFailed
@@ -45,15 +45,7 @@ def submit(
     `dataset` is the name that the output is to be registered under, where it is a dataset; the batch job's
     name without it. Raises `InvalidSpec` before anything is written, or what the launcher raises.
     """
-    if application.is_submitted_by_rounds:
-        raise InvalidSpec(
-            f"{application.name} is a task of a round: rounds submit it",
-            "`foedus run SPEC.toml` starts a run.",
-        )
-    values = application.checked(parameters)
-    _require_datasets(home, application, values)
-    if dataset:
-        _require_free(home, application, dataset)
+    values = check(home, application, parameters, dataset)
     name = _new_folder(home, application.name.lower())
     order = Order(
         application=application.name,
@@ -68,6 +60,22 @@ def submit(
     )
     JobFolder(home.root / "jobs" / name).write_spec(order.to_json())
     return again(home, launcher, name)
+
+
+def check(
+    home: "Home", application: Application, parameters: Mapping[str, object], dataset: str = ""
+) -> dict[str, Value]:
+    """Return the values of all parameters. Raises `InvalidSpec` for what cannot be submitted."""
+    if application.is_submitted_by_rounds:
+        raise InvalidSpec(
+            f"{application.name} is a task of a round: rounds submit it",
+            "`foedus run SPEC.toml` starts a run.",
+        )
+    values = application.checked(parameters)
+    _require_datasets(home, application, values)
+    if dataset:
+        _require_free(home, application, dataset)
+    return values
 
 
 def again(home: "Home", launcher: Launcher, name: str) -> AppJob:
@@ -105,19 +113,28 @@ def _written_at(path: Path) -> int:
 
 def wait_for(
     launcher: Launcher,
-    job: AppJob,
-    observer: Callable[[JobStatus, Mapping[str, Any] | None], None],
+    jobs: Sequence[AppJob],
+    observer: Callable[[AppJob, JobStatus, Mapping[str, Any] | None], None],
     poll_s: float = 0.5,
-) -> Mapping[str, Json]:
-    """Wait for the batch job and return its result; `observer` is told its state and newest event.
+) -> Iterator[tuple[AppJob, JobStatus]]:
+    """Yield each batch job with its last status once it has ended; see `result_of`.
 
-    Raises `TaskFailed` saying why there is no result.
+    `observer` is told of the state of each that has not ended, and of its newest event.
     """
-    offset, status = 0, JobStatus(job.native_id, JobState.QUEUED)
-    while not status.state.is_final:
-        status = launcher.states([job.native_id], poll_s)[job.native_id]
-        events, offset = job.folder.read_events(offset)
-        observer(status, events[-1] if events else None)
+    left = {job.native_id: job for job in jobs}
+    offsets = dict.fromkeys(left, 0)
+    while left:
+        for native_id, status in launcher.states(list(left), poll_s).items():
+            job = left[native_id]
+            events, offsets[native_id] = job.folder.read_events(offsets[native_id])
+            observer(job, status, events[-1] if events else None)
+            if status.state.is_final:
+                del left[native_id]
+                yield job, status
+
+
+def result_of(job: AppJob, status: JobStatus) -> Mapping[str, Json]:
+    """Return the result of a batch job that has ended. Raises `TaskFailed` saying why there is none."""
     result = job.folder.read_result() if status.state is JobState.COMPLETED else None
     if result is None:
         raise failed(job, status)

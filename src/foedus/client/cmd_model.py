@@ -99,7 +99,7 @@ def predict(
       foedus model predict bafkrei… --dataset digits --part test -n 100 --format json
     """
     from foedus.apps.builtin import FL_PREDICT
-    from foedus.client.cmd_app import run_application
+    from foedus.client.app_jobs import run_application
 
     shell = open_shell(home)
     given: dict[str, object] = {"model": _version_of(shell, model), "dataset": dataset, "part": part}

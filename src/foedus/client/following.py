@@ -1,45 +1,55 @@
-"""Waits for an application's batch job and shows how far it is: a bar in a terminal, lines elsewhere."""
+"""Waits for batch jobs of applications and shows how far they are: bars in a terminal, lines elsewhere."""
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
-from foedus.apps.submit import AppJob, wait_for
+from foedus.apps.submit import AppJob, result_of, wait_for
 from foedus.client.cmd_dataset import show_bytes
 from foedus.client.output import console, one_line
 from foedus.client.shell import Shell, program
-from foedus.core.records import JobStatus
+from foedus.core.errors import FoedusError
+from foedus.core.records import JobState, JobStatus
 from foedus.launch.folder import OUTPUT
 
 if TYPE_CHECKING:
     from foedus.core.protocols import Launcher
+
+Ended: TypeAlias = tuple[AppJob, Mapping[str, Any] | FoedusError]
+"""A batch job with its result, or with why there is none."""
 
 _KNOWN: Final = ("done", "total", "what")
 _MOST_DETAILS: Final = 4
 
 
 class _Show(Protocol):
-    def __call__(self, status: JobStatus, event: Mapping[str, Any] | None) -> None: ...
+    def __call__(self, job: AppJob, status: JobStatus, event: Mapping[str, Any] | None) -> None: ...
 
 
-def follow(shell: Shell, launcher: "Launcher", job: AppJob, stays: bool) -> Mapping[str, Any]:
-    """Wait for the batch job, show its progress on standard error, and register the dataset that it made.
+def follow(shell: Shell, launcher: "Launcher", jobs: Sequence[AppJob], stays: bool) -> list[Ended]:
+    """Wait for the batch jobs, show their progress on standard error, register the datasets that they made.
 
-    Returns its result. Ctrl-C cancels it unless it `stays`. Raises `TaskFailed` when there is no result.
+    Returns them in their order. Ctrl-C cancels those that have not ended, unless they `stay`.
     """
+    ended: dict[str, Ended] = {}
     try:
-        with _progress(job.name) as show:
-            result = wait_for(launcher, job, show)
+        with _progress(jobs) as show:
+            for job, status in wait_for(launcher, jobs, show):
+                try:
+                    ended[job.name] = job, result_of(job, status)
+                    _tell(f"{job.name} is done; its output is in {job.folder.path / OUTPUT}")
+                    _register(shell, job)
+                except FoedusError as error:
+                    ended[job.name] = job, error
     except KeyboardInterrupt:
-        _interrupted(shell, launcher, job, stays)
+        _interrupted(shell, launcher, [job for job in jobs if job.name not in ended], stays)
         raise
-    err = console(sys.stderr)
-    err.print(
-        f"{job.name} is done; its output is in {job.folder.path / OUTPUT}", markup=False, soft_wrap=True
-    )
-    _register(shell, job)
-    return result
+    return [ended[job.name] for job in jobs]
+
+
+def _tell(text: str) -> None:
+    console(sys.stderr).print(text, markup=False, soft_wrap=True)
 
 
 def _register(shell: Shell, job: AppJob) -> None:
@@ -54,55 +64,57 @@ def _register(shell: Shell, job: AppJob) -> None:
         found = register(
             shell.home, order.dataset, order.dataset_kind, job.folder.path / OUTPUT, observer=observer
         )
-    console(sys.stderr).print(
-        f"it is the private dataset {found.name} ({found.examples:,} examples)", markup=False, soft_wrap=True
-    )
+    _tell(f"it is the private dataset {found.name} ({found.examples:,} examples)")
 
 
-def _interrupted(shell: Shell, launcher: "Launcher", job: AppJob, stays: bool) -> None:
-    if stays:
-        text = f"{job.name} goes on as {job.native_id}; wait for it again with"
-    else:
-        launcher.cancel(job.native_id)
-        text = f"{job.name} was cancelled; go on with it with"
-    console(sys.stderr).print(
-        f"{text}\n  {program()} app resume {job.name}{shell.home_option}", markup=False, soft_wrap=True
-    )
+def _interrupted(shell: Shell, launcher: "Launcher", jobs: Sequence[AppJob], stays: bool) -> None:
+    for job in jobs:
+        if stays:
+            _tell(f"{job.name} goes on as {job.native_id}; wait for it again with")
+        else:
+            launcher.cancel(job.native_id)
+            _tell(f"{job.name} was cancelled; go on with it with")
+    names = " ".join(job.name for job in jobs)
+    _tell(f"  {program()} app resume {names}{shell.home_option}")
 
 
 @contextmanager
-def _progress(name: str) -> Iterator[_Show]:
+def _progress(jobs: Sequence[AppJob]) -> Iterator[_Show]:
     out = console(sys.stderr)
     if not out.is_terminal or out.is_dumb_terminal:
-        yield _lines(name)
+        yield _lines()
         return
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     with Progress(*columns, TextColumn("[dim]{task.fields[details]}"), console=out, transient=True) as bars:
-        bar = bars.add_task(name, total=None, details="")
+        is_one = len(jobs) == 1
+        whole = bars.add_task("batch jobs", total=len(jobs), visible=not is_one, details="")
+        own = {job.name: bars.add_task(job.name, total=None, visible=is_one, details="") for job in jobs}
 
-        def show(status: JobStatus, event: Mapping[str, Any] | None) -> None:
+        def show(job: AppJob, status: JobStatus, event: Mapping[str, Any] | None) -> None:
+            bar = own[job.name]
+            if status.state.is_final:
+                bars.advance(whole)
+            is_shown = is_one or status.state is JobState.RUNNING
             if event is None:
-                bars.update(bar, details=one_line(status.cause or status.state))
+                bars.update(bar, visible=is_shown, details=one_line(status.cause or status.state))
             else:
                 done, total = _share(event)
-                bars.update(bar, completed=done, total=total, details=_details(event))
+                bars.update(bar, visible=is_shown, completed=done, total=total, details=_details(event))
 
         yield show
 
 
-def _lines(name: str) -> _Show:
+def _lines() -> _Show:
     """Say each state once: a log needs no more."""
-    last: list[JobStatus] = []
+    last: dict[str, JobStatus] = {}
 
-    def show(status: JobStatus, event: Mapping[str, Any] | None) -> None:
-        if last[-1:] != [status] and not status.state.is_final:
+    def show(job: AppJob, status: JobStatus, event: Mapping[str, Any] | None) -> None:
+        if last.get(job.name) != status and not status.state.is_final:
             cause = f": {status.cause}" if status.cause else ""
-            console(sys.stderr).print(
-                one_line(f"{name} is {status.state}{cause}"), markup=False, soft_wrap=True
-            )
-            last[:] = [status]
+            _tell(one_line(f"{job.name} is {status.state}{cause}"))
+            last[job.name] = status
 
     return show
 

@@ -1,5 +1,6 @@
 """The launcher that this machine's settings ask for, for the tasks of runs and for single batch jobs."""
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
@@ -23,8 +24,8 @@ TASKS: Final = "foedus.rounds.tasks"
 
 
 @contextmanager
-def open_launcher(settings: Settings) -> Iterator["Launcher"]:
-    """Open the launcher for single batch jobs; on a local one they end with it."""
+def open_launcher(settings: Settings, jobs: int = 1) -> Iterator["Launcher"]:
+    """Open the launcher for so many single batch jobs; on a local one they end with it."""
     from foedus.launch import LocalLauncher
     from foedus.rounds.backend import ENTRY
 
@@ -32,7 +33,8 @@ def open_launcher(settings: Settings) -> Iterator["Launcher"]:
         with cluster_launcher(settings, settings.threads or 1) as launcher:
             yield launcher
         return
-    with LocalLauncher(ENTRY, workers=1, threads=settings.threads or 1) as local:
+    workers = min(jobs, settings.workers or len(os.sched_getaffinity(0)))
+    with LocalLauncher(ENTRY, workers=workers, threads=settings.threads or 1) as local:
         yield local
 
 

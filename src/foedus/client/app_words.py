@@ -1,0 +1,77 @@
+"""Applications in words: what a table, a line or a program is told of them."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from foedus.client.output import seconds_text
+
+if TYPE_CHECKING:
+    from foedus.apps.registry import Application
+    from foedus.core.records import Resources
+
+_MOST_IN_LINE = 12
+
+
+def figures(result: Mapping[str, Any], prefix: str = "") -> list[tuple[str, object]]:
+    """Return what of a result fits on one line each."""
+    found: list[tuple[str, object]] = []
+    for name, value in result.items():
+        words = f"{prefix}{name}".replace("_", " ")
+        if isinstance(value, dict):
+            found += figures(value, f"{prefix}{name} ")
+        elif isinstance(value, list) and len(value) <= _MOST_IN_LINE and not any(map(_is_nested, value)):
+            found.append((words, ", ".join(map(_figure, value))))
+        elif value is not None and not isinstance(value, list):
+            found.append((words, _figure(value)))
+    return found
+
+
+def _figure(value: object) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _is_nested(value: object) -> bool:
+    return isinstance(value, (dict, list))
+
+
+def asks(resources: "Resources") -> str:
+    """Say the resources in one line."""
+    parts = [f"{resources.cpus} CPU" + "s" * (resources.cpus != 1)]
+    if resources.memory_mb:
+        parts.append(f"{resources.memory_mb:,} MB")
+    if resources.gpus:
+        parts.append(f"{resources.gpus} {resources.gpu_type} GPU".replace("  ", " "))
+    return ", ".join([*parts, seconds_text(resources.walltime_s)])
+
+
+def default_text(value: object) -> str:
+    """Say a parameter's default."""
+    from foedus.apps.parameters import REQUIRED
+
+    if value is REQUIRED:
+        return "required"
+    return "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def submitted_how(application: "Application") -> list[tuple[str, str]]:
+    """Say what is special about submitting it, as pairs of name and words."""
+    if application.is_submitted_by_rounds:
+        return [("submitted by", "rounds of a run")]
+    if application.dataset_kind:
+        return [("its output", f"becomes a private dataset ({application.dataset_kind})")]
+    return []
+
+
+def as_json(application: "Application") -> dict[str, Any]:
+    """Return all about an application for programs."""
+    from dataclasses import asdict
+
+    values = {**asdict(application), "is_submitted_by_rounds": application.is_submitted_by_rounds}
+    for name in ("entry", "check"):
+        del values[name]
+    for one, parameter in zip(values["parameters"], application.parameters, strict=True):
+        one["required"] = parameter.is_required
+        one["default"] = None if parameter.is_required else parameter.default
+        for bound in ("minimum", "maximum"):
+            one[bound] = one[bound] if abs(one[bound]) != float("inf") else None
+    return values
