@@ -185,6 +185,9 @@ def test_an_attempt_that_takes_the_adopted_ones_name_changes_nothing(folder: Job
     late.write_update([b"late"])
     folder.adopt("attempt-00.00")
     assert tree(folder.path) == before
+    finishes(begun(folder, 0), "late")
+    folder.adopt("attempt-00.00")
+    assert tree(folder.path) == before
 
 
 def test_whoever_still_writes_into_an_attempt_that_does_not_count_fails(folder: JobFolder) -> None:

@@ -5,9 +5,11 @@ from pathlib import Path
 import pytest
 from cluster_tools import TIMES, Cluster, ends, finishes, is_interrupted, tree
 
+from foedus.core.errors import InvalidSpec
 from foedus.core.ids import NativeId
 from foedus.core.records import JobState, JobStatus
 from foedus.launch import JobFolder
+from foedus.launch.cluster import Order
 
 
 @pytest.fixture
@@ -376,3 +378,42 @@ def test_a_result_that_comes_after_all_counts_for_the_next_process(cluster: Clus
     finishes(attempt)
     assert cluster.status(native_id).state is JobState.LOST  # what is final stays
     assert cluster.resubmit().state is JobState.COMPLETED
+
+
+def test_what_can_no_longer_be_had_is_told_by_the_state(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(order: Order) -> str:
+        raise InvalidSpec("there is no such queue any more")
+
+    native_id, other = cluster.submit(), cluster.submit("other")
+    cluster.look()
+    monkeypatch.setattr(cluster.scheduler, "submit", refuse)
+    node_fails(cluster)
+    status = cluster.after_look(native_id)
+    assert (status.state, status.cause) == (
+        JobState.FAILED,
+        "it cannot be submitted again: there is no such queue any more",
+    )
+    assert cluster.status(other).state is JobState.QUEUED
+
+
+def test_a_rival_is_stopped_by_the_next_process_where_ours_was_killed_before(cluster: Cluster) -> None:
+    cluster.submit()
+    cluster.look()
+    old = cluster.attempt(0)
+    node_fails(cluster)
+    cluster.look()
+    cluster.attempt(1)
+    cluster.say(JobState.RUNNING)
+    cluster.look()
+    finishes(old)
+    cluster.scheduler.is_down = True
+    cluster.look_if_asked()
+    rival = cluster.name()
+    assert rival not in cluster.scheduler.cancels
+    cluster.scheduler.is_down = False
+    assert cluster.resubmit().state is JobState.COMPLETED
+    assert cluster.scheduler.cancels.count(rival) == 1
+    cluster.resubmit()
+    assert cluster.scheduler.cancels.count(rival) == 1

@@ -163,7 +163,7 @@ def hostile(**changes: object) -> bytes:
 
 
 JOURNAL = (
-    '{"adopted":"","continued":0,"is_cancelled":false,"is_settled":false,"key":"job","name":"NAME",'
+    '{"adopted":"","continued":0,"has_rivals":false,"is_cancelled":false,"is_settled":false,"key":"job","name":"NAME",'
     '"number":0,"retried":0,"scheduler_id":"1"}'
 )
 HOSTILE = {
@@ -277,3 +277,30 @@ def test_keys_and_folders_make_the_name(cluster: Cluster) -> None:
     assert names[:2] == names[2:4]
     assert len(set(names)) == 4
     assert all(len(name) == 31 and name.startswith("foedus-") for name in names)
+
+
+def test_by_another_path_it_is_the_same_job(cluster: Cluster, tmp_path: Path) -> None:
+    cluster.root = tmp_path / "real"
+    cluster.root.mkdir()
+    native_id = cluster.submit()
+    cluster.root = tmp_path / "alias"
+    cluster.root.symlink_to("real")
+    cluster.begin_process()
+    assert cluster.submit() == native_id
+    cluster.look(3)
+    assert len(cluster.scheduler.submissions) == 1
+
+
+def test_with_a_damaged_journal_a_submission_that_it_told_of_is_found(cluster: Cluster) -> None:
+    cluster.submit()
+    cluster.look()
+    cluster.attempt(0)
+    cluster.say(JobState.FAILED, cause="its node failed", is_passing=True)
+    cluster.look()
+    submitted = list(cluster.scheduler.submissions)
+    assert len(submitted) == 2
+    (cluster.folder().path / "batch.json").write_text("{")
+    native_id = cluster.resubmit().native_id
+    assert cluster.after_look(native_id, 3).state is JobState.QUEUED
+    assert cluster.scheduler.submissions == submitted
+    assert cluster.journal().number == 1

@@ -1,5 +1,7 @@
+import fcntl
 import json
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -234,3 +236,43 @@ def test_only_the_tail_of_the_log_is_read(folder: JobFolder) -> None:
     (folder.path / "out.log").write_bytes(b"a" * 100_000 + b"\xffend\n")
     assert folder.read_log().endswith("\ufffdend\n")
     assert len(folder.read_log()) == 64 << 10
+
+
+def test_an_event_that_does_not_fit_is_told_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, write = JobFolder(tmp_path), os.write
+    folder.emit({"step": 1})
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", lambda descriptor, data: write(descriptor, data[:5]))
+        with pytest.raises(OSError, match="No space left"):
+            folder.emit({"step": 2})
+    folder.emit({"step": 3})
+    assert (tmp_path / "events.jsonl").read_bytes() == b'{"step":1}\n{"step":3}\n'
+
+
+# --- held by a process ---
+
+
+def test_a_look_at_whether_a_job_is_held_does_not_keep_it_from_being_held(tmp_path: Path) -> None:
+    folder = JobFolder(tmp_path)
+    folder.begin("key")
+    with (tmp_path / "job.json").open("rb") as look:
+        fcntl.flock(look, fcntl.LOCK_SH)
+        threading.Timer(0.03, lambda: fcntl.flock(look, fcntl.LOCK_UN)).start()
+        held = folder.hold()
+    assert held is not None
+    assert folder.is_held()
+    os.close(held)
+    assert not folder.is_held()
+
+
+def test_a_job_that_is_held_elsewhere_costs_no_descriptor(tmp_path: Path) -> None:
+    folder = JobFolder(tmp_path)
+    folder.begin("key")
+    held = folder.hold()
+    assert held is not None
+    before = len(os.listdir("/proc/self/fd"))
+    assert folder.hold() is None
+    assert len(os.listdir("/proc/self/fd")) == before
+    os.close(held)

@@ -83,3 +83,21 @@ def test_memory_of_a_process_and_of_its_children_is_added_up(tmp_path: Path) -> 
         assert tree_mb(os.getpid()) >= before + 100
         child.kill()
     assert tree_mb(child.pid) == 0
+
+
+def test_a_process_counts_whole_while_its_threads_come_and_go() -> None:
+    program = (
+        "import threading\n"
+        "food = bytearray(64 << 20)\n"
+        "food[::4096] = b'x' * len(food[::4096])\n"
+        "print('fed', flush=True)\n"
+        "while True:\n"
+        "    threads = [threading.Thread(target=lambda: None) for _ in range(4)]\n"
+        "    [thread.start() for thread in threads], [thread.join() for thread in threads]\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        seen = [tree_mb(process.pid) for _ in range(300)]
+        process.kill()
+    assert min(seen) >= 64

@@ -52,18 +52,20 @@ def attempts_until(folder: Path, name: str) -> list[str]:
 def take_over(folder: Path, attempt: str, directory: str, files: Iterable[str], result: str) -> None:
     """Move up what an attempt with a result wrote, the result last, and remove all attempts.
 
-    May be repeated after a crash: where the result was moved, all was. Without any result nothing is done.
-    Raises OSError.
+    May be repeated after a crash: where the result was moved, all was, and no later attempt of that name
+    changes it. Without any result nothing is done. Raises OSError.
     """
     source = folder / attempt
-    if attempt in attempts_in(folder) and os.path.lexists(source / result):
+    if os.path.lexists(folder / result):
+        pass
+    elif attempt in attempts_in(folder) and os.path.lexists(source / result):
         if (source / directory).is_dir() and not (source / directory).is_symlink():
             remove_tree(folder / directory)  # an earlier attempt left it, to go on from
             os.rename(source / directory, folder / directory)
         for name in (*files, result):
             if os.path.lexists(source / name):
                 os.rename(source / name, folder / name)
-    elif not os.path.lexists(folder / result):
+    else:
         return
     _files.sync(folder)
     remove_attempts(folder)

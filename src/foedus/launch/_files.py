@@ -4,6 +4,7 @@ All functions take the folder's path and a plain file name. The folder is opened
 to it, so exchanging the folder for a link in between gains nothing.
 """
 
+import errno
 import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping
@@ -43,6 +44,21 @@ def open_appending(folder: Path, name: str) -> int:
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK
     with _opened(folder) as parent:
         return _only_regular(os.open(name, flags, _PRIVATE, dir_fd=parent), name)
+
+
+def append(folder: Path, name: str, data: bytes) -> None:
+    """Append in one write: all of it or nothing. Raises OSError, ValueError for a device."""
+    descriptor = open_appending(folder, name)
+    try:
+        written = os.write(descriptor, data)
+        if written == len(data):
+            return
+        end = os.lseek(descriptor, 0, os.SEEK_CUR)  # the disk is full, or a quota is used up
+        if os.fstat(descriptor).st_size == end:  # nobody has written after us
+            os.ftruncate(descriptor, end - written)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder / name))
+    finally:
+        os.close(descriptor)
 
 
 def _only_regular(descriptor: int, name: str) -> int:

@@ -6,6 +6,7 @@ only reserved, and end a task with whatever its library says when it gets no mem
 """
 
 import os
+from contextlib import suppress
 
 _PAGE_BYTES = os.sysconf("SC_PAGESIZE")
 
@@ -19,15 +20,17 @@ def _tree_bytes(process: int) -> int:
     try:
         with open(f"/proc/{process}/statm", "rb") as file:
             resident = int(file.read().split()[1]) * _PAGE_BYTES
-        return resident + sum(map(_tree_bytes, _children(process)))
     except (OSError, IndexError):  # it ended just now
         return 0
+    return resident + sum(map(_tree_bytes, _children(process)))
 
 
 def _children(process: int) -> list[int]:
     """Return the children of all its threads: a thread's children are listed under it."""
     found: list[int] = []
-    for thread in os.listdir(f"/proc/{process}/task"):
-        with open(f"/proc/{process}/task/{thread}/children", "rb") as file:
-            found += map(int, file.read().split())
+    with suppress(OSError):  # the process ended just now
+        for thread in os.listdir(f"/proc/{process}/task"):
+            # the thread ended just now; or the kernel does not tell, and a process counts alone
+            with suppress(OSError), open(f"/proc/{process}/task/{thread}/children", "rb") as file:
+                found += map(int, file.read().split())
     return found

@@ -15,6 +15,7 @@ from foedus.launch import _files
 
 STATUS = "status.json"
 _LIMIT_BYTES = 64 << 10
+_TRIES, _PAUSE_S = 20, 0.005
 
 
 def write_status(folder: Path, status: JobStatus) -> None:
@@ -43,11 +44,26 @@ def hold(folder: Path, name: str) -> int | None:
     """Hold a file until the returned descriptor is closed, or this process ends. None where that fails."""
     try:
         descriptor = _files.open_regular(folder, name)
-        if descriptor is not None:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (OSError, ValueError):  # some file systems have no locks
+    except (OSError, ValueError):
+        return None
+    if descriptor is not None and not _locked(descriptor):
+        os.close(descriptor)
         return None
     return descriptor
+
+
+def _locked(descriptor: int) -> bool:
+    """Lock a file, also where somebody looks at just this moment whether it is locked (`is_held`)."""
+    for _ in range(_TRIES):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(_PAUSE_S)
+        except OSError:  # some file systems have no locks
+            return False
+        else:
+            return True
+    return False
 
 
 def is_held(folder: Path, name: str) -> bool:

@@ -157,12 +157,11 @@ class JobFolder:
         return spec
 
     def emit(self, event: Mapping[str, Json]) -> None:
-        """Append one event to `events.jsonl`; takes microseconds, not durable. ValueError above 64 KiB."""
-        descriptor = _files.open_appending(self.path, EVENTS)
-        try:
-            os.write(descriptor, _files.encoded(event, EVENT_LIMIT_BYTES))
-        finally:
-            os.close(descriptor)
+        """Append one event to `events.jsonl`; takes microseconds, not durable.
+
+        Raises ValueError above 64 KiB, OSError where it does not fit on the disk whole.
+        """
+        _files.append(self.path, EVENTS, _files.encoded(event, EVENT_LIMIT_BYTES))
 
     def write_update(self, chunks: Iterable[Buffer]) -> None:
         """Write `update.safetensors` durably; call it before `finish`."""

@@ -31,14 +31,17 @@ class Times:
 
 @dataclass(eq=False, slots=True)
 class ClusterJob:
-    """What the launcher knows of a job. `is_unsent`: whether the scheduler has it is not known."""
+    """What the launcher knows of a job. `is_unsent`: whether the scheduler has it is not known.
+
+    `is_guessed`: the journal was damaged, so submissions may have been made that it does not tell of.
+    """
 
     spec: JobSpec
     folder: JobFolder
     journal: Journal
     status: JobStatus = field(init=False)
     is_unsent: bool = field(init=False)
-    has_rivals: bool = False  # an attempt other than the adopted one may be running, or about to
+    is_guessed: bool = False
     missed: int = 0  # answers in a row that did not name it
     missing_since: float | None = None
     ended_since: float | None = None
@@ -116,9 +119,9 @@ class ClusterJob:
         if attempt is not None:
             attempts = self.folder.attempts()
             number, _ = attempt_order(attempt) or (0, 0)
-            self.has_rivals = attempt != attempts[-1] or number != self.journal.number
+            has_rivals = attempt != attempts[-1] or number != self.journal.number
             self._adopted_as = attempts.index(attempt) + 1
-            self.note(adopted=attempt)
+            self.note(adopted=attempt, has_rivals=has_rivals)
             self._adopt(attempt)
             return
         outcome = self._outcome()

@@ -27,8 +27,9 @@ class Journal:
 
     `name` is the job's name without the number. `number` counts our own submissions of it from 0, and
     `scheduler_id` is that of the last, empty until the scheduler told it. `adopted` names the attempt whose
-    outcome counts. `is_cancelled`: it was, or is to be, stopped. `is_settled`: its end was told. `retried`
-    counts the submissions that made up for failures of the cluster, `continued` those that went on from a
+    outcome counts. `is_cancelled`: it was, or is to be, stopped. `is_settled`: its end was told.
+    `has_rivals`: an attempt other than the adopted one may be running, or about to, and is yet to be stopped.
+    `retried` counts the submissions that made up for failures of the cluster, `continued` those that went on from a
     checkpoint.
     """
 
@@ -39,6 +40,7 @@ class Journal:
     adopted: str = ""
     is_cancelled: bool = False
     is_settled: bool = False
+    has_rivals: bool = False
     retried: int = 0
     continued: int = 0
 
@@ -77,7 +79,8 @@ class Journal:
     @classmethod
     def new(cls, folder: JobFolder, key: str) -> "Journal":
         """Return the journal of a job that was never submitted."""
-        digest = hashlib.sha256(f"{folder.path}\0{key}".encode(errors="surrogateescape")).hexdigest()
+        place = os.path.realpath(folder.path)  # whoever comes by another path finds the same batch job
+        digest = hashlib.sha256(f"{place}\0{key}".encode(errors="surrogateescape")).hexdigest()
         return cls(key, f"foedus-{digest[:_NAME_DIGITS]}")
 
     @classmethod

@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Mapping
 from types import TracebackType
 from typing import Self
 
-from foedus.core.errors import InvalidSpec
+from foedus.core.errors import FoedusError, InvalidSpec
 from foedus.core.ids import NativeId
 from foedus.core.records import JobSpec, JobState, JobStatus
 from foedus.launch.cluster._inquiry import Answer, Inquiry
@@ -138,7 +138,8 @@ class ClusterLauncher:
                 f"{spec.folder!r} is no job folder", "It must be a folder that holds spec.json."
             )
         known = Journal.known(folder, key)
-        job = ClusterJob(spec, folder, known or Journal.new(folder, key))
+        is_guessed = known is not None and Journal.read(folder) is None
+        job = ClusterJob(spec, folder, known or Journal.new(folder, key), is_guessed)
         self._scheduler.check(self._order(job))
         try:
             if known is not None or folder.has_result_of(key):
@@ -180,6 +181,13 @@ class ClusterLauncher:
             job.note(scheduler_id=scheduler_id)
             job.becomes(JobState.QUEUED)
 
+    def _send_again(self, job: ClusterJob) -> None:
+        """Submit a job that was taken on before: whatever is wrong now is told by its state."""
+        try:
+            self._send(job)
+        except FoedusError as error:
+            job.becomes(JobState.FAILED, f"it cannot be submitted again: {error}")
+
     def _stop(self, job: ClusterJob) -> bool:
         """Have it stopped. Tells whether that could be said to the scheduler, which is not asked in vain."""
         if not self._trouble:
@@ -205,9 +213,12 @@ class ClusterLauncher:
 
     def _part_with_ended(self) -> None:
         """Follow no longer what has ended; stop other attempts of it that run, or are about to."""
-        self._rivals += [job for job in self._open if job.is_final and job.has_rivals]
+        self._rivals += [job for job in self._open if job.is_final and job.journal.has_rivals]
         self._open = [job for job in self._open if not job.is_final]
-        self._rivals = [job for job in self._rivals if not self._stop(job)]
+        for job in list(self._rivals):
+            if self._stop(job):
+                job.note(has_rivals=False)
+                self._rivals.remove(job)
 
     def _forget_the_oldest(self) -> None:
         """Keep memory constant over thousands of rounds."""
@@ -252,7 +263,7 @@ class ClusterLauncher:
             if job.journal.is_cancelled:
                 job.becomes(JobState.CANCELLED, "cancelled before it was queued")
             else:
-                self._send(job)
+                self._send_again(job)
         else:
             self._repeat(job, job.misses(self._times, self._clock()))
 
@@ -269,7 +280,11 @@ class ClusterLauncher:
         except OSError as error:
             job.becomes(JobState.FAILED, f"{cause}; but it cannot be submitted again: {error}")
             return
-        self._send(job)
+        if job.is_guessed:
+            job.is_sent_again()  # it may have been submitted before: then it is found by its name
+            job.becomes(JobState.UNKNOWN, cause)
+        else:
+            self._send_again(job)
         if not job.is_final:
             job.becomes(job.status.state, cause)
         self._inquiry.soon()
