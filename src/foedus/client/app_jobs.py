@@ -34,11 +34,11 @@ def run_application(
     require_waiting(shell, wait)
     resources = replace(resources_of(shell.settings, application), **(asked or {}))
     if isinstance(parameters, Mapping):
-        with open_launcher(shell.settings) as launcher:
+        with open_launcher(shell.settings, [resources]) as launcher:
             job = send(shell.home, launcher, application, parameters, resources, dataset)
             finish(shell, launcher, [job], wait, output, is_list=False)
     else:
-        with open_launcher(shell.settings, len(parameters)) as launcher:
+        with open_launcher(shell.settings, [resources] * len(parameters)) as launcher:
             jobs = submit_each(shell.home, launcher, application, parameters, resources, dataset)
             finish(shell, launcher, jobs, wait, output, is_list=True)
 

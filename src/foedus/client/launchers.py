@@ -1,8 +1,9 @@
 """The launcher that this machine's settings ask for, for the tasks of runs and for single batch jobs."""
 
 import os
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -24,18 +25,29 @@ TASKS: Final = "foedus.rounds.tasks"
 
 
 @contextmanager
-def open_launcher(settings: Settings, jobs: int = 1) -> Iterator["Launcher"]:
-    """Open the launcher for so many single batch jobs; on a local one they end with it."""
+def open_launcher(settings: Settings, asked: Iterable["Resources"]) -> Iterator["Launcher"]:
+    """Open the launcher for single batch jobs, given what each asks for; local ones end with it.
+
+    Programs get as many threads as their batch job asks for processors.
+    """
+    from foedus.client.by_processors import ByProcessors
+
+    jobs = Counter(resources.cpus for resources in asked)
+    with ExitStack() as stack:
+        launchers = {
+            cpus: stack.enter_context(_launcher_of(settings, cpus, count)) for cpus, count in jobs.items()
+        }
+        yield ByProcessors(launchers)
+
+
+def _launcher_of(settings: Settings, cpus: int, jobs: int) -> "AbstractContextManager[Launcher]":
     from foedus.launch import LocalLauncher
     from foedus.rounds.backend import ENTRY
 
     if outlives_us(settings):
-        with cluster_launcher(settings, settings.threads or 1) as launcher:
-            yield launcher
-        return
-    workers = min(jobs, settings.workers or len(os.sched_getaffinity(0)))
-    with LocalLauncher(ENTRY, workers=workers, threads=settings.threads or 1) as local:
-        yield local
+        return cluster_launcher(settings, cpus)
+    at_once = settings.workers or max(1, len(os.sched_getaffinity(0)) // cpus)
+    return LocalLauncher(ENTRY, workers=min(jobs, at_once), threads=cpus)
 
 
 def outlives_us(settings: Settings) -> bool:
