@@ -93,6 +93,22 @@ def test_unusable_variable_is_refused(name: str, value: str, message: str) -> No
         read_settings(environ={name: value})
 
 
+def test_the_home_folder_of_nobody_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text('data = "~nosuch/data"')
+    places = [
+        (lambda: read_settings(home=Path("~nosuch/x"), environ={}), "command line: home: "),
+        (lambda: read_settings(environ={"FOEDUS_HOME": "~nosuch"}), "FOEDUS_HOME: home: "),
+        (lambda: read_settings(environ={"FOEDUS_DATA": "~nosuch"}), "FOEDUS_DATA: data: "),
+        (lambda: read_settings(home=tmp_path, environ={}), f"{tmp_path / 'config.toml'}: data: "),
+    ]
+    spec = parse_spec({"data": {"folder": "~nosuch/x"}})
+    places.append((lambda: for_this_machine(spec, Settings(home=tmp_path)), "data.folder: "))
+    for read, where in places:
+        with pytest.raises(InvalidSpec) as caught:
+            read()
+        assert caught.value.message.startswith(f"{where}nobody knows the home folder that '~nosuch")
+
+
 def test_variables_that_look_like_nothing_of_ours_are_ignored_but_told() -> None:
     environ = {"FOEDUS_CLUSTER_PARTITION": "gpu", "PATH": "/bin", "FOEDUS_HOME": ""}
 

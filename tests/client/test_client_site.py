@@ -123,6 +123,43 @@ def test_faults_are_named_with_their_place_and_all_at_once(tmp_path: Path, text:
     assert message in caught.value.message
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("timeout_s = nan", "[slurm] timeout_s cannot be nan. It must be between 0.1 and 30 seconds."),
+        ("timeout_s = -3", "[slurm] timeout_s cannot be -3.0. "),
+        ("timeout_s = 1000", "[slurm] timeout_s cannot be 1000.0. "),
+        ("warning_s = -5", "[slurm] warning_s cannot be -5. It must be a whole number from 1 to 86400."),
+        ("modules = ['a; b']", "[slurm] modules cannot be 'a; b'. "),
+        ("[slurm.container]\nimage = 'foedus.sif'", "[slurm] container cannot be 'foedus.sif'. "),
+        ("[slurm.rest]\nurl = 'ftp://h'\ntoken_file = '/t'", "url"),
+    ],
+)
+def test_what_no_slurm_can_do_with_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(InvalidSpec) as caught:
+        site_rows(settings(tmp_path, f"[slurm]\n{text}"))
+    assert message in caught.value.message
+    assert str(tmp_path / "config.toml") in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("text", "root", "name"),
+    [
+        ("start_s = -5", "/shared", "start_s"),
+        ("grace_s = -1", "/shared", "grace_s"),
+        ("timeout_s = nan", "/shared", "timeout_s"),
+        ("restarts = -1", "/shared", "restarts"),
+        ("", "shared", "volume.root"),
+        ("", "/shared/../etc", "volume.root"),
+    ],
+)
+def test_what_no_kubernetes_can_do_with_is_refused(tmp_path: Path, text: str, root: str, name: str) -> None:
+    volume = f"[kubernetes.volume]\nclaim = 'c'\nroot = '{root}'"
+    with pytest.raises(InvalidSpec) as caught:
+        site_rows(settings(tmp_path, f"[kubernetes]\nimage = 'foedus:1'\n{text}\n{volume}"))
+    assert f"[kubernetes] {name} cannot be " in caught.value.message
+
+
 def test_a_list_of_something_else_is_refused(tmp_path: Path) -> None:
     text = "[kubernetes]\nimage = 'i'\ntolerations = [1, {key = 'a', vlaue = 'b'}]\n[kubernetes.volume]\n"
     with pytest.raises(InvalidSpec) as caught:
@@ -136,8 +173,12 @@ def test_a_list_of_something_else_is_refused(tmp_path: Path) -> None:
     [
         ("cpu = 2", "unknown key resources.cpu; did you mean 'cpus'?"),
         ("cpus = 'many'", "resources.cpus: "),
-        ("cpus = 0", "resources.cpus: must be at least 1 (got 0)"),
-        ("walltime_s = nan", "resources.walltime_s: must be at least 1 (got nan)"),
+        ("cpus = 0", "resources.cpus: Input should be greater than or equal to 1 (got 0)"),
+        ("walltime_s = 0", "resources.walltime_s: Input should be greater than 0 (got 0)"),
+        ("walltime_s = nan", "resources.walltime_s: Input should be a finite number (got nan)"),
+        ("walltime_s = inf", "resources.walltime_s: Input should be a finite number (got inf)"),
+        ('queue = "a b; $(x)"', "resources.queue: "),
+        ('[resources.FL_TRAIN]\nqos = "--wrap=x y"', "resources.FL_TRAIN.qos: "),
         (
             "[resources.FL_TRIAN]\ngpus = 1",
             "unknown application 'FL_TRIAN' in [resources.FL_TRIAN]; did you mean",

@@ -1,7 +1,7 @@
 """The commands about applications: list, show, submit, resume."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -9,9 +9,6 @@ from foedus.client.app_words import as_json, asks, default_text, submitted_how
 from foedus.client.output import Format, print_json, print_pairs, print_table, say
 from foedus.client.shell import FormatOption, HomeOption, open_shell, program
 from foedus.core.errors import InvalidSpec
-
-if TYPE_CHECKING:
-    pass
 
 app = typer.Typer(help="Run registered programs as batch jobs.", no_args_is_help=True)
 
@@ -162,6 +159,7 @@ def resume(
     Examples:
       foedus app resume sim_reaction_diffusion-1
     """
+    from foedus.apps.order import Order
     from foedus.apps.submit import again, job_folder
     from foedus.client.app_jobs import finish, require_waiting
     from foedus.client.launchers import open_launcher
@@ -169,9 +167,8 @@ def resume(
     shell = open_shell(home)
     require_waiting(shell, wait)
     names = list(dict.fromkeys(job))
-    for name in names:
-        job_folder(shell.home, name)  # all are there before one is submitted
-    with open_launcher(shell.settings, len(names)) as launcher:
+    asked = [Order.read(job_folder(shell.home, name)).resources for name in names]  # all, before one begins
+    with open_launcher(shell.settings, asked) as launcher:
         jobs = [again(shell.home, launcher, name) for name in names]
         finish(shell, launcher, jobs, wait, output, is_list=len(names) > 1)
 
@@ -196,8 +193,17 @@ def _values(name: str, text: str) -> list[str]:
 
 
 def _said(asked: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the resources that the command line names."""
+    """Return the resources that the command line names, checked as those in an application's file are."""
+    from pydantic import ValidationError
+
+    from foedus.apps.files import ResourcesSection
+
     said = {name: value for name, value in asked.items() if value is not None}
     if not said.get("walltime_s", 1.0) > 0:
         raise InvalidSpec("--walltime-s must be above 0")
+    try:
+        ResourcesSection.model_validate(said)
+    except ValidationError as error:
+        faults = [(str(fault["loc"][0]).replace("_", "-"), fault["msg"]) for fault in error.errors()]
+        raise InvalidSpec("\n".join(f"--{option}: {message}" for option, message in faults)) from error
     return said

@@ -7,13 +7,14 @@ settings win over the spec.
 import difflib
 import os
 import reprlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from foedus.core.errors import InvalidSpec
+from foedus.learn.arguments import hint_for
 
 PREFIX: Final = "FOEDUS_"
 CONFIG_FILE: Final = "config.toml"
@@ -86,7 +87,7 @@ def _home_of(home: Path | None, variables: Mapping[str, str]) -> tuple[Path, str
         chosen, origin = Path(variables["FOEDUS_HOME"]), "FOEDUS_HOME"
     else:
         chosen, origin = DEFAULT_HOME, "default"
-    return chosen.expanduser().absolute(), origin
+    return whole_path(chosen, f"{origin}: home"), origin
 
 
 def _from_environment(variables: Mapping[str, str]) -> dict[str, object]:
@@ -105,7 +106,7 @@ def _from_file(path: Path) -> dict[str, object]:
     values = _parse(path)
     for key in values:
         if key not in _SETTINGS and key not in SECTIONS:
-            raise InvalidSpec(f"{path}: unknown key {key!r}", nearest(key, (*_SETTINGS, *SECTIONS)))
+            raise InvalidSpec(f"{path}: unknown key {key!r}", hint_for(key, (*_SETTINGS, *SECTIONS)))
     return values
 
 
@@ -118,20 +119,27 @@ def _parse(path: Path) -> dict[str, Any]:
     return read_toml(path, "Correct the file or remove it; without it the defaults hold.")
 
 
-def nearest(word: str, valid: Iterable[str]) -> str:
-    """Return a hint that names the valid word next to this one, or all of them."""
-    names = sorted(valid)
-    close = difflib.get_close_matches(word, names, n=1, cutoff=0.5)
-    return f"Did you mean {close[0]!r}?" if close else f"Valid here: {', '.join(names)}."
-
-
 # --- one reader per setting: from what was said to the value ---
 
 
 def _path(value: object, where: str) -> Path:
     if not isinstance(value, str) or not value or "\0" in value:
         raise InvalidSpec(f"{where} must be the path of a folder, got {reprlib.repr(value)}")
-    return Path(value).expanduser().absolute()
+    return whole_path(Path(value), where)
+
+
+def whole_path(path: Path, where: str) -> Path:
+    """Return the absolute path, with `~` and `~user` replaced. Raises `InvalidSpec` for an unknown user.
+
+    `where` says in an error where the path was given.
+    """
+    try:
+        return path.expanduser().absolute()
+    except RuntimeError as error:
+        raise InvalidSpec(
+            f"{where}: nobody knows the home folder that {reprlib.repr(str(path))} begins with",
+            "Write the whole path.",
+        ) from error
 
 
 def _count(value: object, where: str) -> int:

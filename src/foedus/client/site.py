@@ -5,23 +5,25 @@ A run spec says what is computed; these say with how much of which cluster. Ever
 every one of `[held]` is one of `launch.held.HeldTimes`.
 """
 
-import difflib
 import reprlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, fields, is_dataclass, replace
 from typing import Any, TypeAlias, TypeVar, get_args, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from foedus.apps.files import ResourcesSection
 from foedus.client.settings import CONFIG_FILE, Settings
 from foedus.core.errors import InvalidSpec
 from foedus.core.records import Resources
 from foedus.launch.held import HeldTimes
 from foedus.launch.kubernetes import KubernetesSite
-from foedus.launch.slurm import SlurmSite
+from foedus.launch.kubernetes.fields import check_site as check_kubernetes
+from foedus.launch.slurm import SlurmSite, scheduler_for
+from foedus.learn.arguments import hint_for
 
-_LEAST = {"cpus": 1, "memory_mb": 1, "gpus": 0, "walltime_s": 1, "scratch_mb": 0}
+_SHORTEST_S, _LONGEST_S = 0.1, 30.0  # of one of Slurm's commands; schedulers answer within 30 s or not at all
 _PREPARE = "FL_PREPARE"  # deals out the data of a run; rounds submit it, nobody else can
 
 
@@ -38,8 +40,6 @@ class Common(BaseModel):
 
 Said: TypeAlias = Mapping[str, Mapping[str, Any]]
 """The resources that settings name, by application; under "" those of all."""
-
-CLUSTERS: Mapping[str, type[Any]] = {"slurm": SlurmSite, "kubernetes": KubernetesSite}
 
 
 def resources_for(settings: Settings, application: str, usual: Resources) -> Resources:
@@ -74,12 +74,18 @@ def said_of_resources(settings: Settings) -> Said:
 
 def slurm_site(settings: Settings) -> tuple[SlurmSite, Common]:
     """Return the section `[slurm]`. Raises `InvalidSpec` with one line per fault."""
-    return _site(settings, "slurm", SlurmSite)
+    return _site(settings, "slurm", SlurmSite, _check_slurm)
 
 
 def kubernetes_site(settings: Settings) -> tuple[KubernetesSite, Common]:
     """Return the section `[kubernetes]`. Raises `InvalidSpec` with one line per fault."""
-    return _site(settings, "kubernetes", KubernetesSite)
+    return _site(settings, "kubernetes", KubernetesSite, check_kubernetes)
+
+
+_CLUSTERS: Mapping[str, Callable[[Settings], tuple[Any, Common]]] = {
+    "slurm": slurm_site,
+    "kubernetes": kubernetes_site,
+}
 
 
 def held_times(settings: Settings) -> HeldTimes:
@@ -103,10 +109,10 @@ def site_rows(settings: Settings) -> list[tuple[str, object, str]]:
         for name, table in said.items()
         for key, value in table.items()
     ]
-    for name, kind in CLUSTERS.items():
+    for name, read in _CLUSTERS.items():
         if name in settings.sections or settings.launcher == name:
             section = _table(settings, name)
-            site, common = _site(settings, name, kind)
+            site, common = read(settings)
             values = {field.name: getattr(site, field.name) for field in fields(site)} | dict(common)
             rows += _rows(name, values, section, file)
     if "held" in settings.sections or settings.allocation == "held":
@@ -124,7 +130,9 @@ def _rows(
 Site = TypeVar("Site", SlurmSite, KubernetesSite)
 
 
-def _site(settings: Settings, name: str, kind: type[Site]) -> tuple[Site, Common]:
+def _site(
+    settings: Settings, name: str, kind: type[Site], check: Callable[[Site], object]
+) -> tuple[Site, Common]:
     section = _table(settings, name)
     shared = {key: value for key, value in section.items() if key in Common.model_fields}
     own = {key: value for key, value in section.items() if key not in shared}
@@ -132,19 +140,31 @@ def _site(settings: Settings, name: str, kind: type[Site]) -> tuple[Site, Common
     own = _known(name, own, kind, faults, tuple(Common.model_fields))
     site = _validated(name, own, TypeAdapter(kind), faults)
     common = _validated(name, shared, TypeAdapter(Common), faults)
+    if site is not None:
+        try:
+            check(site)
+        except InvalidSpec as fault:
+            faults.append(f"[{name}] {fault.message}. {fault.hint}")
     _raise_all(settings, faults)
     assert site is not None
     assert common is not None
     return site, common
 
 
+def _check_slurm(site: SlurmSite) -> None:
+    scheduler_for(site)  # asks Slurm for nothing yet
+    if not _SHORTEST_S <= site.timeout_s <= _LONGEST_S:
+        hint = f"It must be between {_SHORTEST_S:g} and {_LONGEST_S:g} seconds."
+        raise InvalidSpec(f"timeout_s cannot be {site.timeout_s}", hint)
+
+
 def _checked(place: str, values: Mapping[str, Any], faults: list[str]) -> Mapping[str, Any]:
-    """Return the resources that a section names, each of its type; add what is wrong to the faults."""
+    """Return the resources that a section names, checked as those in an application's file are.
+
+    What is wrong is added to the faults.
+    """
     values = _known(place, values, Resources, faults)
-    found = _validated(place, values, TypeAdapter(Resources), faults)
-    for key, least in _LEAST.items():
-        if found is not None and key in values and not getattr(found, key) >= least:
-            faults.append(f"{place}.{key}: must be at least {least} (got {getattr(found, key)})")
+    found = _validated(place, values, TypeAdapter(ResourcesSection), faults)
     return {key: getattr(found, key) for key in values} if found is not None else {}
 
 
@@ -212,6 +232,5 @@ def _applications(settings: Settings) -> list[str]:
 
 
 def _nearest(word: str, valid: Iterable[str]) -> str:
-    names = sorted(valid)
-    close = difflib.get_close_matches(word, names, n=1, cutoff=0.5)
-    return f"; did you mean {close[0]!r}?" if close else f"; valid here: {', '.join(names)}"
+    hint = hint_for(word, valid).removesuffix(".")
+    return f"; {hint[0].lower()}{hint[1:]}"

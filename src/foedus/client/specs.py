@@ -4,7 +4,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from foedus.client.settings import Settings
+from foedus.client.settings import Settings, whole_path
 from foedus.core.errors import UnsupportedArchitecture
 from foedus.rounds.home import Home
 
@@ -30,7 +30,7 @@ def for_this_machine(spec: "RunSpec", settings: Settings, rounds: int | None = N
     if settings.data is not None:
         data |= {"source": "folder", "folder": str(settings.data)}
     elif data["folder"]:
-        data["folder"] = str(Path(data["folder"]).expanduser().absolute())
+        data["folder"] = str(whole_path(Path(data["folder"]), "data.folder"))
     jobs |= {key: getattr(settings, key) for key in ("workers", "threads") if getattr(settings, key)}
     return parse_spec(values)
 
