@@ -54,6 +54,25 @@ def test_status_tells_all_about_the_run(finished: Path) -> None:
     assert "2 yes" in call("status", "tiny-1", "--home", finished).stdout
 
 
+def test_only_its_user_can_read_what_a_run_writes(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    home.chmod(0o755)  # as its user has made it
+    command = [
+        sys.executable,
+        "-m",
+        "foedus.client.cli",
+        "run",
+        str(write_spec(tmp_path)),
+        "--home",
+        str(home),
+    ]
+    subprocess.run(command, env=clean_environment(), umask=0o022, check=True, stdout=subprocess.DEVNULL)
+    seen = [path for path in home.rglob("*") if path.stat().st_mode & 0o077]
+    assert {path.name for path in seen} <= {"report.html", "curves.png"}  # which lie in a closed folder
+    assert len(list((home / "runs/tiny-1/data").iterdir())) > 2
+
+
 def test_verify_and_report(finished: Path) -> None:
     found = answer("verify", "tiny-1", home=finished)
     report = call("report", "tiny-1", "--home", finished)

@@ -5,8 +5,9 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
-from foedus.core.errors import InvalidData
+from foedus.core.errors import Interrupted, InvalidData
 from foedus.launch import JobFolder
 
 SETUPS: list[int] = []
@@ -85,6 +86,21 @@ def do_finish_then_die(folder: JobFolder) -> None:
 
 def do_damage(folder: JobFolder) -> None:
     (folder.path / "result.json").write_text("{not json")
+
+
+def do_count_until_warned(folder: JobFolder) -> None:
+    """Count up, go on from a checkpoint, and end once three attempts were warned."""
+    checkpoint = folder.open_checkpoint()
+    turns = int(checkpoint.read()) if checkpoint else 0
+    warnings: list[int] = []
+    signal.signal(signal.SIGUSR1, lambda number, frame: warnings.append(number))
+    while not warnings and turns < 2:
+        time.sleep(0.01)
+    if turns == 2:
+        folder.finish({"turns": turns})
+        return
+    folder.write_checkpoint([str(turns + 1).encode()])
+    raise Interrupted
 
 
 def do_print(folder: JobFolder) -> None:

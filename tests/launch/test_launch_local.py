@@ -1,14 +1,16 @@
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from launch_helpers import ENTRY, Jobs, processes_at
 
-from foedus.core.errors import InvalidSpec
+from foedus.core.errors import HomeInUse, InvalidSpec
 from foedus.core.ids import NativeId
 from foedus.core.records import JobSpec, JobState
 from foedus.launch import LocalLauncher
+from foedus.launch.cluster.journal import Journal
 
 
 def test_a_result_completes_the_job(jobs: Jobs) -> None:
@@ -242,3 +244,55 @@ def _descriptors(process: object) -> int:
 def _resident_kib(process: object) -> int:
     lines = Path(f"/proc/{process}/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS"))
+
+
+# --- nobody else is at work ---
+
+
+def test_a_job_that_another_process_is_at_is_not_begun_a_second_time(jobs: Jobs, tmp_path: Path) -> None:
+    folder = jobs.folder("taken", "hang")
+    native_id = jobs.submit(folder, "taken")
+    processes_at(folder)
+    spec = JobSpec("", str(folder.path))
+    with (
+        LocalLauncher(ENTRY, workers=1) as other,
+        pytest.raises(HomeInUse, match="another process is at work"),
+    ):
+        other.submit(spec, "taken")
+    jobs.launcher.cancel(native_id)
+    jobs.wait(native_id)
+    assert not folder.is_held()
+
+
+def test_a_job_that_waits_is_taken_as_well(own_jobs: Jobs) -> None:
+    own_jobs.submit(own_jobs.folder("first", "hang"))
+    folder = own_jobs.folder("second", "finish")
+    waiting = own_jobs.submit(folder, "second")
+    assert own_jobs.launcher.states([waiting])[waiting].state is JobState.QUEUED
+    with LocalLauncher(ENTRY, workers=1) as other, pytest.raises(HomeInUse):
+        other.submit(JobSpec("", str(folder.path)), "second")
+    own_jobs.launcher.cancel(waiting)
+    assert not folder.is_held()
+
+
+def test_a_job_whose_batch_job_has_not_ended_is_not_begun_here(jobs: Jobs) -> None:
+    folder = jobs.folder("elsewhere", "finish")
+    spec, journal = JobSpec("", str(folder.path)), Journal.new(folder, "elsewhere")
+    journal.write(folder)
+    with pytest.raises(HomeInUse, match=f"the batch job {journal.full_name} of a cluster") as refused:
+        jobs.launcher.submit(spec, "elsewhere")
+    assert f"foedus job cancel {journal.full_name}" in refused.value.hint
+    replace(journal, is_settled=True).write(folder)
+    native_id = jobs.launcher.submit(spec, "elsewhere")
+    assert jobs.wait(native_id)[native_id].state is JobState.COMPLETED
+
+
+# --- warned ---
+
+
+def test_a_task_that_is_warned_goes_on_from_its_checkpoint(jobs: Jobs) -> None:
+    folder = jobs.folder("counting", "count_until_warned")
+    native_id = jobs.submit(folder, walltime_s=1.0)
+    status = jobs.wait(native_id)[native_id]
+    assert (status.state, status.attempt) == (JobState.COMPLETED, 3)
+    assert folder.read_result() == {"turns": 2}

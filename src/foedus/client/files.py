@@ -8,6 +8,18 @@ from pathlib import Path
 
 from foedus.core.errors import FoedusError
 
+_users_umask: list[int] = []
+
+
+def be_private() -> None:
+    """Have all that this process and its children write readable by their user alone.
+
+    What `write_whole` writes for the user keeps the rights that he is used to.
+    """
+    umask = os.umask(0o077)
+    if not _users_umask:
+        _users_umask.append(umask)
+
 
 def require_free(path: Path, force: bool) -> None:
     """Refuse a path where something is already, unless forced, and one whose folder is not there."""
@@ -45,7 +57,9 @@ def write_whole(path: Path, chunks: Iterable[bytes], force: bool = False) -> int
 
 
 def _umask() -> int:
-    """Return the umask; asking means setting it for a moment."""
+    """Return the user's umask; asking means setting it for a moment."""
+    if _users_umask:
+        return _users_umask[0]
     mask = os.umask(0o077)
     os.umask(mask)
     return mask

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, cast
 import typer
 from typer.core import TyperGroup
 
+from foedus.client.files import be_private
 from foedus.client.output import Format, console, print_error
 from foedus.core.errors import FoedusError
 
@@ -84,6 +85,7 @@ def open_shell(home: Path | None, data: Path | None = None, launcher: str | None
     from foedus.client.settings import read_settings
     from foedus.rounds.home import Home
 
+    be_private()
     settings = read_settings(home, data, launcher=launcher)
     direct_log(settings.home, settings.log_level)
     return Shell(settings, Home(settings.home))

@@ -1,14 +1,18 @@
 """Which job goes to which worker."""
 
 import os
+import signal
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from foedus.core.ids import NativeId
 from foedus.core.records import JobSpec, JobState, JobStatus
 from foedus.launch._pool import Worker
 from foedus.launch.folder import JobFolder
+
+_WARNING_S = 60.0  # before its time limit; half of a shorter one
 
 
 @dataclass(eq=False, slots=True)
@@ -25,6 +29,8 @@ class Job:
     worker: Worker | None = None
     has_fresh_worker: bool = False  # it was given to a worker that had done nothing before
     attempt: int = 1
+    continued: int = 0  # how often it went on from its checkpoint
+    is_warned: bool = False  # that its time is nearly over
     held: int | None = None  # a descriptor that tells others that we are at work on it
 
     def becomes(self, state: JobState, cause: str = "") -> None:
@@ -33,18 +39,39 @@ class Job:
 
     def begins(self) -> None:
         """Start its clock, and note in its folder that it runs."""
-        self.began_at = time.monotonic()
+        self.began_at, self.is_warned = time.monotonic(), False
         self.becomes(JobState.RUNNING, self.status.cause)  # a second attempt goes on to say so
-        self.held = self.folder.hold()
         self.folder.write_status(self.status)
+
+    def is_admitted(self) -> None:
+        """Tell other processes, as far as its file system has locks, that this one has taken it on."""
+        self.lets_go()
+        self.held = self.folder.hold()
+
+    def lets_go(self) -> None:
+        """Tell them no more."""
+        if self.held is not None:
+            os.close(self.held)
+            self.held = None
 
     def ends(self, state: JobState, cause: str = "") -> None:
         """Change to a final state, and note it in its folder."""
         self.becomes(state, cause)
         self.folder.write_status(self.status)
-        if self.held is not None:
-            os.close(self.held)
-            self.held = None
+        self.lets_go()
+
+    def warn(self) -> None:
+        """Have its task write a checkpoint, if it is one that does."""
+        self.is_warned = True
+        if self.worker is not None and self.worker.process:
+            with suppress(ProcessLookupError):
+                os.kill(self.worker.process, signal.SIGUSR1)
+
+    @property
+    def warns_at(self) -> float:
+        """When it is to be warned that its time is nearly over (monotonic clock); never a second time."""
+        walltime_s = self.spec.resources.walltime_s
+        return float("inf") if self.is_warned else self.ends_at - min(_WARNING_S, walltime_s / 2)
 
     @property
     def ends_at(self) -> float:

@@ -7,9 +7,10 @@ from collections.abc import Collection, Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
-from foedus.core.errors import InvalidSpec, TaskFailed
+from foedus.core.errors import Interrupted, InvalidSpec, TaskFailed
 from foedus.core.ids import NativeId
 from foedus.core.records import JobSpec, JobState, JobStatus
+from foedus.launch._admission import admitted
 from foedus.launch._causes import death, out_of_memory
 from foedus.launch._code import WorkerCode
 from foedus.launch._pool import Done, Ended, News, Pool, Ready, Worker
@@ -18,6 +19,7 @@ from foedus.launch.folder import JobFolder
 
 _GRACE_S = 2.0  # between asking a cancelled job to end and killing it
 _REMEMBERED = 4096  # ended jobs that can still be asked for, at least
+_CONTINUATIONS = 50  # from checkpoints, as on a cluster
 _CLOSED = "the launcher was closed"
 
 
@@ -33,7 +35,8 @@ class LocalLauncher:
     Workers see only a harmless part of our environment variables.
 
     An id is the job's key. A job whose worker dies is run again `retries` times; one that raises is not, for
-    it would raise again, nor one that took too much memory in a new worker. Jobs die with this process. What
+    it would raise again, nor one that took too much memory in a new worker. A task that is warned (SIGUSR1, a
+    minute before its time limit) and writes a checkpoint goes on from there. Jobs die with this process. What
     survives are the folders: submitting the same key with the same folder finds a result that is already
     there; `find` knows this process's jobs, and of those that have ended the last thousands.
 
@@ -74,12 +77,15 @@ class LocalLauncher:
     def submit(self, spec: JobSpec, key: str) -> NativeId:
         """Queue the job and begin it if a worker is idle. See the class on keys and results already there.
 
-        Raises `InvalidSpec` when the folder is not usable or holds no `spec.json`.
+        Raises `InvalidSpec` when the folder is not usable or holds no `spec.json`, and `HomeInUse` when
+        another process, or a batch job of a cluster, is at work in it.
         """
         if self._is_closed:
             raise RuntimeError(_CLOSED)
         if key not in self._jobs:
-            self._jobs[key] = self._admitted(spec, key)
+            job = self._jobs[key] = admitted(spec, key, self._retries)
+            if not job.status.state.is_final:
+                self._queue.append(job)
             self._forget_the_oldest()
         self._turn(0.0)
         return NativeId(key)
@@ -135,26 +141,6 @@ class LocalLauncher:
 
     # --- jobs ---
 
-    def _admitted(self, spec: JobSpec, key: str) -> Job:
-        """Make the job's record: completed if its result is there, else queued in a cleared folder."""
-        if not key or not spec.resources.walltime_s > 0:
-            raise InvalidSpec("a job needs a key and a time limit above 0 s")
-        folder = JobFolder(spec.folder)
-        if not folder.has_spec():
-            raise InvalidSpec(
-                f"{spec.folder!r} is no job folder", "It must be a folder that holds spec.json."
-            )
-        job = Job(key, spec, folder, self._retries, JobStatus(NativeId(key), JobState.QUEUED))
-        if folder.has_result_of(key):
-            job.becomes(JobState.COMPLETED)
-            return job
-        try:
-            folder.begin(key, spec.resources)
-        except (OSError, ValueError) as error:
-            raise InvalidSpec(f"the job folder {spec.folder!r} cannot be written to: {error}") from error
-        self._queue.append(job)
-        return job
-
     def _forget_the_oldest(self) -> None:
         """Keep memory constant over thousands of rounds."""
         if len(self._jobs) > 2 * _REMEMBERED:
@@ -197,8 +183,8 @@ class LocalLauncher:
         if self._is_closed:
             return
         self._assign()
-        first_end = min((desk.job.ends_at for desk in self._desks.values() if desk.job), default=float("inf"))
-        for news in self._pool.poll(max(0.0, min(timeout_s, first_end - time.monotonic()))):
+        due = [min(desk.job.warns_at, desk.job.ends_at) for desk in self._desks.values() if desk.job]
+        for news in self._pool.poll(max(0.0, min([timeout_s, *(at - time.monotonic() for at in due)]))):
             self._hear(news)
         self._keep_time()
         self._assign()
@@ -225,6 +211,10 @@ class LocalLauncher:
     def _finished(self, job: Job, error: str) -> None:
         if job.stopping:  # it ended by itself in the very moment
             self._settle(job, job.stopping.state, job.stopping.cause)
+        elif job.is_warned and job.continued < _CONTINUATIONS and _is_interrupted(job.folder):
+            job.continued += 1
+            job.worker = None
+            self._again(job, "its time was over; it goes on from its checkpoint")
         else:
             self._settle(job, JobState.FAILED, error or "the task ended without a result")
 
@@ -241,9 +231,9 @@ class LocalLauncher:
         self._settle(job, reason.state, reason.cause)
         if job.status.state is JobState.FAILED and not job.stopping and job.retries > 0:
             job.retries -= 1
-            self._again(job)
+            self._again(job, f"second attempt: {job.status.cause}")
 
-    def _again(self, job: Job) -> None:
+    def _again(self, job: Job, cause: str) -> None:
         try:
             job.folder.begin(job.key, job.spec.resources)
         except (OSError, ValueError) as error:
@@ -251,12 +241,15 @@ class LocalLauncher:
             return
         job.began_at = None
         job.attempt += 1
-        job.becomes(JobState.QUEUED, f"second attempt: {job.status.cause}")
+        job.is_admitted()
+        job.becomes(JobState.QUEUED, cause)
         self._queue.appendleft(job)
 
     def _keep_time(self) -> None:
         now = time.monotonic()
         for job in [desk.job for desk in self._desks.values() if desk.job]:
+            if job.warns_at <= now < job.ends_at:
+                job.warn()
             if job.ends_at <= now:
                 limit = f"{job.spec.resources.walltime_s:g}"
                 self._stop(job, JobState.FAILED, f"time limit of {limit} s reached", 0.0)
@@ -283,6 +276,11 @@ class LocalLauncher:
         if desk.worker.is_ready:
             job.begins()
         self._pool.give(desk.worker, str(job.folder.path), job.spec.resources.memory_mb or 0)
+
+
+def _is_interrupted(folder: JobFolder) -> bool:
+    failure = folder.read_failure()
+    return failure is not None and failure.kind == Interrupted.__name__
 
 
 def _usable_cpus() -> int:

@@ -32,7 +32,7 @@ class Home:
     def locked(self) -> Iterator["Home"]:
         """Hold the home folder for this process. Raises `HomeInUse` when another process holds it."""
         try:
-            self.root.mkdir(parents=True, exist_ok=True)
+            make_folder(self.root)
             handle = os.open(self.root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise FoedusError(f"cannot use the home folder {self.root}: {error.strerror}") from error
@@ -100,9 +100,16 @@ def _storage_full(where: Path) -> StorageFull:
     return StorageFull(f"no space is left for {where}", hint)
 
 
+def make_folder(path: Path) -> None:
+    """Make a folder, and those above it that are missing, for our user alone."""
+    for folder in (*reversed(path.parents), path):
+        if not folder.is_dir():
+            folder.mkdir(mode=0o700, exist_ok=True)
+
+
 def write_json(path: Path, value: Json) -> None:
     """Write a JSON file so that it is there whole or not at all, also after a power cut."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:

@@ -29,8 +29,8 @@ class Journal:
     `scheduler_id` is that of the last, empty until the scheduler told it. `adopted` names the attempt whose
     outcome counts. `is_cancelled`: it was, or is to be, stopped. `is_settled`: its end was told.
     `has_rivals`: an attempt other than the adopted one may be running, or about to, and is yet to be stopped.
-    `retried` counts the submissions that made up for failures of the cluster, `continued` those that went on from a
-    checkpoint.
+    `retried` counts the submissions that made up for failures of the cluster, `continued` those that went on
+    from a checkpoint.
     """
 
     key: str

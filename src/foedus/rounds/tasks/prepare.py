@@ -26,7 +26,7 @@ from foedus.learn.state import has_batch_norm, parts_of, weights_of
 from foedus.learn.strategy import MergeRules
 from foedus.learn.training import TrainSettings
 from foedus.rounds.documents import ModelSpec, PrepareOrder, PrepareResult, TensorEntry
-from foedus.rounds.home import sync_folder
+from foedus.rounds.home import make_folder, sync_folder
 from foedus.rounds.spec import DataSection, RunSpec
 from foedus.rounds.tasks.project import TRAIN_COUNTS
 from foedus.store import Schema, cid_of, encode
@@ -179,11 +179,15 @@ def _tensors(images: ImageSet, parts: Mapping[str, Indices]) -> dict[str, npt.ND
     return named
 
 
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)  # these are a client's own rows
+
+
 def _write(path: Path, tensors: Mapping[str, npt.NDArray[np.generic]]) -> Cid:
     """Write a file durably: the result that comes after it will be trusted. Returns its CID."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     buffers = encode(tensors)
-    with path.open("wb") as file:
+    with open(path, "wb", opener=_private) as file:
         file.writelines(buffers)
         file.flush()
         os.fsync(file.fileno())
