@@ -53,7 +53,7 @@ def make_job(
     """Make a job folder with an application's order, as `submit` would."""
     folder = JobFolder(home / "jobs" / name)
     folder.path.mkdir(parents=True, mode=0o700, exist_ok=True)
-    folder.write_spec(Order(application, str(home), parameters, **more).to_json())  # type: ignore[arg-type]
+    folder.write_spec(Order(application, parameters, **more).to_json())  # type: ignore[arg-type]
     folder.begin(f"app/{name}")
     return folder
 

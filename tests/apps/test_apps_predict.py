@@ -147,6 +147,13 @@ def test_a_model_that_is_not_there_is_told(world: World, digits: np.ndarray) -> 
         run_here(predict(world, "p-11", model=world.prepared.files["test"]))
 
 
+def test_where_there_is_no_store_none_is_made(world: World, tmp_path: Path) -> None:
+    values = FL_PREDICT.checked({"model": str(world.version0), "dataset": "digits"})
+    with pytest.raises(ObjectMissing, match="there is no store in"):
+        run_here(make_job(tmp_path, "FL_PREDICT", values))
+    assert [path.name for path in tmp_path.iterdir()] == ["jobs"]
+
+
 def test_a_damaged_model_is_refused(world: World, tmp_path: Path) -> None:
     store = DirectoryStore(shutil.copytree(world.folder / "store", tmp_path / "store"))
     assert open_version(store, world.version0).version == 0

@@ -3,21 +3,15 @@
 import json
 import os
 import signal
-import sys
 import threading
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
 from apps_tools import make_job, run_here
-from datasets_tools import npz_file
 
-from foedus.apps.datasets.loading import register
-from foedus.apps.datasets.recipe import parse_step
 from foedus.core.errors import Interrupted, TaskFailed
 from foedus.launch import JobFolder
-from foedus.rounds.home import Home
 
 SH = "/bin/sh"
 
@@ -59,10 +53,32 @@ def test_what_a_program_says_of_its_outcome_is_in_the_result(tmp_path: Path) -> 
     assert run_here(folder)["values"] == {"speed": 1.5, "kind": "spots"}
 
 
-@pytest.mark.parametrize("text", ["[1, 2]", "{", '{"a": NaN}', ""])
-def test_an_outcome_that_is_no_json_object_is_left_out(tmp_path: Path, text: str) -> None:
-    folder = job(tmp_path, SH, "-c", 'printf %s "$1" > result.json', "sh", text)
+def test_an_outcome_may_be_as_large_as_a_curve(tmp_path: Path) -> None:
+    (tmp_path / "curve.json").write_text(json.dumps({"curve": list(range(50_000))}))
+    folder = job(tmp_path, "/bin/cp", str(tmp_path / "curve.json"), "result.json")
+    assert run_here(folder)["values"] == {"curve": list(range(50_000))}
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[1, 2]", "it is no JSON object"),
+        ("{", "Expecting property name"),
+        ('{"best": 1.5, "worst": NaN}', "not JSON compliant"),
+        ("", "Expecting value"),
+        ('{"a": ' + "[" * 5000, "it is nested too deeply"),
+        (" " * (1 << 20) + "{}", "it is larger than 1,048,576 bytes"),
+    ],
+)
+def test_an_outcome_that_is_left_out_is_told_in_the_log(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], text: str, words: str
+) -> None:
+    (tmp_path / "said").write_text(text)
+    folder = job(tmp_path, "/bin/cp", str(tmp_path / "said"), "result.json")
     assert run_here(folder)["values"] == {}
+    log = capfd.readouterr().out  # in a batch job: the log
+    assert "The program's result.json is not part of the result" in log
+    assert words in log
 
 
 def test_events_in_any_json_come_out_canonical(tmp_path: Path) -> None:
@@ -72,6 +88,29 @@ def test_events_in_any_json_come_out_canonical(tmp_path: Path) -> None:
     run_here(folder)
 
     assert folder.read_events()[0] == [{"done": 1, "total": 3}]
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        """printf '{"a": [%s1e9]}\\n' "$(yes 1e9, | head -n 8000 | tr -d '\\n')" >> "$FOEDUS_EVENTS" """,
+        'mkdir "$FOEDUS_EVENTS"',
+        'mkfifo "$FOEDUS_EVENTS"',
+        'ln -s /dev/zero "$FOEDUS_EVENTS"',
+    ],
+)
+def test_progress_that_cannot_be_read_or_told_harms_nothing(tmp_path: Path, made: str) -> None:
+    folder = job(tmp_path, SH, "-c", made)
+    assert run_here(folder)["files"] == 0
+    assert folder.read_events()[0] == []
+
+
+def test_of_many_events_the_newest_is_told(tmp_path: Path) -> None:
+    lines = [json.dumps({"done": number, "what": "x" * 60}) for number in range(20_000)]
+    (tmp_path / "events").write_text("\n".join([*lines, "half a li"]))
+    folder = job(tmp_path, SH, "-c", 'cp "$FOEDUS_HOME/events" "$FOEDUS_EVENTS"')
+    run_here(folder)
+    assert [event["done"] for event in folder.read_events()[0]][-1] == 19_999
 
 
 def test_a_failure_tells_the_exit_code_and_the_last_lines(tmp_path: Path) -> None:
@@ -118,6 +157,41 @@ def test_code_75_asks_for_another_attempt_which_sees_what_was_saved(tmp_path: Pa
     assert folder.read_result() is not None
 
 
+@pytest.mark.parametrize("harm", ["nothing", "half"])
+def test_a_later_attempt_that_died_early_hides_no_checkpoint(tmp_path: Path, harm: str) -> None:
+    script = (
+        'if test "$FOEDUS_OUTPUT_BEFORE"; then cp "$FOEDUS_OUTPUT_BEFORE/step" .; '
+        "else echo 500 > step; exit 75; fi"
+    )
+    folder = job(tmp_path, SH, "-c", script)
+    saved, died, last = (JobFolder(folder.path, f"attempt-01.0{n}") for n in range(3))
+    saved.claim()
+    with pytest.raises(Interrupted) as caught:
+        run_here(saved)
+    saved.fail(caught.value)
+    died.claim()
+    output = died.make_output()
+    if harm == "half":
+        (output / "step").write_text("5")  # it was killed amid writing
+
+    last.claim()
+    run_here(last)
+
+    assert (last.outputs / "output" / "step").read_text() == "500\n"
+
+
+def test_without_a_checkpoint_the_newest_output_with_files_is_shown(tmp_path: Path) -> None:
+    folder = job(tmp_path, SH, "-c", 'cat "$FOEDUS_OUTPUT_BEFORE/part" > seen')
+    older, newer, empty, last = (JobFolder(folder.path, f"attempt-01.0{n}") for n in range(4))
+    for attempt, text in ((older, "1"), (newer, "2"), (empty, "")):
+        attempt.claim()
+        if text:
+            (attempt.make_output() / "part").write_text(text)
+    last.claim()
+    run_here(last)
+    assert (last.outputs / "output" / "seen").read_text() == "2"
+
+
 def test_code_75_of_a_program_without_checkpoints_is_a_failure(tmp_path: Path) -> None:
     folder = make_job(tmp_path, "SIM_X", {}, command=(SH, "-c", "exit 75"))
     with pytest.raises(TaskFailed, match="exit code 75"):
@@ -142,31 +216,3 @@ def test_the_warning_reaches_the_program(tmp_path: Path) -> None:
     thread.join()
 
     assert (folder.path / "output" / "state").read_text() == "saved\n"
-
-
-def test_what_the_program_was_given_to_read_is_gone_afterwards(tmp_path: Path) -> None:
-    folder = job(tmp_path, SH, "-c", 'test -f "$FOEDUS_PARAMETERS"')
-    run_here(folder)
-    assert not (folder.path / "inputs").exists()
-
-
-def test_a_dataset_comes_as_a_file_with_its_recipe_applied(tmp_path: Path) -> None:
-    place = npz_file(tmp_path / "secret-place.npz")
-    register(Home(tmp_path), "mine", "arrays", place, [parse_step("resize height=2 width=2")])
-    script = (
-        "import sys, shutil, os; shutil.copy(sys.argv[1], 'seen.npz');"
-        "shutil.copy(os.environ['FOEDUS_PARAMETERS'], 'seen.json')"
-    )
-    command = (sys.executable, "-c", script, "{data}")
-    folder = make_job(tmp_path, "SIM_X", {"data": "mine"}, command=command, datasets=("data",))
-
-    run_here(folder)
-
-    output = folder.path / "output"
-    with np.load(output / "seen.npz", allow_pickle=False) as seen:
-        assert seen["values"].shape == (40, 2, 2)
-        assert seen["labels"].tolist() == [n % 4 for n in range(40)]
-        assert sorted(set(seen["parts"].tolist())) == [0, 1, 2]
-    assert json.loads((output / "seen.json").read_text())["data"].endswith("/inputs/data.npz")
-    assert not list(folder.path.rglob("data.npz"))  # what it was given is gone
-    assert "secret-place" not in "".join(p.read_text() for p in folder.path.glob("*.json"))

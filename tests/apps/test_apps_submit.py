@@ -8,12 +8,15 @@ from pathlib import Path
 
 import pytest
 from apps_tools import InlineLauncher, make_job, run_here, write_application
+from datasets_tools import npz_file
 
+from foedus.apps.datasets.loading import register
 from foedus.apps.entry import run_job
 from foedus.apps.order import Order
 from foedus.apps.registry import applications, find_application
 from foedus.apps.submit import AppJob, again, job_folder, job_names, result_of, submit, wait_for
 from foedus.apps.sweep import MOST_JOBS, combinations, submit_each
+from foedus.core.canonical import Json
 from foedus.core.errors import InvalidSpec, TaskFailed
 from foedus.core.records import JobState, JobStatus, Resources
 from foedus.launch import JobFolder
@@ -79,6 +82,43 @@ def test_submitting_again_repeats_nothing(home: Home) -> None:
 
     assert repeated.native_id == job.native_id
     assert (job.folder.path / "output" / "numbers.txt").read_text() == "0\n1\n"
+
+
+def test_a_home_folder_may_be_moved(home: Home, tmp_path: Path) -> None:
+    register(home, "mine", "arrays", npz_file(tmp_path.parent / f"{tmp_path.name}.npz"))
+    command = ("/bin/sh", "-c", 'echo "$FOEDUS_HOME" > home; test -f "$0"', "{data}")
+    make_job(home.root, "SIM_X", {"data": "mine"}, "sim_x-1", command=command, datasets=("data",))
+    moved = Home(home.root.rename(tmp_path.parent / f"{tmp_path.name}-moved"))
+
+    job = again(moved, launcher := InlineLauncher(), "sim_x-1")
+
+    assert launcher.statuses[job.native_id].state is JobState.COMPLETED
+    assert (job.folder.path / "output" / "home").read_text() == f"{moved.root}\n"
+    assert not home.root.exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"resources": {"walltime_s": "abc"}}, "resources.walltime_s"),
+        ({"resources": {"cups": 1}}, "resources.cups"),
+        ({"resources": []}, "resources"),
+        ({"parameters": {"upto": []}}, "parameters.upto"),
+        ({"command": "rm"}, "command"),
+        ({"more": 1}, "more"),
+    ],
+)
+def test_a_damaged_order_is_told(home: Home, change: Mapping[str, Json], words: str) -> None:
+    job = send(home, InlineLauncher())
+    job.folder.write_spec({**job.order.to_json(), **change})
+    with pytest.raises(InvalidSpec, match=f"holds no application's order: {words}"):
+        Order.read(job.folder)
+
+
+def test_orders_of_earlier_versions_are_read(home: Home) -> None:
+    job = send(home, InlineLauncher())
+    job.folder.write_spec({**job.order.to_json(), "home": "/gone"})
+    assert Order.read(job.folder) == job.order
 
 
 def test_waiting_returns_the_result(home: Home) -> None:

@@ -2,32 +2,31 @@
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Mapping
+from contextlib import nullcontext, suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
+from foedus.apps._inputs import export, folder_for_inputs
 from foedus.apps.files import OUTPUT, filled
-from foedus.apps.order import Order
+from foedus.apps.order import Order, home_of
 from foedus.apps.parameters import Value
 from foedus.apps.warning import on_warning
 from foedus.core.canonical import Json, canonical_json
 from foedus.core.errors import Interrupted, TaskFailed
 from foedus.launch import JobFolder
 from foedus.launch import folder as names
-from foedus.rounds.home import Home
 
 AGAIN: Final = os.EX_TEMPFAIL
 """75: the program has saved and wants to be continued in the next attempt."""
 
-INPUTS: Final = "inputs"
+_PARAMETERS, _EVENTS = "parameters.json", "events.jsonl"
 _POLL_S: Final = 0.25
 _LAST_LINES: Final = 15
-_EVENTS_READ_BYTES: Final = 256 << 10
+_LONGEST_EVENT_BYTES: Final = names.EVENT_LIMIT_BYTES // 2
 _VALUES_LIMIT_BYTES: Final = 1 << 20
 
 
@@ -35,7 +34,8 @@ def run_program(folder: JobFolder) -> None:
     """Run the command of `spec.json`, write the result. Raises `TaskFailed`, or `Interrupted` for code 75."""
     order, began = Order.read(folder), time.monotonic()
     output = folder.make_output()
-    with _inputs(folder, order) as (inputs, parameters):
+    with folder_for_inputs(folder) as inputs:
+        parameters = _given(inputs, folder, order)
         texts = {name: _text(value) for name, value in parameters.items()} | {OUTPUT: str(output)}
         command = [filled(word, texts) for word in order.command]
         code = _Run(folder, order.keeps_checkpoints).wait(
@@ -61,7 +61,7 @@ class _Run:
     def __init__(self, folder: JobFolder, is_warned: bool) -> None:
         self.folder, self.is_warned = folder, is_warned
         self.process: subprocess.Popen[bytes] | None = None
-        self.read_bytes = 0
+        self.newest: Mapping[str, Json] = {}
 
     def wait(self, command: list[str], environment: Mapping[str, str], output: Path) -> int:
         """Return the exit code, or minus the signal that ended it."""
@@ -76,78 +76,60 @@ class _Run:
                     f"the program {command[0]!r} cannot be started on this machine: {error.strerror}",
                     "Is it installed on the compute nodes, and executable? Give its whole path.",
                 ) from None
-            events = Path(environment["FOEDUS_EVENTS"])
+            inputs = JobFolder(Path(environment["FOEDUS_EVENTS"]).parent)
             while True:
                 try:
                     return self.process.wait(_POLL_S)
                 except subprocess.TimeoutExpired:
-                    self._relay(events)
+                    self._relay(inputs)
                 finally:
                     if self.process.returncode is not None:
-                        self._relay(events)
+                        self._relay(inputs)
 
     def _warn(self) -> None:
         if self.process is not None:
             self.process.send_signal(signal.SIGUSR1)
 
-    def _relay(self, path: Path) -> None:
-        """Emit the newest event: who watches needs no more than four a second."""
-        try:
-            with path.open("rb") as file:
-                file.seek(self.read_bytes)
-                data = file.read(_EVENTS_READ_BYTES)
-        except FileNotFoundError:
-            return
-        end = data.rfind(b"\n") + 1
-        self.read_bytes += end or (len(data) if len(data) == _EVENTS_READ_BYTES else 0)
-        for line in reversed(data[:end].splitlines()):
-            event = _event(line)
-            if event is not None:
+    def _relay(self, inputs: JobFolder) -> None:
+        """Emit the newest event: who watches needs no more than four a second.
+
+        What is no event, or no file, is passed over: showing progress is no reason to fail.
+        """
+        lines = inputs.read_tail(_EVENTS).rpartition("\n")[0].split("\n")
+        event = next((found for line in reversed(lines) if (found := _event(line)) is not None), None)
+        if event is not None and event != self.newest:
+            self.newest = event
+            with suppress(OSError, ValueError):
                 self.folder.emit(event)
-                return
 
 
-def _event(line: bytes) -> Mapping[str, Json] | None:
+def _event(line: str) -> Mapping[str, Json] | None:
     """Return one line as an event of ours: whatever JSON the author's library writes will do."""
     try:
-        event = json.loads(line)
-        canonical_json(event)
-    except (ValueError, RecursionError):
+        return _object(line) if len(line) <= _LONGEST_EVENT_BYTES else None
+    except ValueError:
         return None
-    return event if isinstance(event, dict) and len(line) <= names.EVENT_LIMIT_BYTES // 2 else None
 
 
-@contextmanager
-def _inputs(folder: JobFolder, order: Order) -> Iterator[tuple[Path, Mapping[str, Value]]]:
-    """Make the folder with what the program is to read; it is gone when the program has ended.
-
-    Yields it, and the parameters in which names of datasets have become paths of files in it.
-    """
-    path = folder.outputs / INPUTS
-    shutil.rmtree(path, ignore_errors=True)
-    path.mkdir(mode=0o700)
+def _object(text: str | bytes) -> Mapping[str, Json]:
+    """Return a JSON object that canonical JSON can carry. Raises ValueError."""
     try:
-        parameters = {**order.parameters, **{name: _export(path, order, name) for name in order.datasets}}
-        (path / "parameters.json").write_bytes(canonical_json(parameters))
-        yield path, parameters
-    finally:
-        shutil.rmtree(path, ignore_errors=True)
+        found = json.loads(text)
+        canonical_json(found)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+    if not isinstance(found, dict):
+        raise ValueError("it is no JSON object")
+    return found
 
 
-def _export(inputs: Path, order: Order, parameter: str) -> str:
-    """Write a dataset after its recipe for a program that knows nothing of ours; return the file's path."""
-    import numpy as np
-
-    from foedus.apps.datasets.loading import load
-
-    found = load(Home(Path(order.home)), str(order.parameters[parameter]))
-    arrays: dict[str, Any] = {"values": found.values, "parts": found.parts}
-    if found.labels is not None:
-        arrays["labels"] = found.labels
-    path = inputs / f"{parameter}.npz"
-    with path.open("wb") as file:
-        np.savez(file, **arrays)
-    return str(path)
+def _given(inputs: Path, folder: JobFolder, order: Order) -> Mapping[str, Value]:
+    """Return the parameters, in which names of datasets have become paths of files in `inputs`."""
+    datasets = {name: order.parameters[name] for name in order.datasets}
+    paths = {name: export(inputs, home_of(folder), str(value), name) for name, value in datasets.items()}
+    parameters = {**order.parameters, **paths}
+    (inputs / _PARAMETERS).write_bytes(canonical_json(parameters))
+    return parameters
 
 
 def _text(value: Value) -> str:
@@ -157,17 +139,38 @@ def _text(value: Value) -> str:
 def _environment(folder: JobFolder, order: Order, inputs: Path) -> dict[str, str]:
     """Return our own environment, which holds no secrets, and where things are."""
     found = {
-        "FOEDUS_HOME": order.home,
+        "FOEDUS_HOME": str(home_of(folder).root),
         "FOEDUS_JOB_FOLDER": str(folder.path),
         "FOEDUS_OUTPUT": str(folder.make_output()),
-        "FOEDUS_PARAMETERS": str(inputs / "parameters.json"),
-        "FOEDUS_EVENTS": str(inputs / "events.jsonl"),
+        "FOEDUS_PARAMETERS": str(inputs / _PARAMETERS),
+        "FOEDUS_EVENTS": str(inputs / _EVENTS),
         "FOEDUS_CPUS": str(order.resources.cpus),
     }
-    before = next((one / names.OUTPUT for one in folder.earlier()[1:] if (one / names.OUTPUT).is_dir()), None)
-    if before is not None or any(os.scandir(folder.make_output())):
-        found["FOEDUS_OUTPUT_BEFORE"] = str(before or folder.make_output())
+    before = _output_before(folder)
+    if before is not None:
+        found["FOEDUS_OUTPUT_BEFORE"] = str(before)
     return {**os.environ, **found}
+
+
+def _output_before(folder: JobFolder) -> Path | None:
+    """Return what an earlier attempt left: one that had saved and asked to be continued, else the newest.
+
+    An attempt may have died before it wrote anything, or amid its files.
+    """
+    attempts = [one for one in folder.earlier()[1:] if _is_filled(one / names.OUTPUT)]
+    saved = [one for one in attempts if _has_saved(JobFolder(one))]
+    if attempts:
+        return (saved or attempts)[0] / names.OUTPUT
+    return folder.make_output() if _is_filled(folder.make_output()) else None
+
+
+def _is_filled(path: Path) -> bool:
+    return path.is_dir() and any(path.iterdir())
+
+
+def _has_saved(attempt: JobFolder) -> bool:
+    failure = attempt.read_failure()
+    return failure is not None and failure.kind == Interrupted.__name__
 
 
 def _ended(code: int) -> str:
@@ -185,9 +188,18 @@ def _files_in(output: Path) -> int:
     return sum(path.is_file() and not path.is_symlink() for path in output.rglob("*"))
 
 
-def _values(output: Path) -> dict[str, Any]:
-    """Return what the program says of its outcome in `result.json` of its output, if it does."""
+def _values(output: Path) -> Mapping[str, Json]:
+    """Return what the program says of its outcome in `result.json` of its output, if it does.
+
+    The log tells why it was left out.
+    """
     path = output / names.RESULT
-    if not path.is_file() or path.is_symlink() or path.stat().st_size > _VALUES_LIMIT_BYTES:
+    if not path.is_file() or path.is_symlink():
         return {}
-    return dict(_event(path.read_bytes()) or {})
+    try:
+        if path.stat().st_size > _VALUES_LIMIT_BYTES:
+            raise ValueError(f"it is larger than {_VALUES_LIMIT_BYTES:,} bytes")
+        return _object(path.read_bytes())
+    except (OSError, ValueError) as error:
+        print(f"The program's {names.RESULT} is not part of the result: {error}", flush=True)
+        return {}

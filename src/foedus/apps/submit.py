@@ -49,7 +49,6 @@ def submit(
     name = _new_folder(home, application.name.lower())
     order = Order(
         application=application.name,
-        home=str(home.root),
         parameters=values,
         resources=resources,
         command=application.command,

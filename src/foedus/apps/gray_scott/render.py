@@ -13,7 +13,7 @@ import numpy.typing as npt
 from foedus.apps.datasets.frames import field_of, metadata_of
 from foedus.apps.datasets.loading import verified, without_places
 from foedus.apps.gray_scott.names import METADATA
-from foedus.apps.order import Order
+from foedus.apps.order import Order, home_of
 from foedus.core.canonical import Json
 from foedus.core.errors import InvalidData, TaskFailed
 from foedus.launch import JobFolder
@@ -50,7 +50,7 @@ def run(folder: JobFolder) -> None:
     """Draw picture and movie into the output, then write the result. Raises `InvalidData`, `TaskFailed`."""
     order = Order.read(folder)
     values: dict[str, Any] = dict(order.parameters)
-    simulation = _opened(Home(Path(order.home)), values)
+    simulation = _opened(home_of(folder), values)
     output = folder.make_output()
     files = [PICTURE]
     (output / PICTURE).write_bytes(draw(simulation.frames[-1], simulation))

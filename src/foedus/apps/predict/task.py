@@ -17,10 +17,10 @@ import torch
 from torch import nn
 
 from foedus.apps.datasets.loading import Loaded, load
-from foedus.apps.order import Order
+from foedus.apps.order import Order, home_of
 from foedus.apps.predict.pictures import draw_confusion, draw_examples
 from foedus.core.canonical import Json
-from foedus.core.errors import InvalidData, ObjectDamaged, TaskFailed, UpdateRefused
+from foedus.core.errors import InvalidData, ObjectDamaged, ObjectMissing, TaskFailed, UpdateRefused
 from foedus.core.ids import Cid
 from foedus.launch import JobFolder
 from foedus.learn.algorithms import get_strategy
@@ -54,8 +54,8 @@ def run(folder: JobFolder) -> None:
     order = Order.read(folder)
     prepare_worker(order.resources.cpus)
     values: dict[str, Any] = dict(order.parameters)
-    home = Home(Path(order.home))
-    model = open_version(DirectoryStore(home.store), Cid(values["model"]))
+    home = home_of(folder)
+    model = open_version(_store_of(home), Cid(values["model"]))
     loaded = load(home, values["dataset"])
     rows = loaded.rows(values["part"])[: values["limit"]]
     if not len(rows):
@@ -78,6 +78,13 @@ def run(folder: JobFolder) -> None:
             "scores": scores or None,
         }
     )
+
+
+def _store_of(home: Home) -> DirectoryStore:
+    """Open the store; where there is none, opening would make one."""
+    if not home.store.is_dir():
+        raise ObjectMissing(f"there is no store in {home.root}", "Is that the home folder of the run?")
+    return DirectoryStore(home.store)
 
 
 def open_version(store: DirectoryStore, cid: Cid) -> _Model:
