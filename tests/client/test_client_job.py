@@ -5,54 +5,28 @@ import io
 import json
 import os
 import signal
-import time
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from tests.client.client_tools import call, start
-from tests.client.slurm_commands import VERSION, commands, slurm_home
+from tests.client.job_tools import TRAIN, home_with_jobs, made
 
 from foedus.client.batch_jobs import batch_jobs, find_batch_job
 from foedus.core.errors import InvalidSpec
 from foedus.core.ids import NativeId
-from foedus.core.records import JobState, JobStatus, Resources
+from foedus.core.records import JobState, JobStatus
 from foedus.launch import JobFolder
 from foedus.launch.cluster.journal import Journal
 from foedus.rounds.home import Home
 
-TRAIN = "runs/mnist-1/jobs/r00001.1/client-1.train"
 LIMIT_S = 20.0
-
-
-def made(home: Path, below: str, **spec: str) -> JobFolder:
-    folder = JobFolder(home / below)
-    folder.path.mkdir(parents=True)
-    folder.write_spec(spec)
-    return folder
 
 
 @pytest.fixture
 def home(tmp_path: Path) -> Home:
-    done = made(tmp_path, TRAIN, kind="train", client="client-1")
-    done.finish({})
-    waiting = made(tmp_path, "jobs/sim-1", application="SIM")
-    waiting.begin("app/sim-1", Resources(cpus=2, gpus=1, walltime_s=60))
-    Journal.new(waiting, "app/sim-1").write(waiting)
-    waiting.write_status(
-        JobStatus(
-            NativeId(Journal.new(waiting, "app/sim-1").name),
-            JobState.QUEUED,
-            "waiting for resources",
-            "77",
-            "PENDING (Resources)",
-        )
-    )
-    failed = made(tmp_path, "runs/mnist-1/jobs/prepare", kind="prepare")
-    failed.fail(ValueError("no data\nat all"))
-    made(tmp_path, "jobs/sim-2", application="SIM")
-    (tmp_path / "jobs/sim-2/status.json").write_text("{broken")
-    made(tmp_path, "runs/mnist-1/held/0a1b/0001", affinity="client-2")
-    return Home(tmp_path)
+    return home_with_jobs(tmp_path)
 
 
 def test_all_job_folders_are_found_and_read(home: Home) -> None:
@@ -93,7 +67,14 @@ def test_a_local_job_runs_only_while_somebody_holds_it(home: Home) -> None:
     assert find_batch_job(home, "sim-2").state is JobState.RUNNING
     os.close(held)
     lost = find_batch_job(home, "sim-2")
-    assert (lost.state, "resume" in lost.cause) == (JobState.LOST, True)
+    assert (lost.state, "`foedus app resume sim-2`" in lost.cause) == (JobState.LOST, True)
+
+
+def test_a_lost_task_of_a_run_is_done_again_with_the_run(home: Home) -> None:
+    made(home.root, "runs/mnist-1/jobs/r00002.1/client-1.train", kind="train").write_status(
+        JobStatus(NativeId("n"), JobState.RUNNING)
+    )
+    assert "`foedus resume mnist-1`" in find_batch_job(home, "mnist-1/r00002").cause
 
 
 def test_a_job_of_a_cluster_runs_whoever_follows_it(home: Home) -> None:
@@ -117,6 +98,47 @@ def test_times_are_those_that_were_seen(home: Home, monkeypatch: pytest.MonkeyPa
     job = find_batch_job(home, "sim-2")
     assert (job.queued_s, job.running_s, job.node) == (30.0, 42.0, "n1")
     assert find_batch_job(home, "mnist-1/prepare").queued_s is None
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("exit.json", f'{{"host":"n1","seconds":{10**400}}}'),
+        ("exit.json", '{"host":[],"seconds":-1e300}'),
+        ("exit.json", "[1]"),
+        ("status.json", f'{{"attempt":{10**400},"state":"failed","times":{{"failed":{10**400}}}}}'),
+        ("status.json", '{"state":[],"times":[]}'),
+        ("batch.json", "{}"),
+        ("job.json", '{"resources":7}'),
+        ("spec.json", '{"application":{},"client":3}'),
+        ("failure.json", '{"kind":{}}'),
+        ("result.json", "{"),
+    ],
+)
+def test_one_damaged_file_takes_no_other_job_away(home: Home, name: str, content: str) -> None:
+    (home.root / "runs/mnist-1/jobs/prepare" / name).write_text(f"{content}\n")
+    assert len(json.loads(call("job", "list", "--format", "json", "--home", home.root).stdout)) == 5
+    assert call("job", "list", "--home", home.root).exit_code == 0
+    assert call("job", "show", "mnist-1/prepare", "--home", home.root).exit_code == 0
+
+
+@pytest.mark.slow
+def test_what_vanishes_meanwhile_takes_no_other_job_away(home: Home) -> None:
+    folder, is_over = JobFolder(home.root / TRAIN), threading.Event()
+
+    def change() -> None:
+        while not is_over.is_set():
+            folder.write_status(JobStatus(NativeId("n"), JobState.RUNNING))
+            JobFolder(folder.path, "attempt-00.00").claim()
+            (folder.path / "attempt-00.00").rmdir()
+
+    with ThreadPoolExecutor(1) as pool:
+        changing = pool.submit(change)
+        try:
+            assert {len(batch_jobs(home)) for _ in range(300)} == {5}
+        finally:
+            is_over.set()
+        changing.result()
 
 
 @pytest.mark.slow
@@ -191,66 +213,3 @@ def test_ctrl_c_leaves_a_log_quietly(home: Home) -> None:
         process.send_signal(signal.SIGINT)
         assert process.communicate(timeout=LIMIT_S) == ("", "")
         assert process.returncode == 130
-
-
-# --- cancelling ---
-
-
-@pytest.mark.slow
-def test_what_cannot_be_cancelled_says_why(home: Home) -> None:
-    assert "has ended" in call("job", "cancel", "mnist-1/r", "--home", home.root).stdout
-    assert "Ctrl-C" in call("job", "cancel", "sim-2", "--home", home.root).stderr
-    assert "FOEDUS_LAUNCHER" in call("job", "cancel", "sim-1", "--home", home.root).stderr
-
-
-def slurm(home: Home, folder: Path, states: str) -> Path:
-    """Make commands of a Slurm that has job sim-1, in one state until it is cancelled, then in another."""
-    journal = Journal.read(JobFolder(home.root / "jobs/sim-1"))
-    assert journal is not None
-    before, after = (f'echo "77|{state}|None|{journal.full_name}"' for state in states.split())
-    mark = folder / "cancelled"
-    programs = commands(
-        folder,
-        squeue=f"if [ -e {mark} ]; then {after}; else {before}; fi",
-        scancel=f'echo "$@" > {mark}',
-        sbatch=VERSION,
-    )
-    slurm_home(home.root, programs)
-    return mark
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("state", ["PENDING", "RUNNING"])
-def test_a_job_is_cancelled_by_its_name_whoever_follows_it(home: Home, tmp_path: Path, state: str) -> None:
-    mark = slurm(home, tmp_path / "bin", f"{state} CANCELLED")
-    assert call("job", "cancel", "sim-1", "--home", home.root).stdout == "sim-1 is cancelled\n"
-    assert "--name=foedus-" in mark.read_text()
-    found = find_batch_job(home, "sim-1")
-    assert (found.state, found.cause) == (JobState.CANCELLED, "cancelled by `foedus job cancel`")
-
-
-@pytest.mark.slow
-def test_a_job_that_ended_meanwhile_is_not_called_cancelled(home: Home, tmp_path: Path) -> None:
-    slurm(home, tmp_path / "bin", "RUNNING COMPLETED")
-    with (tmp_path / "bin/scancel").open("a") as file:
-        file.write(f"echo '{{}}' > {home.root / 'jobs/sim-1/result.json'}\n")
-    assert call("job", "cancel", "sim-1", "--home", home.root).stdout == "sim-1 is completed\n"
-
-
-@pytest.mark.slow
-def test_a_job_that_the_scheduler_does_not_know_is_left_alone(home: Home, tmp_path: Path) -> None:
-    slurm_home(home.root, commands(tmp_path / "bin", squeue="exit 0", scancel="exit 0", sbatch=VERSION))
-    before = (home.root / "jobs/sim-1/status.json").read_bytes()
-    refused = call("job", "cancel", "sim-1", "--home", home.root)
-    assert refused.exit_code == 1
-    assert "does not know sim-1" in refused.stderr
-    assert (home.root / "jobs/sim-1/status.json").read_bytes() == before
-
-
-@pytest.mark.slow
-def test_a_scheduler_that_is_down_is_told_at_once(home: Home, tmp_path: Path) -> None:
-    down = "echo 'Unable to contact slurm controller' >&2; exit 1"
-    slurm_home(home.root, commands(tmp_path / "bin", squeue=down, scancel=down, sbatch=VERSION))
-    began = time.monotonic()
-    assert "Unable to contact" in call("job", "cancel", "sim-1", "--home", home.root).stderr
-    assert time.monotonic() - began < 5

@@ -1,8 +1,10 @@
 """The batch jobs of a home folder, as their folders tell: of runs, of held allocations, of applications."""
 
 import difflib
+import os
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from foedus.core.errors import InvalidSpec, TaskFailed
 from foedus.core.records import JobState
 from foedus.launch import JobFolder
 from foedus.launch.cluster.journal import Journal
+from foedus.launch.folder import SPEC
 from foedus.launch.held.post import APPLICATION as HOLD
 from foedus.rounds.home import Home
 
@@ -22,7 +25,7 @@ _APPLICATIONS = {
     "prepare": "FL_PREPARE",
 }
 _SUGGESTIONS = 3
-_GONE = "the command that ran it is gone; `foedus resume` does it again"
+_LATEST_S = 1e12  # no moment and no duration is larger, unless somebody wrote nonsense
 _SILENT = "it waits for a worker of a command that runs now, or was interrupted"
 
 
@@ -31,8 +34,7 @@ class BatchJob:
     """One batch job. `name` is the path of its folder below the home folder, without what all paths have.
 
     `scheduler_id` and `scheduler_state` are the scheduler's own words; empty for jobs of local workers.
-    `queued_s` and `running_s` are None where nobody saw when it was queued, or began. `key` is "" where no
-    launcher has had it yet.
+    `queued_s` and `running_s` are None where nobody saw when it was queued, or began.
     """
 
     name: str
@@ -83,14 +85,22 @@ def find_batch_job(home: Home, name: str) -> BatchJob:
 
 
 def _folders(home: Home) -> Iterator[tuple[str, Path]]:
-    """Yield name and folder of all job folders: they hold `spec.json`."""
-    for path in sorted(home.runs.glob("*/jobs/**/spec.json")):
-        run, _, *rest = path.parent.relative_to(home.runs).parts
-        yield "/".join([run, *rest]), path.parent
-    for path in sorted(home.runs.glob("*/held/*/*/spec.json")):
-        yield "/".join(path.parent.relative_to(home.runs).parts), path.parent
-    for path in sorted((home.root / "jobs").glob("*/spec.json")):
-        yield path.parent.name, path.parent
+    """Yield name and folder of all job folders."""
+    for run in home.runs.glob("*"):
+        for path in _below(run / "jobs"):
+            yield "/".join([run.name, *path.relative_to(run / "jobs").parts]), path
+        for path in _below(run / "held"):
+            yield "/".join(path.relative_to(home.runs).parts), path
+    for path in _below(home.root / "jobs"):
+        yield "/".join(path.relative_to(home.root / "jobs").parts), path
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    """Yield the job folders: they hold `spec.json`, and no other job folders. What vanishes is left out."""
+    for path, folders, files in os.walk(folder):
+        if SPEC in files:
+            folders.clear()
+            yield Path(path)
 
 
 def _read(name: str, path: Path) -> BatchJob:
@@ -99,7 +109,7 @@ def _read(name: str, path: Path) -> BatchJob:
     journal = Journal.read(folder)
     if journal is not None and status.get("native_id", journal.name) != journal.name:
         journal = None  # it was on a cluster once; a local worker had it last
-    state, cause = _state(folder, status, is_local=journal is None)
+    state, cause = _state(name, folder, status, is_local=journal is None)
     spec = _spec(folder)
     queued_s, running_s = _times(folder, status, ended, state)
     resources = folder.read_note().get("resources")
@@ -117,12 +127,23 @@ def _read(name: str, path: Path) -> BatchJob:
         running_s=running_s,
         resources=resources if isinstance(resources, Mapping) else {},
         folder=folder,
-        changed_at=max((file.stat().st_mtime for file in path.iterdir() if file.is_file()), default=0.0),
+        changed_at=_changed_at(path),
         journal=journal,
     )
 
 
-def _state(folder: JobFolder, status: Mapping[str, Json], is_local: bool) -> tuple[JobState, str]:
+def _changed_at(folder: Path) -> float:
+    """Return when the newest of its files was written; 0 for a folder that is gone."""
+    newest = 0.0
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            with suppress(OSError):  # it is gone: a temporary file that was renamed, say
+                if entry.is_file():
+                    newest = max(newest, entry.stat().st_mtime)
+    return newest
+
+
+def _state(name: str, folder: JobFolder, status: Mapping[str, Json], is_local: bool) -> tuple[JobState, str]:
     """Return what its launcher noted last, unless the outcome says more."""
     noted, cause = _noted(status)
     if noted is not None and noted.is_final:
@@ -133,13 +154,18 @@ def _state(folder: JobFolder, status: Mapping[str, Json], is_local: bool) -> tup
         except TaskFailed as damaged:
             return JobState.FAILED, str(damaged)
     if noted is JobState.RUNNING and is_local and not folder.is_held():
-        return JobState.LOST, _GONE
+        return JobState.LOST, f"the command that ran it is gone; `{_resuming(name)}` does it again"
     if noted is not None:
         return noted, cause
     failure = folder.read_failure()
     if failure is not None:
         return JobState.FAILED, str(failure)
     return JobState.UNKNOWN, _SILENT
+
+
+def _resuming(name: str) -> str:
+    run, sign, _ = name.partition("/")
+    return f"foedus resume {run}" if sign else f"foedus app resume {name}"
 
 
 def _noted(status: Mapping[str, Json]) -> tuple[JobState | None, str]:
@@ -188,4 +214,6 @@ def _count(value: object) -> int:
 
 
 def _moment(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if 0 <= value <= _LATEST_S else None

@@ -10,7 +10,7 @@ import typer
 
 from foedus.client.output import Format, print_csv, print_json, print_pairs, print_table, say, seconds_text
 from foedus.client.shell import INTERRUPTED, FormatOption, HomeOption, open_shell
-from foedus.core.errors import FoedusError, InvalidSpec
+from foedus.core.errors import InvalidSpec
 
 if TYPE_CHECKING:
     from foedus.client.batch_jobs import BatchJob
@@ -20,7 +20,6 @@ app = typer.Typer(help="Look at batch jobs, and cancel them.", no_args_is_help=T
 
 _LIMIT = 50
 _FOLLOW_S = 0.5
-_CANCEL_S = 20.0
 _FROM_END = -(64 << 10)
 JobArgument = Annotated[str, typer.Argument(metavar="JOB", help="Name of the batch job, or its beginning.")]
 
@@ -144,13 +143,14 @@ def cancel(job: JobArgument, home: HomeOption = None) -> None:
       foedus job cancel mnist-1/r00001.1/client-1.train
     """
     from foedus.client.batch_jobs import find_batch_job
+    from foedus.client.cancelling import cancel_job
 
     shell = open_shell(home)
     found = find_batch_job(shell.home, job)
     if found.state.is_final:
         say(f"{found.name} has ended: it is {found.state}")
-        return
-    _cancel(shell, found)
+    else:
+        say(cancel_job(shell, found))
 
 
 # --- listing ---
@@ -228,52 +228,3 @@ def _other_output(shell: "Shell", job: "BatchJob") -> str:
 def _print(text: str) -> None:
     sys.stdout.write("".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in text))
     sys.stdout.flush()
-
-
-# --- cancelling ---
-
-
-def _cancel(shell: "Shell", job: "BatchJob") -> None:
-    from foedus.client.launchers import outlives_us, scheduler_of
-
-    if job.journal is None:
-        raise FoedusError(
-            f"{job.name} runs in a worker of another command", "Interrupt that command with Ctrl-C instead."
-        )
-    if not outlives_us(shell.settings):
-        raise InvalidSpec(
-            f"{job.name} is on a cluster, but the launcher is local",
-            "Set launcher in config.toml, or FOEDUS_LAUNCHER.",
-        )
-    scheduler, name = scheduler_of(shell.settings), job.journal.full_name
-    seen = scheduler.look([name]).get(name)
-    if seen is None:
-        raise FoedusError(
-            f"the scheduler does not know {job.name} (any more)",
-            "Either it has ended, or a held allocation serves it: interrupt the run, or cancel that one.",
-        )
-    scheduler.cancel(name, job.journal.scheduler_id)
-    deadline = time.monotonic() + _CANCEL_S
-    while seen is not None and not seen.state.is_final and time.monotonic() < deadline:
-        time.sleep(_FOLLOW_S)
-        seen = scheduler.look([name]).get(name)
-    if seen is not None and not seen.state.is_final:
-        say(f"{job.name} is being cancelled; it is still {seen.state}")
-        return
-    say(f"{job.name} is {_state_at_end(shell, job)}")
-
-
-def _state_at_end(shell: "Shell", job: "BatchJob") -> str:
-    """Return its final state; note that it was cancelled unless whoever follows it has noted its end."""
-    from foedus.client.batch_jobs import find_batch_job
-    from foedus.core.ids import NativeId
-    from foedus.core.records import JobState, JobStatus
-
-    now = find_batch_job(shell.home, job.name)
-    if now.state.is_final or now.journal is None:
-        return now.state
-    native_id, cause = NativeId(now.journal.name), "cancelled by `foedus job cancel`"
-    now.folder.write_status(
-        JobStatus(native_id, JobState.CANCELLED, cause, now.scheduler_id, attempt=now.attempt)
-    )
-    return JobState.CANCELLED

@@ -1,0 +1,147 @@
+"""`foedus job cancel`: whoever follows the batch job; what ended by itself is not cancelled."""
+
+import time
+from pathlib import Path
+
+import pytest
+from tests.client.client_tools import call
+from tests.client.job_tools import home_with_jobs
+from tests.client.slurm_commands import VERSION, commands, slurm_home
+
+from foedus.client.batch_jobs import find_batch_job
+from foedus.core.errors import Interrupted
+from foedus.core.records import JobState
+from foedus.launch import JobFolder
+from foedus.launch.cluster.journal import Journal
+from foedus.rounds.home import Home
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    return home_with_jobs(tmp_path)
+
+
+@pytest.mark.slow
+def test_what_cannot_be_cancelled_says_why(home: Home) -> None:
+    assert "has ended" in call("job", "cancel", "mnist-1/r", "--home", home.root).stdout
+    assert "Ctrl-C" in call("job", "cancel", "sim-2", "--home", home.root).stderr
+    assert "FOEDUS_LAUNCHER" in call("job", "cancel", "sim-1", "--home", home.root).stderr
+
+
+def slurm(home: Home, folder: Path, states: str) -> Path:
+    """Make commands of a Slurm that has job sim-1, in one state until it is cancelled, then in another."""
+    journal = Journal.read(JobFolder(home.root / "jobs/sim-1"))
+    assert journal is not None
+    before, after = (f'echo "77|{state}|None|{journal.full_name}"' for state in states.split())
+    mark = folder / "cancelled"
+    programs = commands(
+        folder,
+        squeue=f"if [ -e {mark} ]; then {after}; else {before}; fi",
+        scancel=f'echo "$@" > {mark}',
+        sbatch=VERSION,
+    )
+    slurm_home(home.root, programs)
+    return mark
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("state", ["PENDING", "RUNNING"])
+def test_a_job_is_cancelled_by_its_name_whoever_follows_it(home: Home, tmp_path: Path, state: str) -> None:
+    mark = slurm(home, tmp_path / "bin", f"{state} CANCELLED")
+    assert call("job", "cancel", "sim-1", "--home", home.root).stdout == "sim-1 is cancelled\n"
+    assert "--name=foedus-" in mark.read_text()
+    found = find_batch_job(home, "sim-1")
+    assert (found.state, found.cause) == (JobState.CANCELLED, "cancelled by `foedus job cancel`")
+
+
+@pytest.mark.slow
+def test_a_job_that_ended_meanwhile_is_not_called_cancelled(home: Home, tmp_path: Path) -> None:
+    slurm(home, tmp_path / "bin", "RUNNING COMPLETED")
+    with (tmp_path / "bin/scancel").open("a") as file:
+        file.write(f"echo '{{}}' > {home.root / 'jobs/sim-1/result.json'}\n")
+    assert call("job", "cancel", "sim-1", "--home", home.root).stdout == "sim-1 is completed\n"
+
+
+@pytest.mark.slow
+def test_a_job_that_the_scheduler_does_not_know_is_left_alone(home: Home, tmp_path: Path) -> None:
+    slurm_home(home.root, commands(tmp_path / "bin", squeue="exit 0", scancel="exit 0", sbatch=VERSION))
+    before = (home.root / "jobs/sim-1/status.json").read_bytes()
+    refused = call("job", "cancel", "sim-1", "--home", home.root)
+    assert refused.exit_code == 1
+    assert "does not know sim-1" in refused.stderr
+    assert (home.root / "jobs/sim-1/status.json").read_bytes() == before
+
+
+@pytest.mark.slow
+def test_a_scheduler_that_is_down_is_told_at_once(home: Home, tmp_path: Path) -> None:
+    down = "echo 'Unable to contact slurm controller' >&2; exit 1"
+    slurm_home(home.root, commands(tmp_path / "bin", squeue=down, scancel=down, sbatch=VERSION))
+    began = time.monotonic()
+    assert "Unable to contact" in call("job", "cancel", "sim-1", "--home", home.root).stderr
+    assert time.monotonic() - began < 5
+
+
+def status_of(home: Home) -> bytes:
+    return (home.root / "jobs/sim-1/status.json").read_bytes()
+
+
+def ended_attempt(home: Home, outcome: str) -> None:
+    """Leave an attempt of sim-1 that has ended, and that nobody has taken over yet."""
+    attempt = JobFolder(home.root / "jobs/sim-1", "attempt-00.00")
+    attempt.claim()
+    if outcome == "completed":
+        attempt.finish({})
+    else:
+        attempt.fail(Interrupted() if outcome == "interrupted" else ValueError("boom"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("state", "outcome", "words"),
+    [
+        ("COMPLETED", "completed", "it is completed"),
+        ("FAILED", "failed", "it is failed"),
+        ("FAILED", "", "the scheduler says FAILED"),
+        ("CANCELLED", "", "the scheduler says CANCELLED"),
+    ],
+)
+def test_what_has_ended_already_is_not_cancelled(
+    home: Home, tmp_path: Path, state: str, outcome: str, words: str
+) -> None:
+    mark, before = slurm(home, tmp_path / "bin", f"{state} {state}"), status_of(home)
+    if outcome:
+        ended_attempt(home, outcome)
+    said = call("job", "cancel", "sim-1", "--home", home.root).stdout
+    assert said.startswith(f"sim-1 has ended: {words}")
+    assert not mark.exists()
+    assert status_of(home) == before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("state", "outcome", "words"),
+    [
+        ("CANCELLED", "completed", "is completed"),
+        ("FAILED", "failed", "is failed"),
+        ("FAILED", "", "has ended: the scheduler says FAILED"),
+    ],
+)
+def test_what_ends_by_itself_meanwhile_is_not_noted_as_cancelled(
+    home: Home, tmp_path: Path, state: str, outcome: str, words: str
+) -> None:
+    slurm(home, tmp_path / "bin", f"RUNNING {state}")
+    before = status_of(home)
+    if outcome:
+        ended_attempt(home, outcome)
+    assert call("job", "cancel", "sim-1", "--home", home.root).stdout.startswith(f"sim-1 {words}")
+    assert status_of(home) == before
+
+
+@pytest.mark.slow
+def test_an_attempt_that_wrote_its_checkpoint_when_told_to_end_was_cancelled(
+    home: Home, tmp_path: Path
+) -> None:
+    slurm(home, tmp_path / "bin", "RUNNING CANCELLED")
+    ended_attempt(home, "interrupted")
+    assert call("job", "cancel", "sim-1", "--home", home.root).stdout == "sim-1 is cancelled\n"
+    assert find_batch_job(home, "sim-1").state is JobState.CANCELLED
