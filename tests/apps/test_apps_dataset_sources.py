@@ -1,8 +1,10 @@
 """Data of each kind are read as they are, and whatever is wrong with them is told without harm."""
 
 import hashlib
+import inspect
 import io
 import os
+import sys
 import zipfile
 from pathlib import Path
 
@@ -264,6 +266,19 @@ def test_the_place_itself_may_be_a_link(tmp_path: Path) -> None:
     npz_file(tmp_path / "d.npz")
     (tmp_path / "link").symlink_to(tmp_path / "d.npz")
     assert list_files(tmp_path / "link").path("d.npz") == tmp_path / "d.npz"
+
+
+def test_folders_may_be_deeper_than_python_calls_functions(tmp_path: Path) -> None:
+    place = tmp_path.joinpath(*["d"] * 300)
+    place.mkdir(parents=True)
+    npz_file(place / "x.npz")
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(len(inspect.stack()) + 150)
+    try:
+        found = list_files(tmp_path)
+    finally:
+        sys.setrecursionlimit(limit)
+    assert found.names == ("d/" * 300 + "x.npz",)
 
 
 def test_devices_and_pipes_are_refused(tmp_path: Path) -> None:

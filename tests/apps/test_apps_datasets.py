@@ -1,10 +1,13 @@
 """The catalogue: only metadata are kept, for their owner's eyes, and a changed source is noticed."""
 
+import errno
 import json
+import os
 import shutil
 import stat
 import traceback
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -138,13 +141,32 @@ def test_files_that_are_gone_are_noticed(home: Home, tmp_path: Path) -> None:
     assert differences(found) == "there are 5 files, 6 were registered"
 
 
-@pytest.mark.parametrize("harm", ["gone", "damaged", "link"])
-def test_no_error_of_loading_tells_the_place(home: Home, tmp_path: Path, harm: str) -> None:
-    folder = idx_folder(tmp_path / "hospital-secret-place")
+def close_to_us(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    """Have the system refuse to look into a folder, as it does to all but root."""
+    look = os.stat
+
+    def refuse(path: Any, *args: Any, **options: Any) -> os.stat_result:  # noqa: ANN401 - as os.stat
+        if isinstance(path, (str, Path)) and folder in Path(path).parents:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return look(path, *args, **options)
+
+    monkeypatch.setattr(os, "stat", refuse)
+
+
+@pytest.mark.parametrize("harm", ["gone", "closed", "damaged", "link", "circle"])
+def test_no_error_of_loading_tells_the_place(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, harm: str
+) -> None:
+    folder = idx_folder(tmp_path / "secret" / "hospital-secret-place")
     register(home, "d", "idx", folder)
     victim = folder / "train-images-idx3-ubyte"
     if harm == "gone":
         shutil.rmtree(folder)
+    elif harm == "closed":
+        close_to_us(monkeypatch, folder.parent)
+    elif harm == "circle":
+        shutil.rmtree(folder)
+        folder.symlink_to(folder)
     elif harm == "link":
         victim.unlink()
         victim.symlink_to("/etc/passwd")
@@ -159,6 +181,20 @@ def test_no_error_of_loading_tells_the_place(home: Home, tmp_path: Path, harm: s
     assert "hospital-secret-place" not in told
     assert "idx3" not in told
     assert "'d'" in told
+
+
+def test_a_path_that_is_no_text_is_refused(home: Home, tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"\xff")
+    folder.mkdir()
+    with pytest.raises(InvalidData, match="has a name that is no text"):
+        register(home, "d", "arrays", npz_file(folder / "d.npz"))
+
+
+@pytest.mark.parametrize("path", ["~nobody-is-called-so/d.npz", "circle"])
+def test_a_path_that_leads_nowhere_is_told(home: Home, tmp_path: Path, path: str) -> None:
+    (tmp_path / "circle").symlink_to(tmp_path / "circle")
+    with pytest.raises(InvalidData, match="cannot read"):
+        register(home, "d", "arrays", Path(path) if "~" in path else tmp_path / path)
 
 
 def test_pictures_of_many_sizes_become_one_by_resize(home: Home, tmp_path: Path) -> None:

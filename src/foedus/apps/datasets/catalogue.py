@@ -113,10 +113,10 @@ def remove(home: "Home", name: str) -> None:
 
 
 def place_of(dataset: Dataset) -> Path:
-    """Return the data's path. Raises `InvalidData`, without the path, when nothing is there."""
-    path = Path(dataset.path)
-    if not path.exists():
+    """Return the data's path. Raises `InvalidData`, without the path, when nothing can be seen there."""
+    if not os.path.exists(dataset.path):  # `Path.exists` raises, with the path, for a folder closed to us
         raise InvalidData(
-            f"the data of dataset {dataset.name!r} are gone", "Put them back, or register them again."
+            f"the data of dataset {dataset.name!r} are gone, or this user may not see them",
+            "Put them back, or register them again.",
         )
-    return path
+    return Path(dataset.path)

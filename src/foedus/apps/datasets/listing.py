@@ -57,10 +57,13 @@ def list_files(path: Path) -> Listing:
     """List a file, or all files below a folder. Raises `InvalidData` for links and for what is no file."""
     try:
         root = path.expanduser().resolve(strict=True)  # the place itself may be a link: it is followed now
-        walked = _walk(root, "") if root.is_dir() else iter([(root.name, root.stat())])
+        _require_text(root)
+        walked = _walk(root) if root.is_dir() else iter([(root.name, root.stat())])
         found = dict(islice(walked, _MOST_FILES + 1))
     except OSError as error:
         raise InvalidData(f"cannot read {path}: {error.strerror}") from error
+    except RuntimeError as error:  # links in a circle, the home folder of nobody
+        raise InvalidData(f"cannot read {path}: {error}") from error
     if len(found) > _MOST_FILES:
         raise InvalidData(f"{path} holds more than {_MOST_FILES:,} files", "Pack them into one .npz file.")
     names = tuple(sorted(found))
@@ -69,24 +72,36 @@ def list_files(path: Path) -> Listing:
     )
 
 
-def _walk(folder: Path, prefix: str) -> Iterator[tuple[str, os.stat_result]]:
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            name = f"{prefix}{entry.name}"
-            if not entry.name.isprintable():
-                raise InvalidData(f"a file has an unusual name: {name!r}", "Rename it.")
-            if entry.name.startswith("."):  # of file managers and the like
-                continue
-            if entry.is_symlink():
-                raise InvalidData(
-                    f"{name} is a link, and links are not followed", "Put the file itself there."
-                )
-            if entry.is_dir(follow_symlinks=False):
-                yield from _walk(folder / entry.name, f"{name}/")
-            elif entry.is_file(follow_symlinks=False):
-                yield name, entry.stat(follow_symlinks=False)
-            else:
-                raise InvalidData(f"{name} is neither a file nor a folder")
+def _require_text(root: Path) -> None:
+    """Raise `InvalidData` for a path whose bytes are no text: metadata could not hold it."""
+    try:
+        str(root).encode()
+    except UnicodeEncodeError as error:
+        raise InvalidData(f"{root} has a name that is no text", "Rename it.") from error
+
+
+def _walk(root: Path) -> Iterator[tuple[str, os.stat_result]]:
+    """Yield names and facts of all files, however deep the folders are."""
+    left = [""]
+    while left:
+        prefix = left.pop()
+        with os.scandir(root / prefix) as entries:
+            for entry in entries:
+                name = f"{prefix}{entry.name}"
+                if not entry.name.isprintable():
+                    raise InvalidData(f"a file has an unusual name: {name!r}", "Rename it.")
+                if entry.name.startswith("."):  # of file managers and the like
+                    continue
+                if entry.is_symlink():
+                    raise InvalidData(
+                        f"{name} is a link, and links are not followed", "Put the file itself there."
+                    )
+                if entry.is_dir(follow_symlinks=False):
+                    left.append(f"{name}/")
+                elif entry.is_file(follow_symlinks=False):
+                    yield name, entry.stat(follow_symlinks=False)
+                else:
+                    raise InvalidData(f"{name} is neither a file nor a folder")
 
 
 def fingerprint(listing: Listing, observer: OnBytes = lambda done, total: None) -> str:
