@@ -132,9 +132,9 @@ class ProcessScheduler:
             return Sight(batch.scheduler_id, JobState.QUEUED, "PENDING", "waiting for resources")
         code = batch.process.poll()
         if code is None:
-            return Sight(batch.scheduler_id, JobState.RUNNING, "RUNNING", restarts=batch.restarts)
+            return Sight(batch.scheduler_id, JobState.RUNNING, "RUNNING")
         state = JobState.COMPLETED if code == 0 else JobState.FAILED
-        return Sight(batch.scheduler_id, state, state.upper(), restarts=batch.restarts)
+        return Sight(batch.scheduler_id, state, state.upper())
 
 
 def _descendants(process: int) -> list[int]:

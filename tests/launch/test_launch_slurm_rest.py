@@ -179,11 +179,13 @@ def test_an_id_means_that_the_batch_job_was_taken(
         (200, failure(2066, "Invalid qos"), Refused, "Invalid qos"),
         (400, failure(9001, "Failure during parsing"), Refused, "parsing"),
         (500, failure(2027, "backup controller in standby mode"), Unreachable, "standby"),
+        (500, failure(2050, "Job violates accounting/QOS policy"), Unreachable, "violates"),
+        (400, failure(2070, "Required partition not available"), Unreachable, "not available"),
+        (500, failure(2090, "Slurm internal error"), Unreachable, "internal"),
         (500, failure(1007, "Protocol authentication error"), Unreachable, "token in"),
         (500, failure(-1, "Unspecified error"), Unreachable, "token in"),
         (500, failure(11, "Resource temporarily unavailable"), Unreachable, "temporarily"),
         (200, {"job_id": 0, "errors": []}, Unreachable, "not what was asked"),
-        (200, {"job_id": -5}, Unreachable, "not what was asked"),
         (200, {"job_id": "7;8"}, Unreachable, "not what was asked"),
         (500, {"job_id": 7, "errors": []}, Unreachable, "500"),
     ],
@@ -221,16 +223,8 @@ def test_one_look_is_one_question_and_the_newest_of_a_name_counts(
 
 
 def test_only_our_well_formed_batch_jobs_count(fake: FakeSlurmrestd, scheduler: RestSlurmScheduler) -> None:
-    strange = [
-        None,
-        5,
-        [],
-        {},
-        record(0),
-        record(1, "other"),
-        record(2, state="x y"),
-        record(3) | {"name": 1},
-    ]
+    strange = [None, 5, [], {}, record(0), record(1, "other"), record(2, state="x y")]
+    strange.append(record(3) | {"name": 1})
     others = [record(4) | {"user_name": "other"}, record(5) | {"user_name": None}, record(True)]
     fake.jobs(*strange, *others, record(6, OTHER))
     assert set(scheduler.look([NAME, OTHER, "other"])) == {OTHER}

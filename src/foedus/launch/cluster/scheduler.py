@@ -78,7 +78,6 @@ class Sight:
     ended: str = ""
     is_passing: bool = False
     out_of_time: bool = False
-    restarts: int = 0  # how often the scheduler itself started it again
 
 
 class Scheduler(Protocol):

@@ -14,6 +14,7 @@ _MODULE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+/-]{0,127}", re.ASCII)
 _PATH = re.compile(r"/[^\x00-\x1f\x7f\\:]{0,1023}")
 _PROLOGUE_LIMIT = 16 << 10  # characters
 _DAY_S = 86_400
+_LONGEST_ANSWER_S = 10  # no method of a `Scheduler` may take over 30 s, and some ask three times
 
 _TEXTS = {
     "queue": (_NAMES, "a partition's name, or several with commas"),
@@ -54,6 +55,8 @@ def check_site(site: SlurmSite) -> None:
         for path in (site.container.image, *site.container.binds):
             check_path("container", path)
     _check_count("warning_s", site.warning_s, 1, _DAY_S)
+    if not 0.1 <= site.timeout_s <= _LONGEST_ANSWER_S:
+        raise _unfit("timeout_s", site.timeout_s, f"It must be between 0.1 and {_LONGEST_ANSWER_S} seconds.")
 
 
 def check_path(name: str, path: str) -> None:

@@ -30,9 +30,8 @@ def sacct_jobs(text: str) -> Iterator[NativeJob]:
         state, ended = _STATE.fullmatch(fields[1]), _EXIT.fullmatch(fields[2])
         if state is not None:
             code, number = (int(ended[1]), int(ended[2])) if ended else (None, None)
-            yield NativeJob(
-                fields[0], fields[3], state[1], "", 0, code, number, f"user {state[2]}" if state[2] else ""
-            )
+            by = f"user {state[2]}" if state[2] else ""
+            yield NativeJob(fields[0], fields[3], state[1], "", code, number, by)
 
 
 def scontrol_job(text: str) -> NativeJob | None:
@@ -44,13 +43,11 @@ def scontrol_job(text: str) -> NativeJob | None:
     if not (_ID.fullmatch(number) and OUR_NAME.fullmatch(name) and _STATE.fullmatch(state)):
         return None
     ended = _EXIT.fullmatch(values.get("ExitCode", ""))
-    restarts = values.get("Restarts", "")
     return NativeJob(
         number,
         name,
         state,
         values.get("Reason", ""),
-        int(restarts) if _ID.fullmatch(restarts) else 0,
         int(ended[1]) if ended else None,
         int(ended[2]) if ended else None,
     )

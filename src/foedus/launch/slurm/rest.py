@@ -10,6 +10,7 @@ from foedus.launch.cluster import Order, Refused, Sight, Unreachable
 from foedus.launch.folder import JobFolder
 from foedus.launch.slurm.arguments import PROLOGUE
 from foedus.launch.slurm.fields import check_path, check_resources, check_site
+from foedus.launch.slurm.refusals import REFUSALS
 from foedus.launch.slurm.rest_body import submission
 from foedus.launch.slurm.rest_http import Answer, RestClient
 from foedus.launch.slurm.rest_json import accepted_id, native_jobs, trouble
@@ -20,7 +21,6 @@ _ID = re.compile(r"[0-9]{1,10}", re.ASCII)
 _OK, _BAD_REQUEST = 200, 400
 _UNKNOWN_ID, _ENDED_ALREADY = 2017, 2021
 _OWN_ERRORS = range(2000, 5000)  # Slurm's answers to what was asked; other numbers tell of the way there
-_PASSING_ERRORS = frozenset({2007, 2016, 2019, 2020, 2022, 2027})  # busy, disk full, standby: later, perhaps
 
 
 class RestSlurmScheduler:
@@ -96,10 +96,8 @@ class RestSlurmScheduler:
     def _say_why(self, answer: Answer) -> NoReturn:
         """Raise the error for a batch job that was not taken, or not known to be."""
         told = trouble(answer.values)
-        is_final = (
-            any(number in _OWN_ERRORS for number in told.numbers) and not told.numbers & _PASSING_ERRORS
-        )
-        if is_final or (answer.status == _BAD_REQUEST and told):
+        is_own = any(number in _OWN_ERRORS for number in told.numbers)
+        if told.numbers & REFUSALS or (answer.status == _BAD_REQUEST and told and not is_own):
             raise Refused(told.words)
         raise self._unreachable(answer)
 

@@ -106,8 +106,7 @@ def _native_job(record: Record) -> NativeJob | None:
         return None
     reason = _text(record.get("state_description")) or _text(record.get("state_reason"))
     code, signal = _ended(record.get("exit_code"))
-    restarts = _count(record.get("restart_cnt")) or 0
-    return NativeJob(str(number), name, state, reason[:_REASON_CHARACTERS], restarts, code, signal)
+    return NativeJob(str(number), name, state, reason[:_REASON_CHARACTERS], code, signal)
 
 
 def _state(value: Json) -> str:

@@ -2,7 +2,9 @@
 
 import os
 import re
-from collections.abc import Collection, Iterable, Mapping
+import time
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from foedus.launch import _files
 from foedus.launch.cluster import Order, Refused, Sight, Unreachable
@@ -21,7 +23,8 @@ from foedus.launch.slurm.site import SlurmSite
 from foedus.launch.slurm.words import NativeJob, seen
 
 _PARSABLE = re.compile(r"([0-9]{1,10})(;[A-Za-z0-9_.-]{1,64})?", re.ASCII)
-_UNFINISHED = ("PENDING", "RUNNING", "COMPLETING", "CONFIGURING", "SUSPENDED", "REQUEUED", "COMPLETED")
+_UNEXPLAINED = "FAILED"  # the state whose cause is not in the word itself: it ended with some code or signal
+_ENDED_ALREADY = ("invalid job id", "already completing", "already finished")  # in scancel's words
 _SACCT_DAYS = 30
 
 
@@ -58,10 +61,9 @@ class SlurmScheduler:
         except Refused as error:  # it need not say no to a question: something is out of order
             raise Unreachable(f"squeue fails: {error.message}") from error
         found = {job.name: job for job in _newest(squeue_jobs(text)) if job.name in wanted}
-        missing = wanted - found.keys()
-        if missing:
-            found |= {job.name: job for job in self._accounted(missing)}
-        return {name: seen(self._with_details(job)) for name, job in found.items()}
+        failed = {name: job for name, job in found.items() if job.state == _UNEXPLAINED}
+        found |= self._ends(wanted - found.keys(), failed)
+        return {name: seen(job) for name, job in found.items()}
 
     def cancel(self, name: str, scheduler_id: str) -> None:
         """Stop the job by its name: its id may be another job's by now."""
@@ -69,8 +71,10 @@ class SlurmScheduler:
         try:
             self._commands.run("scancel", arguments)
         except Refused as error:
-            if "invalid job id" not in str(error).lower() and "already" not in str(error).lower():
-                raise Unreachable(f"scancel refuses: {error.message}") from error
+            raise Unreachable(f"scancel fails: {error.message}") from error
+        except Unreachable as error:
+            if not any(words in error.message.lower() for words in _ENDED_ALREADY):
+                raise
 
     def log(self, name: str, scheduler_id: str) -> str:
         """Return nothing: the output is in the job folder."""
@@ -85,29 +89,53 @@ class SlurmScheduler:
     def _clusters(self) -> list[str]:
         return [f"--clusters={self._site.cluster}"] if self._site.cluster else []
 
-    def _accounted(self, names: Collection[str]) -> Iterable[NativeJob]:
-        """Ask the accounting database for jobs that the controller has forgotten, where there is one."""
+    def _ends(self, forgotten: Collection[str], failed: Mapping[str, NativeJob]) -> Mapping[str, NativeJob]:
+        """Return how those ended that the controller has forgotten, and with which code the failed ones.
+
+        sacct and scontrol may be missing or slow: all questions together get the time of one command.
+        """
+        until = time.monotonic() + self._site.timeout_s
+        known = self._accounted({*forgotten, *failed}, until)
+        # what the controller has forgotten does not run, even if the database never heard of its end
+        ends = {name: job for name, job in known.items() if name in forgotten and seen(job).state.is_final}
+        for name, job in failed.items():
+            told = _with_code(job, known.get(name))
+            ends[name] = told if told.exit_code is not None else self._detailed(job, until)
+        return ends
+
+    def _detailed(self, job: NativeJob, until: float) -> NativeJob:
+        arguments = ["--oneliner", *self._clusters(), "show", "job", job.scheduler_id]
+        return _with_code(job, scontrol_job(self._answer("scontrol", arguments, until)))
+
+    def _accounted(self, names: Collection[str], until: float) -> Mapping[str, NativeJob]:
+        """Ask the accounting database, where there is one."""
+        if not names:
+            return {}
         arguments = ["--allocations", "--parsable2", "--noheader", f"--format={SACCT_FORMAT}"]
         arguments += [f"--starttime=now-{_SACCT_DAYS}days", f"--user={self._user}", *self._clusters()]
-        try:
-            text = self._commands.run("sacct", [*arguments, f"--name={','.join(sorted(names))}"])
-        except (Refused, Unreachable):
-            return ()
-        return [job for job in sacct_jobs(text) if job.name in names]
+        text = self._answer("sacct", [*arguments, f"--name={','.join(sorted(names))}"], until)
+        return {job.name: job for job in sacct_jobs(text) if job.name in names}
 
-    def _with_details(self, job: NativeJob) -> NativeJob:
-        """Add what only scontrol, or else sacct, knows of a job that has ended badly."""
-        if job.state in _UNFINISHED or job.exit_code is not None:
-            return job
-        arguments = ["--oneliner", *self._clusters(), "show", "job", job.scheduler_id]
+    def _answer(self, command: str, arguments: Sequence[str], until: float) -> str:
+        """Return what a command says that may fail; nothing where there is no time left to ask."""
+        left_s = until - time.monotonic()
+        if left_s <= 0:
+            return ""
         try:
-            found = scontrol_job(self._commands.run("scontrol", arguments))
-            if found is not None and found.name == job.name and found.state == job.state:
-                return found
+            return self._commands.run(command, arguments, left_s)
         except (Refused, Unreachable):
-            pass
-        accounted = [known for known in self._accounted([job.name]) if known.state == job.state]
-        return accounted[-1] if accounted else job
+            return ""
+
+
+def _with_code(job: NativeJob, known: NativeJob | None) -> NativeJob:
+    """Add the exit code that is known, if it is of the same end."""
+    if known is None or _end(known) != _end(job):
+        return job
+    return replace(job, exit_code=known.exit_code, exit_signal=known.exit_signal)
+
+
+def _end(job: NativeJob) -> tuple[str, str, str]:
+    return job.scheduler_id, job.name, job.state
 
 
 def _pairs(variables: Mapping[str, str]) -> bytes:

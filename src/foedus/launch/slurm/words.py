@@ -31,14 +31,13 @@ _STATES = {
     "BOOT_FAIL": JobState.FAILED,
     "PREEMPTED": JobState.FAILED,
     "LAUNCH_FAILED": JobState.FAILED,
-    "REVOKED": JobState.FAILED,
 }
+_REVOKED = "REVOKED"  # here only: how it goes on there is not known here, nor that it ended
 _PASSING = {
     "NODE_FAIL": "its node failed",
     "BOOT_FAIL": "its node did not start",
     "PREEMPTED": "pre-empted by a batch job of higher priority",
     "LAUNCH_FAILED": "it could not be started on its node",
-    "REVOKED": "another cluster runs it",
 }
 _STUCK = {  # Slurm holds such a job for ever, until somebody releases or cancels it
     "launch failed requeued held": "its node could not start it, and Slurm holds it since",
@@ -88,7 +87,6 @@ class NativeJob:
     name: str
     state: str
     reason: str = ""
-    restarts: int = 0
     exit_code: int | None = None
     exit_signal: int | None = None
     cancelled_by: str = ""
@@ -111,7 +109,6 @@ def seen(job: NativeJob) -> Sight:
         _ended(job) if state is JobState.FAILED else "",
         is_passing=is_stuck or word in _PASSING,
         out_of_time=word == "TIMEOUT",
-        restarts=job.restarts,
     )
 
 
@@ -120,6 +117,8 @@ def _cause(job: NativeJob, word: str, state: JobState) -> str:
         return _waiting(job.reason)
     if state is JobState.RUNNING:
         return "suspended" if word in ("SUSPENDED", "STOPPED") else ""
+    if word == _REVOKED:
+        return "another cluster of the federation has it"
     if state is JobState.UNKNOWN:
         return f"Slurm says {word!r}, which is not known here"
     if state is JobState.CANCELLED:
