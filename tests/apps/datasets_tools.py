@@ -1,10 +1,15 @@
-"""Small data of each kind, written to disk."""
+"""Small data of each kind, written to disk, and read from there."""
 
 import struct
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
+
+from foedus.apps.datasets.listing import list_files
+from foedus.apps.datasets.sources import Source, checked, find_format
+from foedus.core.errors import InvalidData
 
 
 def write_idx(path: Path, array: np.ndarray) -> None:
@@ -41,3 +46,15 @@ def npz_file(path: Path, count: int = 40, labels: int = 4, seed: int = 1) -> Pat
     """Write images and labels as NumPy does."""
     np.savez(path, images=random_images(count, seed=seed), labels=np.arange(count) % labels)
     return path
+
+
+def read(kind: str, path: Path) -> Source:
+    """Read data as they lie there."""
+    found, listing = find_format(kind), list_files(path)
+    return checked(found.read(listing.keep(found.pick(listing)), None))
+
+
+def refused(kind: str, path: Path, words: str) -> None:
+    """Check that data are refused with these words (a pattern)."""
+    with pytest.raises(InvalidData, match=words):
+        read(kind, path)

@@ -2,31 +2,18 @@
 
 import hashlib
 import inspect
-import io
 import os
 import sys
-import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
-from datasets_tools import idx_folder, image_folder, npz_file, random_images, write_idx
+from datasets_tools import idx_folder, image_folder, npz_file, random_images, read, refused, write_idx
 from PIL import Image
 
 from foedus.apps.datasets.listing import fingerprint, list_files
-from foedus.apps.datasets.sources import Source, checked, find_format
+from foedus.apps.datasets.sources import find_format
 from foedus.core.errors import InvalidData, InvalidSpec
-
-
-def read(kind: str, path: Path) -> Source:
-    found, listing = find_format(kind), list_files(path)
-    return checked(found.read(listing.keep(found.pick(listing)), None))
-
-
-def refused(kind: str, path: Path, words: str) -> None:
-    with pytest.raises(InvalidData, match=words):
-        read(kind, path)
-
 
 # --- idx ---
 
@@ -73,6 +60,20 @@ def test_folders_that_are_numbers_keep_them(tmp_path: Path) -> None:
     found = read("images", image_folder(tmp_path, {"9": 1, "0": 1, "6": 1}))
     assert found.labels is not None
     assert sorted(found.labels.tolist()) == [0, 6, 9]
+
+
+@pytest.mark.parametrize(
+    ("folders", "words"),
+    [
+        (("0", "1", "10", "2", "other"), "some labels are numbers, others are names"),
+        (("0", "00", "1"), "two folders are called by the same number"),
+        (("-1", "1"), "no whole numbers from 0"),
+    ],
+)
+def test_folders_whose_numbers_would_be_guessed_are_refused(
+    tmp_path: Path, folders: tuple[str, ...], words: str
+) -> None:
+    refused("images", image_folder(tmp_path, dict.fromkeys(folders, 1)), words)
 
 
 def test_pictures_without_folders_have_no_labels(tmp_path: Path) -> None:
@@ -124,109 +125,6 @@ def test_pictures_outside_the_folders_of_classes_are_told(tmp_path: Path, name: 
     (tmp_path / name).parent.mkdir(exist_ok=True)
     Image.new("L", (5, 6)).save(tmp_path / name)
     refused("images", tmp_path, f"{name} lies in no folder of a class")
-
-
-# --- arrays ---
-
-
-def test_arrays_are_found_by_their_names(tmp_path: Path) -> None:
-    found = read("arrays", npz_file(tmp_path / "d.npz"))
-    assert np.array_equal(found.values, random_images(40))
-    assert found.labels is not None
-    assert found.labels[:5].tolist() == [0, 1, 2, 3, 0]
-
-
-@pytest.mark.parametrize("order", ["C", "F"])
-def test_an_npy_file_holds_values_only(tmp_path: Path, order: str) -> None:
-    values = np.asarray(np.arange(24.0).reshape(4, 6), order=order)  # type: ignore[call-overload]
-    np.save(tmp_path / "d.npy", values)
-    found = read("arrays", tmp_path / "d.npy")
-    assert np.array_equal(found.values, values)
-    assert found.labels is None
-
-
-def test_pickled_objects_are_never_loaded(tmp_path: Path) -> None:
-    class Trap:
-        def __reduce__(self) -> tuple[object, tuple[str]]:
-            return os.mkdir, (str(tmp_path / "sprung"),)
-
-    np.save(tmp_path / "d.npy", np.array([Trap()], dtype=object), allow_pickle=True)
-    refused("arrays", tmp_path / "d.npy", "Python objects, which are never loaded")
-    np.savez(tmp_path / "e.npz", images=np.array([Trap()], dtype=object))
-    refused("arrays", tmp_path / "e.npz", "Python objects, which are never loaded")
-    assert not (tmp_path / "sprung").exists()
-
-
-def npy_bytes(array: np.ndarray) -> bytes:
-    buffer = io.BytesIO()
-    np.save(buffer, array)
-    return buffer.getvalue()
-
-
-def test_a_header_that_claims_too_much_is_refused_before_memory_is_taken(tmp_path: Path) -> None:
-    honest = npy_bytes(np.zeros((4, 8), np.uint8))
-    greedy = honest.replace(b"'shape': (4, 8), }          ", b"'shape': (400000, 800000), }")
-    assert greedy != honest
-    (tmp_path / "d.npy").write_bytes(greedy)
-    refused("arrays", tmp_path / "d.npy", "claims 320,000,000,000 bytes")
-
-
-@pytest.mark.parametrize("change", [b"", b"xx"])
-def test_a_file_of_another_size_than_its_header_says_is_refused(tmp_path: Path, change: bytes) -> None:
-    data = npy_bytes(np.zeros((4, 8), np.uint8))
-    (tmp_path / "d.npy").write_bytes(data + change if change else data[:-1])
-    refused("arrays", tmp_path / "d.npy", "more than there are|another size")
-
-
-def test_an_archive_that_unpacks_to_too_much_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("foedus.apps.datasets._arrays.MOST_BYTES", 1000)
-    with zipfile.ZipFile(tmp_path / "d.npz", "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("images.npy", npy_bytes(np.zeros((100, 100), np.uint8)))
-    refused("arrays", tmp_path / "d.npz", "unpacks to more than 1,000 bytes")
-
-
-@pytest.mark.parametrize("data", [b"", b"\x93NUMPY", b"PK\x03\x04", bytes(range(64))])
-@pytest.mark.parametrize("suffix", ["npy", "npz"])
-def test_garbage_is_refused(tmp_path: Path, data: bytes, suffix: str) -> None:
-    (tmp_path / f"d.{suffix}").write_bytes(data)
-    refused("arrays", tmp_path / f"d.{suffix}", "no usable")
-
-
-def test_an_archive_without_values_names_what_there_is(tmp_path: Path) -> None:
-    np.savez(tmp_path / "d.npz", a=np.zeros(3), b=np.zeros(3))
-    refused("arrays", tmp_path / "d.npz", "holds a, b, but no array 'images'")
-
-
-# --- table ---
-
-
-def test_a_table_is_its_numbers_and_labels(tmp_path: Path) -> None:
-    (tmp_path / "d.csv").write_text("x,label,y\n1,ill,2.5\n3,healthy,-4\n")
-    found = read("table", tmp_path / "d.csv")
-    assert found.values.tolist() == [[1.0, 2.5], [3.0, -4.0]]
-    assert found.labels is not None
-    assert found.labels.tolist() == [1, 0]
-    assert found.names == ("healthy", "ill")
-
-
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("x,y\n1,2,3\n", "line 2 has 3 columns, the header 2"),
-        ("x,y\n1,2\n1,secret\n", "line 3 holds something that is no number"),
-        ("x,y\n", "no rows"),
-        ("", "no rows"),
-        ("x,y\n1,nan\n", "infinite or NaN"),
-        ('x,y\n"1,2\n', "no usable CSV"),
-    ],
-)
-def test_a_faulty_table_is_told_by_line_and_never_by_content(tmp_path: Path, text: str, words: str) -> None:
-    (tmp_path / "d.csv").write_text(text)
-    with pytest.raises(InvalidData, match=words) as caught:
-        read("table", tmp_path / "d.csv")
-    assert "secret" not in str(caught.value)
 
 
 # --- any kind ---

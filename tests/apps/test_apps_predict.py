@@ -2,6 +2,7 @@
 
 import csv
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import numpy as np
 import pytest
 import torch
 from apps_tools import make_job, run_here
+from datasets_tools import image_folder
+from matplotlib.figure import Figure
 from PIL import Image
 from tests.rounds.project import World, build_world
 
@@ -130,6 +133,66 @@ def test_normalised_data_are_taken_as_they_are(world: World, digits: np.ndarray)
     folder = predict(world, "p-8", "ready")
     run_here(folder)
     assert [r["predicted"] for r in rows_of(folder)] == [r["predicted"] for r in rows_of_labelled(world)]
+
+
+@pytest.mark.parametrize("dtype", ["<i8", ">i2", "uint16"])
+def test_bytes_in_a_wider_type_are_predicted_alike(world: World, digits: np.ndarray, dtype: str) -> None:
+    name = f"wide-{np.dtype(dtype).name}"
+    np.save(world.folder / f"{name}.npy", np.load(world.folder / "unknown.npy").astype(dtype))
+    register(Home(world.folder), name, "arrays", world.folder / f"{name}.npy")
+    folder = predict(world, f"p-{name}", name)
+    run_here(folder)
+    assert [r["probability"] for r in rows_of(folder)] == [r["probability"] for r in rows_of_labelled(world)]
+
+
+@pytest.mark.parametrize(
+    ("dtype", "factor"), [("float32", 1), ("float64", 1 / 255), ("int32", 2.0), ("bool", 1)]
+)
+def test_values_whose_range_is_unknown_are_refused(
+    world: World, digits: np.ndarray, dtype: str, factor: float
+) -> None:
+    name = f"range-{dtype}"
+    images = np.load(world.folder / "unknown.npy") * factor
+    np.save(world.folder / f"{name}.npy", images.astype(dtype))
+    register(Home(world.folder), name, "arrays", world.folder / f"{name}.npy")
+    with pytest.raises(
+        InvalidData, match=f"examples are {dtype}: what a model takes for black and white"
+    ) as e:
+        run_here(predict(world, f"p-{name}", name))
+    assert "normalise" in e.value.hint
+
+
+def test_normalised_data_may_come_in_any_order_of_bytes(world: World, digits: np.ndarray) -> None:
+    images = np.load(world.folder / "unknown.npy") / 255
+    np.save(world.folder / "big.npy", images.astype(">f4"))
+    step = parse_step("normalise mean=0.1307 std=0.3081")
+    register(Home(world.folder), "big", "arrays", world.folder / "big.npy", [step])
+    folder = predict(world, "p-big", "big")
+    run_here(folder)
+    assert [r["predicted"] for r in rows_of(folder)] == [r["predicted"] for r in rows_of_labelled(world)]
+
+
+@pytest.mark.parametrize(
+    ("classes", "expected"),
+    [
+        (("0", "6", "9"), ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"]),
+        (("ant", "cat"), ["ant", "cat", "2", "3", "4", "5", "6", "7", "8", "9"]),
+    ],
+)
+def test_the_confusion_matrix_names_each_label_by_its_own_name(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, classes: Sequence[str], expected: list[str]
+) -> None:
+    folder = image_folder(tmp_path, dict.fromkeys(classes, 3), (28, 28))
+    name = "-".join(classes)
+    register(Home(world.folder), name, "images", folder)
+    figures: list[Figure] = []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, *args, **options: figures.append(figure))
+
+    run_here(predict(world, f"p-{name}", name))
+
+    axes = figures[-1].axes[0]
+    for labels in (axes.get_xticklabels(), axes.get_yticklabels()):
+        assert [label.get_text() for label in labels] == expected
 
 
 def test_data_of_another_shape_are_refused(world: World, digits: np.ndarray) -> None:

@@ -6,6 +6,7 @@ from typing import Final
 
 import numpy as np
 
+from foedus.apps.datasets._labels import numbered
 from foedus.apps.datasets.listing import Listing
 from foedus.apps.datasets.sources import MOST_BYTES, Each, Source, Values
 from foedus.core.errors import InvalidData
@@ -50,16 +51,10 @@ def read(listing: Listing, each: Each) -> Source:
     if "/" not in listing.names[0]:
         return Source(np.stack(pictures), None)
     folders = [name.partition("/")[0] for name in listing.names]
-    numbers = _numbers(sorted(set(folders)))
-    names = tuple(sorted(numbers, key=lambda folder: numbers[folder]))
+    numbers, names = numbered(set(folders))
+    if len(set(numbers.values())) < len(numbers):
+        raise InvalidData("two folders are called by the same number", "Rename one of them, or join them.")
     return Source(np.stack(pictures), np.array([numbers[folder] for folder in folders]), names)
-
-
-def _numbers(folders: Sequence[str]) -> dict[str, int]:
-    """Number the classes: folders that are called by numbers keep them, so 0, 6 and 9 are no 0, 1 and 2."""
-    if all(folder.isascii() and folder.isdigit() and len(folder) < 6 for folder in folders):
-        return {folder: int(folder) for folder in folders}
-    return {folder: number for number, folder in enumerate(folders)}
 
 
 def _mode(listing: Listing, name: str) -> str:

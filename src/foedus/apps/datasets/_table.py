@@ -2,13 +2,15 @@
 
 import csv
 import io
+from array import array
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, TextIO
 
 import numpy as np
 
+from foedus.apps.datasets._labels import numbered
 from foedus.apps.datasets.listing import Listing
-from foedus.apps.datasets.sources import Each, Source
+from foedus.apps.datasets.sources import MOST_LABELS, Each, Labels, Source
 from foedus.core.errors import InvalidData
 
 _LABEL: Final = "label"
@@ -29,35 +31,59 @@ def read(listing: Listing, each: Each) -> Source:
     name = listing.names[0]
     if listing.sizes[0] > _MOST_BYTES:
         raise InvalidData(f"{name} is larger than {_MOST_BYTES:,} bytes", "Save it as .npz.")
-    with listing.open(name) as file:
+    with io.TextIOWrapper(listing.open(name), encoding="utf-8-sig", newline="") as file:
         try:
-            lines = list(csv.reader(io.StringIO(file.read().decode("utf-8-sig")), strict=True))
+            return _read(file, name)
         except (UnicodeDecodeError, csv.Error) as error:
             raise InvalidData(f"{name} is no usable CSV file: {error}", _HINT) from error
-    if len(lines) < 2 or not lines[0]:
-        raise InvalidData(f"{name} has no rows below its header", _HINT)
-    columns = [column.strip() for column in lines[0]]
-    rows = [row for row in lines[1:] if row]
+
+
+def _read(file: TextIO, name: str) -> Source:
+    """Read row by row: as texts, the rows would take many times the memory of their numbers."""
+    lines = csv.reader(file, strict=True)
+    columns = [column.strip() for column in next(lines, [])]
+    if len(set(columns)) < len(columns):
+        raise InvalidData(f"two columns of {name} have the same name", _HINT)
     place = columns.index(_LABEL) if _LABEL in columns else None
-    values = np.array([_numbers(row, len(columns), place, number) for number, row in enumerate(rows, 2)])
-    if place is None:
-        return Source(values.astype(np.float32), None)
-    return _labelled(values.astype(np.float32), [row[place].strip() for row in rows])
+    values, labels = array("f"), _Labels()
+    for row in lines:
+        if not row:
+            continue
+        if len(row) != len(columns):
+            raise InvalidData(
+                f"line {lines.line_num} has {len(row)} columns, the header {len(columns)}", _HINT
+            )
+        if place is not None:
+            label = row.pop(place).strip()
+            if not label:
+                raise InvalidData(f"line {lines.line_num} has no label", _HINT)
+            labels.add(label)
+        try:
+            values.extend(map(float, row))
+        except ValueError as error:
+            raise InvalidData(f"line {lines.line_num} holds something that is no number", _HINT) from error
+    width = len(columns) - (place is not None)
+    if not values:
+        raise InvalidData(f"{name} has no rows of numbers below its header", _HINT)
+    numbers = np.frombuffer(values, np.float32).reshape(-1, width)
+    return Source(numbers, None) if place is None else Source(numbers, *labels.numbered())
 
 
-def _numbers(row: Sequence[str], width: int, label: int | None, line: int) -> list[float]:
-    if len(row) != width:
-        raise InvalidData(f"line {line} has {len(row)} columns, the header {width}", _HINT)
-    try:
-        return [float(text) for column, text in enumerate(row) if column != label]
-    except ValueError as error:
-        raise InvalidData(f"line {line} holds something that is no number", _HINT) from error
+class _Labels:
+    """The labels of all rows; each text is kept once."""
 
+    def __init__(self) -> None:
+        self._texts: dict[str, int] = {}
+        self._rows = array("l")
 
-def _labelled(values: np.ndarray, texts: Sequence[str]) -> Source:
-    """Take labels that are whole numbers as they are; number others in alphabetical order."""
-    if all(text.isascii() and text.isdigit() and len(text) < 6 for text in texts):
-        return Source(values, np.array([int(text) for text in texts]))
-    names = sorted(set(texts))
-    numbers = {text: number for number, text in enumerate(names)}
-    return Source(values, np.array([numbers[text] for text in texts]), tuple(names))
+    def add(self, text: str) -> None:
+        """Add a row's label."""
+        self._rows.append(self._texts.setdefault(text, len(self._texts)))
+        if len(self._texts) > MOST_LABELS:
+            raise InvalidData(f"there are more than {MOST_LABELS:,} different labels", _HINT)
+
+    def numbered(self) -> tuple[Labels, tuple[str, ...]]:
+        """Return the number of each row, and the names of the classes."""
+        numbers, names = numbered(self._texts)
+        by_text = np.array([numbers[text] for text in self._texts], np.int64)
+        return by_text[np.frombuffer(self._rows, np.dtype("l"))], names

@@ -34,12 +34,16 @@ class SplitRule:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Loaded:
-    """A dataset in memory, after its recipe: values (N, ...), labels (N,) or none, parts (N,) in `PARTS`."""
+    """A dataset in memory, after its recipe: values (N, ...), labels (N,) or none, parts (N,) in `PARTS`.
+
+    `names` are those of the labels from 0; none where the labels are but numbers.
+    """
 
     dataset: Dataset
     values: Values
     labels: Labels | None
     parts: npt.NDArray[np.uint8]
+    names: tuple[str, ...]
 
     def rows(self, part: str) -> npt.NDArray[np.int64]:
         """Return which rows belong to a part; `all` is all of them. Raises `InvalidSpec` for another name."""
@@ -101,7 +105,7 @@ def load(home: "Home", name: str) -> Loaded:
     with without_places(name):
         recipe = tuple(Step.from_json(dict(step)) for step in dataset.recipe)
         found = _prepared(dataset.kind, listing, recipe, SplitRule(**dataset.split))
-    return Loaded(dataset, found.values, found.labels, found.parts)
+    return Loaded(dataset, found.values, found.labels, found.parts, found.names)
 
 
 def verified(home: "Home", name: str) -> tuple[Dataset, Listing]:

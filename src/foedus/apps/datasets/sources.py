@@ -22,7 +22,8 @@ Values: TypeAlias = npt.NDArray[Any]
 Labels: TypeAlias = npt.NDArray[np.int64]
 
 MOST_BYTES: Final = 16 << 30  # of an array in memory
-_MOST_LABELS: Final = 100_000
+MOST_LABELS: Final = 100_000
+_WIDEST_BYTES: Final = 8  # of a number
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,14 +72,18 @@ def find_format(kind: str) -> Format:
 
 
 def checked(source: Source) -> Source:
-    """Return the source if it is usable. Raises `InvalidData` saying what is wrong."""
+    """Return the source, in this machine's order of bytes, if it is usable.
+
+    Raises `InvalidData` saying what is wrong.
+    """
     values, labels = source.values, source.labels
-    if not len(values):
-        raise InvalidData("there is no example")
-    if values.dtype.kind not in "uifb" or values.ndim < 2:
+    is_number = values.dtype.kind in "uifb" and values.dtype.itemsize <= _WIDEST_BYTES
+    if not is_number or values.ndim < 2:
         raise InvalidData(
             f"values are {values.dtype} of shape {values.shape}; they must be numbers, one row an example"
         )
+    if not values.size:
+        raise InvalidData("there is no example, or there is nothing in it")
     if values.dtype.kind == "f" and not np.isfinite(values).all():
         raise InvalidData("some values are infinite or NaN", "Remove or repair those examples.")
     if labels is not None:
@@ -86,7 +91,8 @@ def checked(source: Source) -> Source:
             raise InvalidData(
                 f"{len(values)} examples, but labels are {labels.dtype} of shape {labels.shape}"
             )
-        if labels.min() < 0 or labels.max() >= _MOST_LABELS:
-            raise InvalidData(f"labels must lie in 0..{_MOST_LABELS - 1}, got {labels.min()}..{labels.max()}")
+        if labels.min() < 0 or labels.max() >= MOST_LABELS:
+            raise InvalidData(f"labels must lie in 0..{MOST_LABELS - 1}, got {labels.min()}..{labels.max()}")
         labels = labels.astype(np.int64)
-    return Source(np.ascontiguousarray(values), labels, source.names)
+    native = np.ascontiguousarray(values, values.dtype.newbyteorder("="))
+    return Source(native, labels, source.names)

@@ -106,10 +106,15 @@ def open_version(store: DirectoryStore, cid: Cid) -> _Model:
 
 def _examples(loaded: Loaded, rows: npt.NDArray[np.int64], info: ModelInfo) -> Examples:
     """Return the rows as training would give them to the model, unless their recipe has normalised them."""
-    values = loaded.values[rows]
+    values = _as_bytes(loaded.values)[rows]  # all of them tell the range
     nothing = np.zeros(len(rows), np.int64)
     if values.dtype == np.uint8:
         return prepare_images(values, nothing, info.input_shape, info.channels_last)
+    if not any(step["step"] == "normalise" for step in loaded.dataset.recipe):
+        raise InvalidData(
+            f"examples are {values.dtype}: what a model takes for black and white cannot be told from that",
+            "Save them as whole numbers from 0 to 255, or register them with the step normalise.",
+        )
     if values.shape[1:] != info.input_shape and (1, *values.shape[1:]) != info.input_shape:
         raise InvalidData(
             f"examples have the shape {values.shape[1:]}, the model wants {info.input_shape}",
@@ -117,6 +122,12 @@ def _examples(loaded: Loaded, rows: npt.NDArray[np.int64], info: ModelInfo) -> E
         )
     inputs = torch.tensor(values.reshape(-1, *info.input_shape), dtype=torch.float32)
     return Examples(inputs, torch.tensor(nothing), info.channels_last)
+
+
+def _as_bytes(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return whole numbers from 0 to 255 in the type that images have; other values as they are."""
+    is_bytes = values.dtype.kind in "ui" and values.min() >= 0 and values.max() <= np.iinfo(np.uint8).max
+    return values.astype(np.uint8, copy=False) if is_bytes else values
 
 
 @torch.inference_mode()
@@ -172,7 +183,7 @@ def _draw(
     labels = None if loaded.labels is None else loaded.labels[rows]
     (output / EXAMPLES).write_bytes(draw_examples(loaded.values[rows], chances, labels))
     if scores:
-        names = loaded.dataset.label_names
+        names = loaded.names
         counts = np.array(scores["confusion"])
         texts = [names[label] if label < len(names) else str(label) for label in range(len(counts))]
         title = (
