@@ -126,7 +126,7 @@ def test_faults_are_named_with_their_place_and_all_at_once(tmp_path: Path, text:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("timeout_s = nan", "[slurm] timeout_s cannot be nan. It must be between 0.1 and 30 seconds."),
+        ("timeout_s = nan", "[slurm] timeout_s cannot be nan. It must be between "),
         ("timeout_s = -3", "[slurm] timeout_s cannot be -3.0. "),
         ("timeout_s = 1000", "[slurm] timeout_s cannot be 1000.0. "),
         ("warning_s = -5", "[slurm] warning_s cannot be -5. It must be a whole number from 1 to 86400."),

@@ -89,6 +89,40 @@ def test_a_refusal_is_told_with_what_to_do(tmp_path: Path) -> None:
     assert not (home / "site-check").exists()
 
 
+def test_an_unknown_application_is_told_before_anything_is_tried(tmp_path: Path) -> None:
+    code, found = checked(tmp_path, "--application", "FL_TRIAN")
+    assert (code, found["settings"]["words"]) == (1, "there is no application 'FL_TRIAN'")
+    assert found["settings"]["advice"] == "Did you mean 'FL_TRAIN'?"
+    assert "batch job" not in found
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "options"),
+    [
+        ("MINE", "", ("--cpus-per-task=3", "--threads=3", "--mem=700M", "--partition=big")),
+        ("MINE", "[resources]\ncpus = 5\n", ("--cpus-per-task=5", "--threads=5", "--mem=700M")),
+        ("FL_VERIFY", "", ("--cpus-per-task=2", "--threads=2", "--mem=2000M")),
+        ("FL_PREPARE", "[resources.FL_PREPARE]\ncpus = 4\n", ("--cpus-per-task=4", "--threads=2")),
+    ],
+)
+def test_the_batch_job_asks_for_what_the_application_asks_for(
+    tmp_path: Path, name: str, settings: str, options: tuple[str, ...]
+) -> None:
+    said = tmp_path / "said"
+    refusal = "sbatch: error: Batch job submission failed: Invalid partition name specified"
+    fine, no = f"{VERSION}\nexit 0", f'{VERSION}\necho "$@" > {said}; echo "{refusal}" >&2; exit 1'
+    home = slurm_home(tmp_path / "home", commands(tmp_path / "bin", sbatch=no, squeue=fine, scancel=fine))
+    config = home / "config.toml"
+    config.write_text(f"threads = 2\n{config.read_text()}{settings}")
+    (home / "applications").mkdir()
+    (home / "applications" / "mine.toml").write_text(
+        'name = "MINE"\ntitle = "mine"\ncommand = ["true"]\n'
+        '[resources]\ncpus = 3\nmemory_mb = 700\nqueue = "big"\n'
+    )
+    checked(home, "--application", name)
+    assert set(options) <= set(said.read_text().split())
+
+
 @pytest.mark.slow
 def test_a_batch_job_that_only_waits_is_cancelled_in_time(tmp_path: Path) -> None:
     programs = waiting_slurm(tmp_path / "bin")

@@ -23,8 +23,8 @@ from foedus.launch.kubernetes.fields import check_site as check_kubernetes
 from foedus.launch.slurm import SlurmSite, scheduler_for
 from foedus.learn.arguments import hint_for
 
-_SHORTEST_S, _LONGEST_S = 0.1, 30.0  # of one of Slurm's commands; schedulers answer within 30 s or not at all
-_PREPARE = "FL_PREPARE"  # deals out the data of a run; rounds submit it, nobody else can
+PREPARE = "FL_PREPARE"
+"""Deals out the data of a run: rounds submit it, so it is no application of the registry."""
 
 
 class Common(BaseModel):
@@ -74,7 +74,7 @@ def said_of_resources(settings: Settings) -> Said:
 
 def slurm_site(settings: Settings) -> tuple[SlurmSite, Common]:
     """Return the section `[slurm]`. Raises `InvalidSpec` with one line per fault."""
-    return _site(settings, "slurm", SlurmSite, _check_slurm)
+    return _site(settings, "slurm", SlurmSite, scheduler_for)  # which asks Slurm for nothing yet
 
 
 def kubernetes_site(settings: Settings) -> tuple[KubernetesSite, Common]:
@@ -151,13 +151,6 @@ def _site(
     return site, common
 
 
-def _check_slurm(site: SlurmSite) -> None:
-    scheduler_for(site)  # asks Slurm for nothing yet
-    if not _SHORTEST_S <= site.timeout_s <= _LONGEST_S:
-        hint = f"It must be between {_SHORTEST_S:g} and {_LONGEST_S:g} seconds."
-        raise InvalidSpec(f"timeout_s cannot be {site.timeout_s}", hint)
-
-
 def _checked(place: str, values: Mapping[str, Any], faults: list[str]) -> Mapping[str, Any]:
     """Return the resources that a section names, checked as those in an application's file are.
 
@@ -227,7 +220,7 @@ def _applications(settings: Settings) -> list[str]:
     from foedus.rounds.home import Home
 
     with suppress(InvalidSpec):
-        return [*applications(Home(settings.home)), _PREPARE]
+        return [*applications(Home(settings.home)), PREPARE]
     return []
 
 

@@ -10,19 +10,21 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
+from foedus.apps.builtin import OF_ROUNDS
+from foedus.apps.registry import find_application
 from foedus.client import probe, site_words
 from foedus.client.launchers import cluster_launcher, outlives_us, scheduler_of
 from foedus.client.settings import CONFIG_FILE, Settings
-from foedus.client.site import changed, said_of_resources, site_rows, slurm_site
+from foedus.client.site import PREPARE, resources_for, site_rows, slurm_site
 from foedus.client.site_words import Finding
 from foedus.core.errors import FoedusError, InvalidSpec
 from foedus.core.ids import NativeId
 from foedus.core.protocols import Launcher
 from foedus.core.records import JobSpec, JobState, JobStatus, Resources
 from foedus.launch import JobFolder, LocalLauncher
+from foedus.rounds.home import Home
 
 FOLDER: Final = "site-check"
-_USUAL: Final = Resources(cpus=1, memory_mb=2000)
 _WALLTIME_S: Final = 300.0  # of the batch jobs of a check
 _RESERVE_S: Final = 15.0  # for cancelling and clearing up
 _PAUSE_S: Final = 0.5
@@ -34,17 +36,18 @@ def check_site(
 ) -> Iterator[Finding]:
     """Yield what is found, one thing after the other, until something is so wrong that the rest must be.
 
-    Batch jobs ask for what those of `application` ask for, in a folder that is removed in the end. `observer`
-    is told what is being done. Takes no longer than about `timeout_s` seconds, whatever the cluster does.
+    Batch jobs ask for what those of `application` ask for, but for minutes only, in a folder that is removed
+    in the end. `observer` is told what is being done. Takes no longer than about `timeout_s` seconds,
+    whatever the cluster does.
     """
     deadline = time.monotonic() + timeout_s - min(_RESERVE_S, timeout_s / 4)
     try:
         yield _settings_found(settings)
-        asked = _asked(settings, application)
+        asked, threads = _asked(settings, application)
         if outlives_us(settings):
             yield from _scheduler_found(settings, observer)
-        with _work_folder(settings.home) as folder, _launcher(settings) as launcher:
-            site = _Site(settings, launcher, folder, asked, deadline, observer)
+        with _work_folder(settings.home) as folder, _launcher(settings, threads) as launcher:
+            site = _Site(settings, launcher, folder, asked, threads, deadline, observer)
             yield from site.try_a_job()
             yield site.try_to_cancel()
     except _Stop as stop:
@@ -69,10 +72,20 @@ def _settings_found(settings: Settings) -> Finding:
     return Finding("settings", True, f"launcher {settings.launcher}; {said}")
 
 
-def _asked(settings: Settings, application: str) -> Resources:
-    asked = changed(_USUAL, said_of_resources(settings), application)
-    threads = settings.threads or 1
-    return replace(asked, cpus=max(asked.cpus, threads), walltime_s=min(asked.walltime_s, _WALLTIME_S))
+def _asked(settings: Settings, name: str) -> tuple[Resources, int]:
+    """Return what batch jobs of an application ask for, with less time, and how many threads they get.
+
+    Raises `InvalidSpec` for an unknown one.
+    """
+    if name == PREPARE:
+        usual, is_of_rounds = OF_ROUNDS, True
+    else:
+        application = find_application(Home(settings.home), name)
+        usual, is_of_rounds = application.resources, application.is_submitted_by_rounds
+    asked = resources_for(settings, name, usual)
+    threads = (settings.threads or 1) if is_of_rounds else asked.cpus
+    cpus, walltime_s = max(asked.cpus, threads), min(asked.walltime_s, _WALLTIME_S)
+    return replace(asked, cpus=cpus, walltime_s=walltime_s), threads
 
 
 def _scheduler_found(settings: Settings, observer: Observer) -> Iterator[Finding]:
@@ -104,8 +117,7 @@ def _work_folder(home: Path) -> Iterator[Path]:
             folder.parent.rmdir()
 
 
-def _launcher(settings: Settings) -> AbstractContextManager[Launcher]:
-    threads = settings.threads or 1
+def _launcher(settings: Settings, threads: int) -> AbstractContextManager[Launcher]:
     if outlives_us(settings):
         return cluster_launcher(settings, threads, probe.ENTRY)
     from foedus.rounds.backend import SETUP
@@ -119,6 +131,7 @@ class _Site:
     launcher: Launcher
     folder: Path
     asked: Resources
+    threads: int
     deadline: float
     observer: Observer
     word: str = field(default_factory=lambda: secrets.token_hex(8))
@@ -141,7 +154,7 @@ class _Site:
         yield site_words.home_found(result["beside"] == self.word, here, str(result["beside"]))
         yield site_words.user_found(result["user"], os.getuid())
         yield site_words.program_found(result, self.settings.launcher)
-        yield site_words.processors_found(result, self.asked, self.settings.threads or 1)
+        yield site_words.processors_found(result, self.asked, self.threads)
         if self.asked.gpus:
             yield site_words.gpus_found(result, self.asked)
         yield site_words.scratch_found(result, self.asked, self.settings.launcher)
