@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
 from foedus.apps.submit import AppJob, result_of, wait_for
@@ -57,14 +58,29 @@ def _register(shell: Shell, job: AppJob) -> None:
     from foedus.apps.datasets.catalogue import dataset_names
     from foedus.apps.datasets.loading import register
 
-    order = job.order
-    if not order.dataset_kind or order.dataset in dataset_names(shell.home):
+    order, output = job.order, job.folder.path / OUTPUT
+    if not order.dataset_kind:
+        return
+    if order.dataset in dataset_names(shell.home):
+        if not _is_of(shell, order.dataset, output):
+            _tell(
+                f"it did not become the dataset {order.dataset}: another one has this name; choose one with"
+            )
+            _tell(f"  {program()} dataset register {job.name} --name NAME{shell.home_option}")
         return
     with show_bytes("registering") as observer:
-        found = register(
-            shell.home, order.dataset, order.dataset_kind, job.folder.path / OUTPUT, observer=observer
-        )
+        found = register(shell.home, order.dataset, order.dataset_kind, output, observer=observer)
     _tell(f"it is the private dataset {found.name} ({found.examples:,} examples)")
+
+
+def _is_of(shell: Shell, name: str, place: Path) -> bool:
+    """Whether the dataset of this name is the one that lies there."""
+    from foedus.apps.datasets.catalogue import find_dataset
+
+    try:
+        return find_dataset(shell.home, name).path == str(place.resolve())
+    except FoedusError:  # its metadata are damaged, or it was removed just now
+        return False
 
 
 def _interrupted(shell: Shell, launcher: "Launcher", jobs: Sequence[AppJob], stays: bool) -> None:
