@@ -2,12 +2,16 @@
 
 import io
 import os
+import struct
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
 from datasets_tools import npz_file, random_images, read, refused
+
+from foedus.core.errors import InvalidData
 
 
 def test_arrays_are_found_by_their_names(tmp_path: Path) -> None:
@@ -73,6 +77,86 @@ def test_an_archive_that_unpacks_to_too_much_is_refused(
 def test_garbage_is_refused(tmp_path: Path, data: bytes, suffix: str) -> None:
     (tmp_path / f"d.{suffix}").write_bytes(data)
     refused("arrays", tmp_path / f"d.{suffix}", "no usable")
+
+
+def npy_file(path: Path, header: str, data: bytes = b"") -> Path:
+    """Write a .npy file whose header says whatever one likes."""
+    path.write_bytes(b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header.encode() + data)
+    return path
+
+
+@pytest.mark.parametrize("shape", ["(5, 0)", "(0, 4)", "(-2, 4)", "(-1, -4)", "(True, 4)", f"({'1,' * 71})"])
+def test_shapes_that_hold_nothing_are_refused(tmp_path: Path, shape: str) -> None:
+    header = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}\n"
+    refused(
+        "arrays", npy_file(tmp_path / "d.npy", header, bytes(32)), "d.npy holds nothing: float32 of shape"
+    )
+
+
+def test_empty_examples_take_no_memory_however_many_there_are(tmp_path: Path) -> None:
+    header = "{'descr': '<f4', 'fortran_order': False, 'shape': (1000000000000, 0), }\n"
+    npy_file(tmp_path / "d.npy", header)
+    refused("arrays", tmp_path / "d.npy", "holds nothing")
+
+
+@pytest.mark.parametrize(
+    ("descr", "words"),
+    [
+        ("'|S0'", "holds nothing"),
+        ("()", "holds nothing|no usable"),
+        ("[('a',)]", "no usable .npy file"),
+        ("'<c8'", "values are complex64"),
+        ("'<f16'", "values are float128"),
+        ("[('a', '<f4')]", "they must be numbers"),
+    ],
+)
+def test_types_that_are_no_numbers_are_refused(tmp_path: Path, descr: str, words: str) -> None:
+    header = f"{{'descr': {descr}, 'fortran_order': False, 'shape': (2, 2), }}\n"
+    size = {"'<c8'": 32, "'<f16'": 64}.get(descr, 16)
+    refused("arrays", npy_file(tmp_path / "d.npy", header, bytes(size)), words)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 2), ( \n",
+        "  {'descr'\n 1\n   2\n  'x\n",
+        "(" * 9000,
+        "-" * 9000 + "1",
+        "{1: 2, 'a': 3}\n",
+        "{'descr': '\u00e9', 'fortran_order': False, 'shape': (2, 2), }\n",
+        "",
+    ],
+)
+def test_headers_that_are_no_expressions_are_refused(tmp_path: Path, header: str) -> None:
+    refused("arrays", npy_file(tmp_path / "d.npy", header, bytes(16)), "d.npy is no usable .npy file")
+
+
+def test_damaged_compressed_archives_are_refused(tmp_path: Path) -> None:
+    np.savez_compressed(tmp_path / "d.npz", images=random_images(40))
+    whole = (tmp_path / "d.npz").read_bytes()
+    for position in range(0, len(whole), 7):
+        harmed = bytearray(whole)
+        harmed[position] ^= 0xFF
+        (tmp_path / "d.npz").write_bytes(harmed)
+        with suppress(InvalidData):  # some bytes, of dates for example, do no harm
+            read("arrays", tmp_path / "d.npz")
+
+
+def test_other_arrays_of_an_archive_are_left_alone(tmp_path: Path) -> None:
+    images = random_images(4)
+    np.savez(tmp_path / "d.npz", x=images, names=np.array(["a", "b"]), rest=np.zeros(0))
+    found = read("arrays", tmp_path / "d.npz")
+    assert np.array_equal(found.values, images)
+    assert found.labels is None
+
+
+def test_numbers_come_in_this_machines_order_of_bytes(tmp_path: Path) -> None:
+    np.save(tmp_path / "d.npy", np.array([[1.5, -2], [3, 4]], ">f4"))
+    found = read("arrays", tmp_path / "d.npy")
+    assert found.values.dtype == np.float32
+    assert found.values.dtype.isnative
+    assert found.values.tolist() == [[1.5, -2], [3, 4]]
 
 
 def test_an_archive_without_values_names_what_there_is(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 import math
 import zipfile
 from collections.abc import Mapping, Sequence
-from typing import BinaryIO, Final
+from typing import Any, BinaryIO, Final
 
 import numpy as np
 
@@ -15,6 +15,7 @@ _INPUTS: Final = ("images", "inputs", "values", "x")
 _LABELS: Final = ("labels", "y")
 _HINT: Final = "Save it with numpy.save, or numpy.savez with the names images and labels."
 _LONGEST_HEADER: Final = 10_000
+_MOST_AXES: Final = 16
 
 
 def pick(listing: Listing) -> Sequence[str]:
@@ -31,28 +32,21 @@ def read(listing: Listing, each: Each) -> Source:
     with listing.open(name) as file:
         if name.endswith(".npy"):
             return Source(read_npy(file, name, listing.sizes[0]), None)
-        members = _members(file, name)
-    values = _one_of(members, _INPUTS)
-    labels = _one_of(members, _LABELS)
-    if values is None and len(members) == 1:
-        values = next(iter(members.values()))
-    if values is None:
-        raise InvalidData(f"{name} holds {', '.join(sorted(members))}, but no array {_INPUTS[0]!r}", _HINT)
-    return Source(values, labels)
+        try:
+            return _read_npz(file, name)
+        except InvalidData:
+            raise
+        except Exception as error:  # of a damaged archive: whatever zipfile and its decompressors raise
+            raise InvalidData(f"{name} is no usable .npz file: {error}", _HINT) from error
 
 
 def read_npy(file: BinaryIO, name: str, size_bytes: int) -> Values:
-    """Read one array of numbers. Raises `InvalidData` for objects, and when header and size disagree."""
-    try:
-        version = np.lib.format.read_magic(file)
-        header = (
-            np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        )
-        shape, is_fortran, dtype = header(file, max_header_size=_LONGEST_HEADER)
-    except (ValueError, EOFError) as error:
-        raise InvalidData(f"{name} is no usable .npy file: {error}", _HINT) from error
+    """Read one array. Raises `InvalidData` for objects, for nothing, and when header and size disagree."""
+    shape, is_fortran, dtype = _header(file, name)
     if dtype.hasobject:
         raise InvalidData(f"{name} holds Python objects, which are never loaded", _HINT)
+    if not _is_filled(shape) or not dtype.itemsize:
+        raise InvalidData(f"{name} holds nothing: {dtype} of shape {shape!r:.80}", _HINT)
     wanted = math.prod(shape) * dtype.itemsize
     if wanted > MOST_BYTES or wanted > size_bytes:
         raise InvalidData(f"{name} claims {wanted:,} bytes of numbers, more than there are or may be")
@@ -62,21 +56,46 @@ def read_npy(file: BinaryIO, name: str, size_bytes: int) -> Values:
     return np.frombuffer(data, dtype=dtype).reshape(shape, order="F" if is_fortran else "C")
 
 
-def _members(file: BinaryIO, name: str) -> Mapping[str, Values]:
+def _header(file: BinaryIO, name: str) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     try:
-        with zipfile.ZipFile(file) as archive:
-            members = [one for one in archive.infolist() if one.filename.endswith(".npy")]
-            if sum(one.file_size for one in members) > MOST_BYTES:
-                raise InvalidData(f"{name} unpacks to more than {MOST_BYTES:,} bytes")
-            found = {}
-            for one in members:
-                with archive.open(one) as member:
-                    label = f"{one.filename} of {name}"
-                    found[one.filename.removesuffix(".npy")] = read_npy(member, label, one.file_size)  # type: ignore[arg-type]
-            return found
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError) as error:
-        raise InvalidData(f"{name} is no usable .npz file: {error}", _HINT) from error
+        version = np.lib.format.read_magic(file)
+        read_header = (
+            np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        )
+        return read_header(file, max_header_size=_LONGEST_HEADER)
+    except Exception as error:  # it is a Python expression: reading one raises what Python's parser does
+        raise InvalidData(f"{name} is no usable .npy file: {error}", _HINT) from error
 
 
-def _one_of(members: Mapping[str, Values], names: Sequence[str]) -> Values | None:
+def _is_filled(shape: Sequence[object]) -> bool:
+    """Whether a header's shape is that of an array with numbers in it; NumPy lets all integers pass."""
+    return len(shape) <= _MOST_AXES and all(type(side) is int and side > 0 for side in shape)
+
+
+def _read_npz(file: BinaryIO, name: str) -> Source:
+    """Read values and labels; what else there is is left alone."""
+    with zipfile.ZipFile(file) as archive:
+        members = {
+            one.filename.removesuffix(".npy"): one
+            for one in archive.infolist()
+            if one.filename.endswith(".npy")
+        }
+        values, labels = _one_of(members, _INPUTS), _one_of(members, _LABELS)
+        if values is None and len(members) == 1:
+            (values,) = members.values()
+        if values is None:
+            raise InvalidData(
+                f"{name} holds {', '.join(sorted(members))}, but no array {_INPUTS[0]!r}", _HINT
+            )
+        if values.file_size + (labels.file_size if labels else 0) > MOST_BYTES:
+            raise InvalidData(f"{name} unpacks to more than {MOST_BYTES:,} bytes")
+        return Source(_member(archive, values, name), _member(archive, labels, name) if labels else None)
+
+
+def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str) -> Values:
+    with archive.open(info) as member:
+        return read_npy(member, f"{info.filename} of {name}", info.file_size)  # type: ignore[arg-type]
+
+
+def _one_of(members: Mapping[str, zipfile.ZipInfo], names: Sequence[str]) -> zipfile.ZipInfo | None:
     return next((members[name] for name in names if name in members), None)

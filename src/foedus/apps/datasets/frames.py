@@ -1,10 +1,10 @@
 """Frames of simulations: the output of SIM_REACTION_DIFFUSION, where it lies."""
 
-import json
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Annotated, Final
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from foedus.apps.datasets._arrays import read_npy
 from foedus.apps.datasets.listing import Listing
@@ -13,6 +13,49 @@ from foedus.apps.gray_scott.names import FIELDS, KIND, METADATA, REGIMES
 from foedus.core.errors import InvalidData
 
 _MOST_METADATA_BYTES: Final = 64 << 20
+
+_Kind = Annotated[str, Field(pattern=f"^{KIND}$")]
+_Regime = Annotated[str, Field(pattern=f"^({'|'.join(REGIMES)})$")]
+_Range = tuple[float, float]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
+
+
+class Parameters(_Section):
+    """What pictures tell of a simulation's parameters."""
+
+    F: float
+    k: float
+    Du: float
+    Dv: float
+    dt: float
+
+
+class Ranges(_Section):
+    """Smallest and largest value of both fields."""
+
+    u: _Range
+    v: _Range
+
+
+class Metadata(_Section):
+    """What describes the frames of a simulation, as far as it is used; `shape` is (frames, size, size)."""
+
+    kind: _Kind
+    parameters: Parameters
+    shape: tuple[int, int, int]
+    steps: tuple[int, ...]
+    ranges: Ranges
+    regimes: tuple[_Regime, ...]
+    regime: _Regime
+
+    @model_validator(mode="after")
+    def _describes_each_frame(self) -> "Metadata":
+        if not len(self.steps) == len(self.regimes) == self.shape[0]:
+            raise ValueError("there must be one step and one regime for each frame")
+        return self
 
 
 def pick(listing: Listing) -> Sequence[str]:
@@ -34,11 +77,9 @@ def read(listing: Listing, each: Each) -> Source:
     values, labels = [], []
     for folder in _folders(listing):
         metadata = metadata_of(listing, f"{folder}{METADATA}")
-        frames = np.stack([field_of(listing, f"{folder}{name}") for name in _arrays()], axis=1)
-        if list(frames.shape[:1] + frames.shape[2:]) != metadata["shape"]:
-            raise InvalidData(f"{folder}{METADATA} describes other frames than there are")
-        values.append(frames)
-        labels += [REGIMES.index(name) for name in metadata["regimes"]]
+        fields = [field_of(listing, f"{folder}{name}", metadata) for name in _arrays()]
+        values.append(np.stack(fields, axis=1))
+        labels += [REGIMES.index(name) for name in metadata.regimes]
     if len({(one.shape[1:], one.dtype) for one in values}) > 1:
         raise InvalidData("the simulations have grids of different sizes", "Register them one by one.")
     return Source(np.concatenate(values), np.array(labels), REGIMES)
@@ -52,22 +93,26 @@ def _arrays() -> list[str]:
     return [f"{field}.npy" for field in FIELDS]
 
 
-def field_of(listing: Listing, name: str) -> Values:
-    """Read one field's frames (frames, size, size)."""
+def field_of(listing: Listing, name: str, metadata: Metadata) -> Values:
+    """Read one field's frames (frames, size, size). Raises `InvalidData` for others than those described."""
     with listing.open(name) as file:
-        return read_npy(file, name, listing.sizes[listing.names.index(name)])
+        frames = read_npy(file, name, listing.sizes[listing.names.index(name)])
+    if frames.shape != metadata.shape or frames.dtype.kind != "f":
+        raise InvalidData(f"{name} holds other frames than {METADATA} describes")
+    return frames
 
 
-def metadata_of(listing: Listing, name: str) -> dict[str, Any]:
+def metadata_of(listing: Listing, name: str) -> Metadata:
     """Read the metadata of a simulation. Raises `InvalidData` when they are none."""
     with listing.open(name) as file:
         data = file.read(_MOST_METADATA_BYTES + 1)
+    if len(data) > _MOST_METADATA_BYTES:
+        raise InvalidData(f"{name} is larger than {_MOST_METADATA_BYTES:,} bytes")
     try:
-        found = json.loads(data) if len(data) <= _MOST_METADATA_BYTES else None
-    except (ValueError, RecursionError):
-        found = None
-    if not isinstance(found, dict) or found.get("kind") != KIND or not {"shape", "regimes"} <= found.keys():
-        raise InvalidData(f"{name} is not the metadata of a reaction-diffusion simulation")
-    if not isinstance(found["regimes"], list) or not all(one in REGIMES for one in found["regimes"]):
-        raise InvalidData(f"{name} names regimes that are none")
-    return found
+        return Metadata.model_validate_json(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise InvalidData(
+            f"{name} is not the metadata of a reaction-diffusion simulation: {where}: {first['msg']}"
+        ) from error

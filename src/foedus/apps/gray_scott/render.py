@@ -5,12 +5,12 @@ import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from foedus.apps.datasets.frames import field_of, metadata_of
+from foedus.apps.datasets.frames import Metadata, field_of, metadata_of
 from foedus.apps.datasets.loading import verified, without_places
 from foedus.apps.gray_scott.names import METADATA
 from foedus.apps.order import Order, home_of
@@ -35,14 +35,14 @@ class _Simulation:
     """What is drawn: one field's frames, and what the metadata tell."""
 
     frames: npt.NDArray[Any]
-    metadata: dict[str, Any]
-    field: str
+    metadata: Metadata
+    field: Literal["u", "v"]
     colours: str
 
     @property
     def limits(self) -> tuple[float, float]:
         """What the ends of the colours stand for: the range of all frames, so that movies do not flicker."""
-        low, high = self.metadata["ranges"][self.field]
+        low, high = getattr(self.metadata.ranges, self.field)
         return float(low), float(max(high, low + 1e-9))
 
 
@@ -61,7 +61,7 @@ def run(folder: JobFolder) -> None:
         write(output / files[-1], simulation, values["frames_per_s"])
     folder.emit({"done": 2, "total": 2})
     result: dict[str, Json] = {"files": files, "frames": len(simulation.frames)}
-    folder.finish(result | {"regime": simulation.metadata["regime"]})
+    folder.finish(result | {"regime": simulation.metadata.regime})
 
 
 def draw(frame: npt.NDArray[Any], simulation: _Simulation) -> bytes:
@@ -71,7 +71,7 @@ def draw(frame: npt.NDArray[Any], simulation: _Simulation) -> bytes:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    metadata, parameters = simulation.metadata, simulation.metadata["parameters"]
+    metadata, parameters = simulation.metadata, simulation.metadata.parameters
     figure = Figure(figsize=_INCHES, dpi=_DPI)
     figure.set_layout_engine("constrained", h_pad=0.12, w_pad=0.08)
     FigureCanvasAgg(figure)
@@ -83,11 +83,11 @@ def draw(frame: npt.NDArray[Any], simulation: _Simulation) -> bytes:
     bar.outline.set_visible(False)
     axes.set_xlabel("x (cells)")
     axes.set_ylabel("y (cells)")
-    rates = ", ".join(f"{name} = {parameters[name]:g}" for name in ("F", "k", "Du", "Dv"))
-    time = metadata["steps"][-1] * parameters["dt"]
+    rates = ", ".join(f"{name} = {getattr(parameters, name):g}" for name in ("F", "k", "Du", "Dv"))
+    time = metadata.steps[-1] * parameters.dt
     axes.set_title(f"Gray–Scott: {rates}", fontsize=12, fontweight="bold", loc="left", pad=24)
     axes.text(
-        0.0, 1.02, f"t = {time:,.0f} ({metadata['steps'][-1]:,} steps), regime: {metadata['regime']}",
+        0.0, 1.02, f"t = {time:,.0f} ({metadata.steps[-1]:,} steps), regime: {metadata.regime}",
         transform=axes.transAxes, fontsize=10, color="#444444",
     )  # fmt: skip
     out = BytesIO()
@@ -105,7 +105,7 @@ def _opened(home: Home, values: dict[str, Any]) -> _Simulation:
         )
     with without_places(name):
         metadata = metadata_of(listing, METADATA)
-        frames = field_of(listing, f"{values['field']}.npy")
+        frames = field_of(listing, f"{values['field']}.npy", metadata)
     return _Simulation(frames, metadata, values["field"], values["colours"])
 
 
@@ -155,7 +155,7 @@ def _pictures(simulation: _Simulation) -> Iterator["Image"]:
     dark, bright = (int(choose(palette.sum(axis=1))) for choose in (np.argmin, np.argmax))
     low, high = simulation.limits
     every = -(-len(simulation.frames) // _MOST_MOVIE_FRAMES)
-    steps = simulation.metadata["steps"][::every]
+    steps = simulation.metadata.steps[::every]
     for step, frame in zip(steps, simulation.frames[::every], strict=True):
         levels = (
             np.clip((frame.astype(np.float64) - low) / (high - low) * 255, 0, 255).round().astype(np.uint8)
