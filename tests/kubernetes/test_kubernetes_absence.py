@@ -1,5 +1,6 @@
 """An API server that is away, lost answers, killed launchers: nothing is done twice, none is a success."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -44,6 +45,26 @@ def test_a_hanging_server_holds_nothing_up(api: FakeApi, tmp_path: Path) -> None
         assert jobs.status(native_id).state is UNKNOWN
         api.faults.clear()
         assert jobs.wait(native_id).state is JobState.CANCELLED
+
+
+@pytest.mark.parametrize(
+    ("command", "words"), [("false", "our credentials (401)"), ("sleep", "nothing came")]
+)
+def test_a_login_program_that_fails_or_hangs_costs_no_job(
+    command: str, words: str, api: FakeApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("foedus.launch.kubernetes.scheduler._OPERATION_S", 1.0)
+    with batch(api, tmp_path) as jobs:
+        config = tmp_path / "kubeconfig"
+        login = {"apiVersion": "client.authentication.k8s.io/v1", "command": f"/bin/{command}", "args": ["3"]}
+        broken = json.loads(config.read_text())
+        broken["users"][0]["user"] = {"exec": {**login, "interactiveMode": "Never"}}
+        config.write_text(json.dumps(broken))
+        native_id = jobs.submit("job", {"do": "finish"})
+        assert words in jobs.wait(native_id, UNKNOWN).cause
+        api.write_kubeconfig(config)
+        assert jobs.wait(native_id).state is JobState.COMPLETED
+    assert len(api.cluster.jobs) == 1
 
 
 def test_a_job_whose_submission_was_not_answered_is_found(api: FakeApi, jobs: Batch) -> None:

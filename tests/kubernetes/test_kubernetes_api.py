@@ -178,7 +178,12 @@ def test_a_pause_is_bounded(value: str, api: FakeApi, scheduler: KubernetesSched
 def test_a_missing_client_is_named(
     api: FakeApi, scheduler: KubernetesScheduler, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(sys.modules, "kubernetes.client", None)
+    with monkeypatch.context() as damaged:
+        damaged.setitem(sys.modules, "kubernetes.client", None)
+        with pytest.raises(Unreachable, match="client cannot be loaded") as unloaded:
+            scheduler.look(["foedus-a-0"])
+        assert "foedus[kubernetes]" in unloaded.value.hint
+    monkeypatch.setitem(sys.modules, "kubernetes", None)
     with pytest.raises(InvalidSpec, match="client is not installed") as caught:
         scheduler.check(order(tmp_path))
     assert "foedus[kubernetes]" in caught.value.hint
@@ -191,17 +196,19 @@ def test_an_unusable_kubeconfig_is_told_of(content: str | None, api: FakeApi, tm
     config.unlink()
     if content is not None:
         config.write_text(content)
-    with pytest.raises(InvalidSpec, match="cannot be reached by") as caught:
-        scheduler.check(order(tmp_path))
-    assert "kubeconfig" in caught.value.hint
-    with pytest.raises(Unreachable):
-        scheduler.look(["foedus-a-0"])
+    scheduler.check(order(tmp_path))
+    for act in (lambda: scheduler.submit(order(tmp_path)), lambda: scheduler.look(["foedus-a-0"])):
+        with pytest.raises(Unreachable, match="cannot be reached by") as caught:
+            act()
+        assert "kubeconfig" in caught.value.hint
+    api.write_kubeconfig(config)
+    assert scheduler.look(["foedus-a-0"]) == {}
 
 
 def test_an_unknown_context_is_told_of(api: FakeApi, tmp_path: Path) -> None:
     scheduler = KubernetesScheduler(site_of(api, tmp_path, tmp_path, context="elsewhere"))
-    with pytest.raises(InvalidSpec, match="elsewhere"):
-        scheduler.check(order(tmp_path))
+    with pytest.raises(Unreachable, match="elsewhere"):
+        scheduler.look(["foedus-a-0"])
 
 
 def test_the_usual_kubeconfig_is_used_where_none_is_named(

@@ -174,15 +174,50 @@ def test_hostile_settings_within_settings_are_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["relative", "/a/../b", "/a:b", "/a\nb", "/a$b", "/", "/a'b", "/" + "x" * 2000]
+    "path",
+    [
+        *("relative", "/a/../b", "/a:b", "/a\nb", "/a$b", "/", "/a'b", "/" + "x" * 2000),
+        *("/tmp/", "/a//b", "//a", "/a/./b", "/a/.", "/proc", "/proc/1", "/sys", "/dev/shm"),  # noqa: S108
+    ],
 )
 def test_unfit_mount_paths_are_refused(path: str) -> None:
-    refusal(settings=site(volume=Volume("work", "/shared", path)))
+    assert "mount_path" in refusal(settings=site(volume=Volume("work", "/shared", path))).message
 
 
-@pytest.mark.parametrize("path", ["/absolute", "../up", "a/../../b", "a\nb", "$(id)"])
+@pytest.mark.parametrize("path", ["/", "//shared", "/shared/", "/sh'ared", "/proc", "relative"])
+def test_an_unfit_root_is_named_as_such(path: str) -> None:
+    assert "volume.root" in refusal(settings=site(volume=Volume("work", path))).message
+
+
+def test_a_root_needs_no_plain_name_where_it_is_mounted_elsewhere() -> None:
+    settings = site(volume=Volume("work", "/sh'ared", "/processes"))
+    KubernetesScheduler(settings).check(replace(PLAIN, folder="/sh'ared/job"))
+
+
+@pytest.mark.parametrize(
+    "path", ["/absolute", "../up", "a/../../b", "a\nb", "$(id)", "a//b", "a/", "a/./b", "a/.."]
+)
 def test_unfit_sub_paths_are_refused(path: str) -> None:
-    refusal(settings=site(volume=Volume("work", "/shared", "", path)))
+    assert "sub_path" in refusal(settings=site(volume=Volume("work", "/shared", "", path))).message
+
+
+@pytest.mark.parametrize(
+    "name", ["a..b/c", "a-.b/c", "a.-b/c", "a./c", "-a/c", "A/c", "/c", "a" * 254 + "/c"]
+)
+def test_prefixes_of_labels_are_domains(name: str) -> None:
+    assert "node_selector" in refusal(settings=site(node_selector={name: "v"})).message
+    assert "constraint" in refusal(order(constraint=f"{name}=v")).message
+
+
+def test_a_node_cannot_have_two_values_of_one_label() -> None:
+    assert "disk" in (refusal(order(constraint="disk=ssd,disk=hdd")).hint or "")
+    settings = site(node_selector={"disk": "ssd"}, gpu_type_label="gpu")
+    assert "disk=hdd" in refusal(order(constraint="disk=hdd"), settings).message
+    assert "gpu=h100" in refusal(order(constraint="gpu=a100", gpus=1, gpu_type="h100"), settings).message
+    assert pod_of(order(constraint="disk=ssd,zone=a"), settings)["nodeSelector"] == {
+        "disk": "ssd",
+        "zone": "a",
+    }
 
 
 @pytest.mark.parametrize(

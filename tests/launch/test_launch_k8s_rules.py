@@ -89,6 +89,10 @@ ACCEPTED_BY_SCHEMAS = {
     "a mount without volume": (put(f"{CONTAINER}.volumeMounts.0", name="lost"), "no volume of the pod"),
     "a relative mount": (put(f"{CONTAINER}.volumeMounts.0", mountPath="data"), "no absolute path"),
     "a mount over everything": (put(f"{CONTAINER}.volumeMounts.0", mountPath="/"), "no absolute path"),
+    "a mount with a slash too many": (put(f"{CONTAINER}.volumeMounts.0", mountPath="/tmp/"), "plain form"),  # noqa: S108
+    "a mount over the kernel's": (put(f"{CONTAINER}.volumeMounts.0", mountPath="/proc"), "the kernel's own"),
+    "a part in another form": (put(f"{CONTAINER}.volumeMounts.0", subPath="a//b"), "not in plain form"),
+    "a label of no domain": (put("metadata.labels", **{"a..b/c": "d"}), "is no label"),
     "a mount that leads out": (put(f"{CONTAINER}.volumeMounts.0", subPath="../x"), "leads out"),
     "two mounts at one place": (put(f"{CONTAINER}.volumeMounts.0", mountPath="/tmp"), "comes twice"),  # noqa: S108
     "two volumes of one name": (add(f"{POD}.volumes", {"name": "scratch", "emptyDir": {}}), "comes twice"),

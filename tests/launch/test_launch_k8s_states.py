@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from k8s_objects import NOW, ago, condition, ended, job, pod, sight, waiting
 
 from foedus.core.records import JobState
-from foedus.launch.kubernetes._json import text, time_of
+from foedus.launch.kubernetes._json import number, text, time_of
 from foedus.launch.kubernetes.states import is_finished, is_plain, is_stuck, orphaned, seen
 
 
@@ -116,6 +116,21 @@ def test_texts_are_bounded_printable_and_in_one_line() -> None:
     assert text({"t": "a\x1b[31m\nb" + "x" * 10_000}, "t").startswith("a\ufffd[31m bxx")
     assert len(text({"t": "x" * 10_000}, "t")) == 1000
     assert text({"t": 5}, "t") == text({}, "t") == text(None, "a", "b") == ""
+
+
+@pytest.mark.parametrize("value", [10**400, -(10**400), 1 << 63, 1.5, True, "5", None])
+def test_what_no_64_bits_hold_is_no_number(value: object) -> None:
+    assert number({"n": value}, "n") == 0
+    leaving = job(deletionTimestamp=ago(1000))
+    leaving["spec"] = {"template": {"spec": {"terminationGracePeriodSeconds": value}}}
+    assert seen(leaving, [], [], NOW) is None
+
+
+def test_the_largest_numbers_are_read() -> None:
+    assert [number(value) for value in ((1 << 63) - 1, -(1 << 63))] == [(1 << 63) - 1, -(1 << 63)]
+    for largest in ((1 << 63) - 1, -(1 << 63)):
+        killed = pod("Failed", {"terminated": {"signal": largest, "exitCode": largest}})
+        assert sight(ended("Failed"), killed).state is JobState.FAILED
 
 
 @pytest.mark.parametrize(

@@ -33,9 +33,9 @@ def lines(value: object, *path: str) -> str:
 
 
 def number(value: object, *path: str) -> int:
-    """Return the integer there, 0 when there is none."""
+    """Return the integer there, 0 when there is none of 64 bits, which all of Kubernetes' own are."""
     found = part(value, *path)
-    return found if type(found) is int else 0
+    return found if type(found) is int and -(1 << 63) <= found < 1 << 63 else 0
 
 
 def each(value: object, *path: str) -> Iterator[Object]:

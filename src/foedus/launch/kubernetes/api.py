@@ -3,7 +3,7 @@
 Answers are read as plain JSON: the client's own types would refuse what a newer server says, and take longer.
 """
 
-import importlib
+import importlib.util
 import json
 import os
 import time
@@ -21,6 +21,7 @@ from foedus.launch.kubernetes.site import KubernetesSite
 _ANSWER_LIMIT, _LOG_LIMIT, _LOG_LINES = 64 << 20, 64 << 10, 2000  # bytes, bytes, lines
 _PAGE, _MOST_PAGES, _TRIES = 500, 200, 3
 _LONGEST_PAUSE_S = 60.0
+_INSTALL = 'Install it: pip install "foedus[kubernetes]"'
 _SERVICE_HOST = "KUBERNETES_SERVICE_HOST"  # is set in every pod
 
 
@@ -56,14 +57,6 @@ class Api:
         self._site = site
         self._client: _Client | None = None
         self._quiet_until = 0.0
-
-    def connect(self) -> None:
-        """Load the client and its credentials, without asking the server anything.
-
-        Raises `InvalidSpec` when the client is not installed or there is no usable kubeconfig.
-        """
-        if self._client is None:
-            self._client = _connected(self._site)
 
     def create_job(self, manifest: Mapping[str, Json]) -> Object:
         """Create the Job and return it. A field that the server does not know is an error, never dropped."""
@@ -149,11 +142,9 @@ class Api:
         return data, _date(response.headers)
 
     def _connected(self) -> _Client:
-        try:
-            self.connect()
-        except InvalidSpec as error:
-            raise Unreachable(error.message, error.hint) from error
-        assert self._client is not None
+        """Return the client, made when it is first needed: that may run a login program and take long."""
+        if self._client is None:
+            self._client = _connected(self._site)
         return self._client
 
     def _keep_quiet(self) -> None:
@@ -181,13 +172,19 @@ class Api:
         return Unreachable(f"Kubernetes does not answer properly ({status}): {message}")
 
 
+def require_client() -> None:
+    """Raise `InvalidSpec` unless the official client is installed. It is not loaded."""
+    if importlib.util.find_spec("kubernetes") is None:
+        raise InvalidSpec("the Kubernetes client is not installed", _INSTALL)
+
+
 def _connected(site: KubernetesSite) -> _Client:
+    """Load the client and its credentials, without asking the server anything. Raises `Unreachable`."""
     try:
         names = ("kubernetes.client", "kubernetes.config", "urllib3.exceptions", "yaml")
         client, config, urllib3, yaml = map(importlib.import_module, names)
     except ImportError as error:
-        hint = 'Install it: pip install "foedus[kubernetes]"'
-        raise InvalidSpec(f"the Kubernetes client is not installed: {error}", hint) from error
+        raise Unreachable(f"the Kubernetes client cannot be loaded: {error}", _INSTALL) from error
     settings = client.Configuration()
     settings.retries = 0  # the launcher repeats, and says so; no redirection takes our credentials elsewhere
     settings.connection_pool_maxsize = 4
@@ -197,7 +194,7 @@ def _connected(site: KubernetesSite) -> _Client:
         where = site.kubeconfig or "the usual kubeconfig"
         said = " ".join(lines({"said": str(error)}, "said").split())
         hint = "Try it: kubectl --context=… get jobs. The keys are kubernetes.kubeconfig and .context."
-        raise InvalidSpec(f"Kubernetes cannot be reached by {where}: {said}", hint) from error
+        raise Unreachable(f"Kubernetes cannot be reached by {where}: {said}", hint) from error
     api = client.ApiClient(settings)
     failures = (OSError, ValueError, urllib3.HTTPError, config.ConfigException, yaml.YAMLError)
     return _Client(client.BatchV1Api(api), client.CoreV1Api(api), failures, client.ApiException)

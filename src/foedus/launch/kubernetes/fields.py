@@ -8,14 +8,12 @@ from foedus.core.errors import InvalidSpec
 from foedus.core.records import Resources
 from foedus.launch.kubernetes.site import KubernetesSite, Volume
 
+_DOMAIN = r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*"
+_NAME = r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?"
 LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)  # RFC 1123
-SUBDOMAIN = re.compile(
-    r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*", re.ASCII
-)
-LABEL_VALUE = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?", re.ASCII)
-QUALIFIED = re.compile(
-    r"([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?", re.ASCII
-)
+SUBDOMAIN = re.compile(rf"(?=.{{1,253}}$){_DOMAIN}", re.ASCII)
+LABEL_VALUE = re.compile(_NAME, re.ASCII)
+QUALIFIED = re.compile(rf"((?=[^/]{{1,253}}/){_DOMAIN}/)?{_NAME}", re.ASCII)
 _HOST, _PATH = r"[A-Za-z0-9][A-Za-z0-9.-]{0,252}(:[0-9]{1,5})?/", r"[a-z0-9]+([._-]+[a-z0-9]+)*"
 _TAG, _DIGEST = r":[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}", r"@sha256:[0-9a-f]{64}"
 IMAGE = re.compile(rf"(?=.{{1,512}}$)({_HOST})?{_PATH}(/{_PATH})*({_TAG})?({_DIGEST})?", re.ASCII)
@@ -28,6 +26,7 @@ _PROLOGUE_LIMIT = 16 << 10  # characters
 NO_TEXT = re.compile(r"[\x00\ud800-\udfff]")
 _DAY_S = 86_400
 _LARGEST_ID = (1 << 31) - 1
+_OF_THE_KERNEL = ("/proc/", "/sys/", "/dev/")
 
 _WISHES = {
     "queue": (LABEL, "the name of a LocalQueue of Kueue"),
@@ -72,6 +71,8 @@ def node_labels(constraint: str) -> dict[str, str]:
         if not QUALIFIED.fullmatch(name) or not LABEL_VALUE.fullmatch(value) or len(constraint) > 2048:
             hint = "It must be labels of nodes, such as disk=ssd,topology.kubernetes.io/zone=a."
             raise unfit("constraint", constraint, hint)
+        if name in labels:
+            raise unfit("constraint", constraint, f"A node has one value of {name}: name it once.")
         labels[name] = value
     return labels
 
@@ -101,16 +102,31 @@ def check_volume(volume: Volume) -> None:
     """Raise `InvalidSpec` unless the volume can be mounted."""
     _check_text("volume.claim", volume.claim, SUBDOMAIN, "the name of a PersistentVolumeClaim")
     check_folder("volume.root", volume.root)
-    _check_text("volume.mount_path", volume.mount_path or volume.root, MOUNT, "a plain absolute path")
+    if volume.root == "/":
+        raise unfit("volume.root", volume.root, "It must be the folder of the shared file system.")
+    place, mounted = "mount_path" if volume.mount_path else "root", volume.mount_path or volume.root
+    _check_text(f"volume.{place}", mounted, MOUNT, "a plain absolute path")
     _check_text("volume.sub_path", volume.sub_path, _SUB_PATH, "a plain relative path", is_optional=True)
-    for path in (volume.mount_path, volume.sub_path):
-        if ".." in path.split("/"):
-            raise unfit("volume", path, "It must not hold '..'.")
+    for name, path in ((place, mounted), ("sub_path", volume.sub_path)):
+        if path and not is_plain(path):
+            raise unfit(f"volume.{name}", path, "It must hold no '.', no '..' and no needless slash.")
+        if is_of_the_kernel(path):
+            raise unfit(f"volume.{name}", path, "The kernel's own file systems are there.")
+
+
+def is_plain(path: str) -> bool:
+    """Whether there is no other way to write the path."""
+    return path == os.path.normpath(path) and not path.startswith("//")
+
+
+def is_of_the_kernel(path: str) -> bool:
+    """Whether the absolute path is where every container has file systems of the kernel."""
+    return f"{path}/".startswith(_OF_THE_KERNEL)
 
 
 def check_folder(name: str, path: str) -> None:
     """Raise `InvalidSpec` unless this is a plain absolute path that can be written as text."""
-    if not isinstance(path, str) or not _FOLDER.fullmatch(path) or path != os.path.normpath(path):
+    if not isinstance(path, str) or not _FOLDER.fullmatch(path) or not is_plain(path):
         hint = "It must be an absolute path in UTF-8 without '..', colon, backslash or line break."
         raise unfit(name, path, hint)
 

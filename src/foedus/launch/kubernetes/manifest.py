@@ -74,9 +74,7 @@ def pod_path(folder: str, volume: Volume) -> str:
 
 def _pod(order: Order, site: KubernetesSite) -> dict[str, Json]:
     wanted, (user, group) = order.resources, batch_user(site)
-    selector = {**site.node_selector, **node_labels(wanted.constraint)}
-    if wanted.gpu_type:
-        selector[site.gpu_type_label] = wanted.gpu_type
+    selector = _node_selector(wanted, site)
     scratch: dict[str, Json] = {"sizeLimit": f"{wanted.scratch_mb}Mi"} if wanted.scratch_mb else {}
     return {
         "restartPolicy": "Never",
@@ -102,6 +100,20 @@ def _pod(order: Order, site: KubernetesSite) -> dict[str, Json]:
             {"name": "scratch", "emptyDir": scratch},
         ],
     }
+
+
+def _node_selector(wanted: Resources, site: KubernetesSite) -> dict[str, Json]:
+    """Return all labels that nodes must have. Raises `InvalidSpec` where two wishes cannot both be had."""
+    selector: dict[str, Json] = dict(site.node_selector)
+    gpus = {site.gpu_type_label: wanted.gpu_type} if wanted.gpu_type else {}
+    for wish, labels in (("constraint", node_labels(wanted.constraint)), ("gpu_type", gpus)):
+        for name, value in labels.items():
+            if selector.setdefault(name, value) != value:
+                raise InvalidSpec(
+                    f"{wish} asks for nodes with {name}={value}, but they must have {name}={selector[name]}",
+                    "Leave one of them out: constraint, gpu_type and kubernetes.node_selector all count.",
+                )
+    return selector
 
 
 def _container(order: Order, site: KubernetesSite) -> dict[str, Json]:

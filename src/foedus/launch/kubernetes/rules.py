@@ -13,7 +13,16 @@ from reprlib import repr as short
 from foedus.core.canonical import Json
 from foedus.core.errors import InvalidSpec
 from foedus.launch.kubernetes._json import Object, each, number, part
-from foedus.launch.kubernetes.fields import EFFECTS, IMAGE, LABEL, LABEL_VALUE, NO_TEXT, QUALIFIED
+from foedus.launch.kubernetes.fields import (
+    EFFECTS,
+    IMAGE,
+    LABEL,
+    LABEL_VALUE,
+    NO_TEXT,
+    QUALIFIED,
+    is_of_the_kernel,
+    is_plain,
+)
 from foedus.launch.kubernetes.manifest import QUEUE_LABEL
 
 _QUANTITY = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,9})?)(|m|[kMGTPE]|[KMGTPE]i)", re.ASCII)
@@ -142,10 +151,14 @@ def _mounts(container: Object, pod: object) -> Iterator[str]:
         path, below = _word(mount, "mountPath"), _word(mount, "subPath")
         if _word(mount, "name") not in volumes:
             yield f"a mount names {short(_word(mount, 'name'))}, which is no volume of the pod"
-        if not path.startswith("/") or path == "/" or ":" in path or ".." in path.split("/"):
-            yield f"mountPath {short(path)} is no absolute path without colon"
+        if not path.startswith("/") or path == "/" or ":" in path or not is_plain(path):
+            yield f"mountPath {short(path)} is no absolute path in plain form, without colon"
+        if is_of_the_kernel(path):
+            yield f"mountPath {short(path)} is a place of the kernel's own"
         if below.startswith("/") or ".." in below.split("/"):
             yield f"subPath {short(below)} leads out of the volume"
+        elif below and not is_plain(below):
+            yield f"subPath {short(below)} is not in plain form"
     yield from _twice("mountPath", (_word(mount, "mountPath") for mount in mounts))
 
 

@@ -10,7 +10,7 @@ from foedus.launch.folder import JobFolder
 from foedus.launch.kubernetes import rules
 from foedus.launch.kubernetes._deadline import within
 from foedus.launch.kubernetes._json import Object, text
-from foedus.launch.kubernetes.api import Api, Listing, Rejected
+from foedus.launch.kubernetes.api import Api, Listing, Rejected, require_client
 from foedus.launch.kubernetes.fields import check_resources, check_site
 from foedus.launch.kubernetes.manifest import (
     FOLDER_NOTE,
@@ -59,10 +59,10 @@ class KubernetesScheduler:
         self._folders: dict[str, str] = {}  # job folders, by the Jobs' names
 
     def check(self, order: Order) -> None:
-        """Raise `InvalidSpec` for what Kubernetes cannot be given, or when its client cannot be used."""
+        """Raise `InvalidSpec` for what Kubernetes cannot be given, or when its client is not installed."""
         check_resources(order.resources)
         rules.check(job_manifest(order, self._site))
-        within(_OPERATION_S, self._api.connect)
+        require_client()
         self._folders[order.name] = order.folder
 
     def submit(self, order: Order) -> str:
