@@ -4,8 +4,9 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import pytest
+from tests.client.dataset_tools import dataset_at
 
-from foedus.apps.datasets.catalogue import Dataset, find_dataset, keep
+from foedus.apps.datasets.catalogue import find_dataset, keep
 from foedus.apps.order import Order
 from foedus.apps.submit import AppJob
 from foedus.client.following import follow
@@ -46,28 +47,6 @@ def job(shell: Shell) -> AppJob:
     folder.path.mkdir(parents=True)
     folder.finish({"frames": 3})
     return AppJob("sim_mine-1", folder, NativeId("n"), order)
-
-
-def dataset_at(place: Path) -> Dataset:
-    return Dataset(
-        name="spots",
-        kind="frames",
-        path=str(place),
-        fingerprint="f",
-        files=1,
-        size_bytes=1,
-        recipe=(),
-        split={"seed": 1, "val": 0.1, "test": 0.1},
-        recipe_hash="r",
-        id="i",
-        examples=1,
-        shape=(1,),
-        dtype="float32",
-        ranges=(0.0, 1.0),
-        histogram=(),
-        label_names=(),
-        parts={"train": 1, "val": 0, "test": 0},
-    )
 
 
 @pytest.mark.parametrize("is_own", [True, False])

@@ -10,7 +10,7 @@ import typer
 
 from foedus.client.output import Format, console, print_json, print_pairs, print_table, say, size_text
 from foedus.client.shell import FormatOption, HomeOption, Shell, open_shell
-from foedus.core.errors import InvalidSpec, VerificationFailed
+from foedus.core.errors import FoedusError, InvalidSpec, VerificationFailed
 
 if TYPE_CHECKING:
     from foedus.apps.datasets.catalogue import Dataset
@@ -90,9 +90,16 @@ def list_(home: HomeOption = None, output: FormatOption = Format.TABLE) -> None:
     from foedus.apps.datasets.catalogue import dataset_names, find_dataset
 
     place = open_shell(home).home
-    found = [find_dataset(place, name) for name in dataset_names(place)]
+    found: list[Dataset] = []
+    damaged: dict[str, str] = {}
+    for name in dataset_names(place):
+        try:
+            found.append(find_dataset(place, name))
+        except FoedusError as error:
+            damaged[name] = error.message
     if output is Format.JSON:
-        print_json([one.to_json() for one in found])
+        faulty = [{"name": name, "damaged": message} for name, message in damaged.items()]
+        print_json([*(one.to_json() for one in found), *faulty])
         return
     rows = [
         (
@@ -105,7 +112,10 @@ def list_(home: HomeOption = None, output: FormatOption = Format.TABLE) -> None:
         )
         for one in found
     ]
+    rows += [(name, "damaged", "-", "-", "-", "-") for name in damaged]
     print_table(("name", "kind", "examples", "shape", "labels", "id"), rows, right=("examples", "labels"))
+    for name, message in damaged.items():
+        say(f"{name} is damaged: {message}", "yellow")
 
 
 @app.command()
