@@ -97,6 +97,10 @@ def test_measured_numbers_give_mean_0_and_deviation_1() -> None:
         ("resize height=0 width=4", "height cannot be '0'", ""),
         ("resize height=1e9 width=4", "height cannot be '1e9'", ""),
         ("resize height width=4", "'height' is no argument", "Write NAME=VALUE."),
+        ("resize height=0000000019999 width=4", "height cannot be '0000000019999'", ""),
+        (f"filter labels={'0' * 5000}", "labels cannot be '000", ""),
+        ("filter labels=1,0000000001", "labels cannot be", ""),
+        ("filter labels=99999,100000", "labels cannot be", ""),
         ("filter", "needs labels or min_std", ""),
         ("filter labels=a", "labels cannot be 'a'", ""),
         ("filter labels=1,-2", "labels cannot be", ""),
@@ -193,6 +197,15 @@ def test_each_label_is_divided_in_the_wanted_shares() -> None:
         [28, 4, 8],
         [7, 1, 2],
     ]
+
+
+@pytest.mark.parametrize("size", [1, 2, 4, 5, 6])
+def test_small_classes_together_give_the_wanted_shares(size: int) -> None:
+    labels = np.repeat(np.arange(100), size)
+    parts = split_parts(np.arange(100 * size)[:, None], labels, 1, 0.1, 0.2)
+    if size > 1:
+        assert np.bincount(parts).tolist() == [70 * size, 10 * size, 20 * size]
+    assert set(labels[parts == 0]) == set(range(100))  # what nothing learns cannot be tested
 
 
 def test_another_seed_draws_others() -> None:

@@ -233,5 +233,34 @@ def test_data_that_are_not_usable_leave_nothing_behind(home: Home, tmp_path: Pat
 def test_damaged_metadata_are_told(home: Home, source: Path, text: str) -> None:
     register(home, "d", "arrays", source)
     dataset_file(home, "d").write_text(text)
-    with pytest.raises(FoedusError):
+    with pytest.raises(FoedusError, match="the metadata of dataset d are damaged"):
         find_dataset(home, "d")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("examples", "x"),
+        ("kind", []),
+        ("path", 5),
+        ("split", {"seed": 1.5, "val": 0.1, "test": 0.1}),
+        ("split", {"seed": 1, "val": 0.1, "test": "0.1"}),
+        ("recipe", [3]),
+        ("shape", [2.5]),
+        ("ranges", [1]),
+        ("label_names", [1]),
+        ("more", 1),
+    ],
+)
+def test_metadata_of_wrong_types_are_damaged(home: Home, source: Path, key: str, value: object) -> None:
+    register(home, "d", "arrays", source)
+    file = dataset_file(home, "d")
+    file.write_text(json.dumps(json.loads(file.read_text()) | {key: value}))
+    with pytest.raises(FoedusError, match="the metadata of dataset d are damaged"):
+        load(home, "d")
+
+
+def test_a_folder_is_no_dataset(home: Home, source: Path) -> None:
+    register(home, "d", "arrays", source)
+    (home.root / "datasets" / "foo.json").mkdir()
+    assert dataset_names(home) == ["d"]

@@ -72,6 +72,11 @@ def test_diffusion_alone_conserves_the_sum_and_evens_out(stencil: Stencil) -> No
 
 
 @pytest.mark.parametrize("stencil", ["5", "9"])
+def test_where_nothing_happens_any_dt_is_stable(stencil: Stencil) -> None:
+    assert longest_dt(Rates(0.0, 0.0, 0.0, 0.0), stencil) == math.inf
+
+
+@pytest.mark.parametrize("stencil", ["5", "9"])
 def test_the_longest_dt_is_where_forward_euler_becomes_unstable(stencil: Stencil) -> None:
     board = 1.0 - 2.0 * (np.indices((8, 8)).sum(axis=0) % 2)
     stripes = 1.0 - 2.0 * (np.indices((8, 8))[0] % 2)

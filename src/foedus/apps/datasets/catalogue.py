@@ -7,7 +7,9 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from foedus.apps.parameters import DATASET_NAME
 from foedus.core.canonical import Json
@@ -17,6 +19,15 @@ if TYPE_CHECKING:
     from foedus.rounds.home import Home
 
 _KEPT_PRIVATE: Final = ("path", "label_names", "fingerprint", "id", "files", "size_bytes", "name")
+
+
+@dataclass(frozen=True, slots=True)
+class SplitRule:
+    """How examples are divided: shares of validation and test examples, and the seed that draws them."""
+
+    seed: int = 1
+    val: float = 0.1
+    test: float = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +41,7 @@ class Dataset:
     files: int
     size_bytes: int
     recipe: tuple[Mapping[str, Any], ...]  # steps, in order
-    split: Mapping[str, Any]  # seed, val, test
+    split: SplitRule
     recipe_hash: str  # of both
     id: str  # of fingerprint and recipe hash: equal ids, equal examples
     examples: int
@@ -41,6 +52,8 @@ class Dataset:
     label_names: tuple[str, ...]
     parts: Mapping[str, int]  # examples to train, validate and test with
 
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True)
+
     def to_json(self) -> dict[str, Json]:
         """Return all of it, for the owner."""
         return asdict(self)
@@ -48,6 +61,9 @@ class Dataset:
     def public_metadata(self) -> dict[str, Json]:
         """Return what other members may see: never path, names of files or classes, or rows."""
         return {key: value for key, value in asdict(self).items() if key not in _KEPT_PRIVATE}
+
+
+_DATASET: Final = TypeAdapter(Dataset)
 
 
 def dataset_file(home: "Home", name: str) -> Path:
@@ -64,27 +80,22 @@ def dataset_names(home: "Home") -> list[str]:
     folder = home.root / "datasets"
     if not folder.is_dir():
         return []
-    names = [path.stem for path in folder.glob("*.json")]
+    names = [path.stem for path in folder.glob("*.json") if path.is_file()]
     return sorted(name for name in names if DATASET_NAME.fullmatch(name))
 
 
 def find_dataset(home: "Home", name: str) -> Dataset:
     """Look a dataset up. Raises `InvalidSpec` naming those there are, `FoedusError` for a damaged file."""
     from foedus.learn.arguments import hint_for
-    from foedus.rounds.home import read_json
 
     path = dataset_file(home, name)
     if not path.is_file():
         known = dataset_names(home)
         hint = hint_for(name, known) if known else "Register one with `foedus dataset register`."
         raise InvalidSpec(f"there is no dataset {name!r}", hint)
-    value = read_json(path)
     try:
-        fields: dict[str, Any] = dict(value)  # type: ignore[arg-type]  # what is no object fails
-        for key in ("recipe", "shape", "ranges", "histogram", "label_names"):
-            fields[key] = tuple(fields[key])
-        return Dataset(**fields)
-    except (TypeError, ValueError, KeyError) as error:
+        return _DATASET.validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
         raise FoedusError(
             f"the metadata of dataset {name} are damaged", "Remove it and register the data again."
         ) from error

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from foedus.apps.datasets import catalogue
 from foedus.apps.datasets.catalogue import Dataset
+from foedus.apps.datasets.catalogue import SplitRule as SplitRule  # what `register` is given
 from foedus.apps.datasets.listing import Listing, OnBytes, fingerprint, list_files
 from foedus.apps.datasets.recipe import Recipe, Step, apply_step, checked_recipe, hash_of, measured, resized
 from foedus.apps.datasets.sources import Each, Labels, Source, Values, checked, find_format
@@ -21,15 +22,6 @@ from foedus.core.errors import InvalidData, InvalidSpec
 
 if TYPE_CHECKING:
     from foedus.rounds.home import Home
-
-
-@dataclass(frozen=True, slots=True)
-class SplitRule:
-    """How examples are divided: shares of validation and test examples, and the seed that draws them."""
-
-    seed: int = 1
-    val: float = 0.1
-    test: float = 0.1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,7 +79,7 @@ def register(
         files=len(listing.names),
         size_bytes=listing.size_bytes,
         recipe=tuple(step.to_json() for step in prepared.recipe),
-        split=asdict(split),
+        split=split,
         recipe_hash=recipe_hash,
         id=hashlib.sha256(f"{data_print}\n{recipe_hash}\n".encode()).hexdigest(),
         **prepared.figures(),
@@ -104,7 +96,7 @@ def load(home: "Home", name: str) -> Loaded:
     dataset, listing = verified(home, name)
     with without_places(name):
         recipe = tuple(Step.from_json(dict(step)) for step in dataset.recipe)
-        found = _prepared(dataset.kind, listing, recipe, SplitRule(**dataset.split))
+        found = _prepared(dataset.kind, listing, recipe, dataset.split)
     return Loaded(dataset, found.values, found.labels, found.parts, found.names)
 
 

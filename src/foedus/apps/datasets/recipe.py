@@ -26,6 +26,7 @@ Argument: TypeAlias = float | int | tuple[int, ...]
 
 _LARGEST_SIDE: Final = 8192
 _LARGEST_LABEL: Final = 100_000
+_MOST_DIGITS: Final = 9
 _LEAST_STD: Final = 1e-12
 _CHUNK: Final = 4096  # examples at a time, to bound memory
 
@@ -194,8 +195,8 @@ def _number(step: Step, name: str) -> float:
 
 
 def _side(value: object) -> int | None:
-    text = str(value)
-    return int(text) if text.isascii() and text.isdigit() and 0 < int(text[:9]) <= _LARGEST_SIDE else None
+    number = _whole(str(value))
+    return number if number is not None and 0 < number <= _LARGEST_SIDE else None
 
 
 def _real(value: object, low: float) -> float | None:
@@ -208,6 +209,10 @@ def _real(value: object, low: float) -> float | None:
 
 def _labels(value: object) -> tuple[int, ...] | None:
     words = [str(one) for one in value] if isinstance(value, (list, tuple)) else str(value).split(",")
-    if not all(word.isascii() and word.isdigit() and int(word[:9]) < _LARGEST_LABEL for word in words):
-        return None
-    return tuple(sorted({int(word) for word in words}))
+    numbers = {word: _whole(word) for word in words}
+    found = {number for number in numbers.values() if number is not None and number < _LARGEST_LABEL}
+    return tuple(sorted(found)) if found.issuperset(numbers.values()) else None
+
+
+def _whole(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS else None

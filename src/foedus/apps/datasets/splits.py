@@ -25,9 +25,10 @@ def split_parts(
 ) -> npt.NDArray[np.uint8]:
     """Return the part of each example, as its index in `PARTS`: (N,).
 
-    Each label's examples are divided in the wanted shares, as far as whole examples allow. What part an
-    example falls to depends on the contents alone and not on their order. Raises `InvalidData` when nothing
-    is left to train on.
+    Each label's examples are divided in the wanted shares, as far as whole examples allow; what is then
+    missing, or too much, is made up for with the next label, and each label keeps something to train on.
+    What part an example falls to depends on the contents alone and not on their order. Raises `InvalidData`
+    when nothing is left to train on.
     """
     if not (0 <= val < 1 and 0 <= test < 1 and val + test < 1):
         raise InvalidSpec(f"shares val = {val:g} and test = {test:g} must be at least 0 and below 1 together")
@@ -38,12 +39,19 @@ def split_parts(
         strata = np.full(len(found), np.iinfo(np.int64).max)
         np.minimum.at(strata, group, labels)
     parts = np.zeros(len(found), dtype=np.uint8)
+    to_test = to_val = 0.0  # examples still to be given to these parts
     for stratum in np.unique(strata):
         members = np.flatnonzero(strata == stratum)  # in the order of their hashes, so drawn by the seed
-        before = np.cumsum(sizes[members]) - sizes[members]
-        total = int(sizes[members].sum())
-        in_test, in_val = round(total * test), round(total * test) + round(total * val)
-        parts[members] = np.where(before < in_test, 2, np.where(before < in_val, 1, 0))
+        counts = sizes[members]
+        before = np.cumsum(counts) - counts
+        to_test, to_val = to_test + counts.sum() * test, to_val + counts.sum() * val
+        until_test = max(0, round(to_test))
+        until_val = until_test + max(0, round(to_val))
+        drawn = np.where(before < until_test, 2, np.where(before < until_val, 1, 0))
+        if labels is not None:
+            drawn[-1] = 0
+        to_test, to_val = to_test - counts[drawn == 2].sum(), to_val - counts[drawn == 1].sum()
+        parts[members] = drawn
     chosen = parts[group]
     if not (chosen == 0).any():
         raise InvalidData(

@@ -1,5 +1,6 @@
 """The constants of the Gray–Scott model, and which time step they allow."""
 
+import math
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
@@ -22,8 +23,10 @@ class Rates:
 def longest_dt(rates: Rates, stencil: Stencil) -> float:
     """Return the step above which forward Euler is unstable: the fastest linear mode must not overshoot.
 
-    With λ the stencil's largest eigenvalue: dt (λ Du + F) ≤ 2 and dt (λ Dv + F + k) ≤ 2.
+    With λ the stencil's largest eigenvalue: dt (λ Du + F) ≤ 2 and dt (λ Dv + F + k) ≤ 2. Where nothing is
+    fed, removed or diffused, any step is stable.
     """
     eigenvalue = LARGEST_EIGENVALUE[stencil]
     of_u = eigenvalue * rates.diffusion_u + rates.feed
-    return 2.0 / max(of_u, eigenvalue * rates.diffusion_v + rates.feed + rates.kill)
+    fastest = max(of_u, eigenvalue * rates.diffusion_v + rates.feed + rates.kill)
+    return 2.0 / fastest if fastest > 0 else math.inf
