@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from foedus.core.records import JobState
 from foedus.launch import JobFolder
 from foedus.launch.cluster import Sight
 from foedus.launch.held import HeldLauncher
+from foedus.launch.held.letters import Letters, TaskOrder
 
 pytestmark = pytest.mark.slow  # each starts processes
 NODE_FAILED = Sight("0", JobState.FAILED, "NODE_FAIL", "its node failed")
@@ -106,7 +108,7 @@ def test_two_processes_do_not_share_allocations(site: Site) -> None:
 
 
 def test_allocations_without_an_owner_give_their_nodes_back(tmp_path: Path) -> None:
-    site = Site(tmp_path, replace(TIMES, idle_s=0.5))
+    site = Site(tmp_path, replace(TIMES, idle_s=0.5, beat_s=0.1))
     try:
         site.done("before")
         site.kill()
@@ -120,7 +122,7 @@ def test_allocations_without_an_owner_give_their_nodes_back(tmp_path: Path) -> N
 
 
 def test_a_worker_without_an_owner_still_ends_its_task(tmp_path: Path) -> None:
-    site = Site(tmp_path, replace(TIMES, idle_s=0.5))
+    site = Site(tmp_path, replace(TIMES, idle_s=0.5, beat_s=0.1))
     try:
         native_id = site.submit(waiting(site))
         site.running(native_id)
@@ -208,3 +210,51 @@ def test_closing_does_not_wait_for_a_task_that_does_not_listen(tmp_path: Path) -
         assert site.final(native_id).state is JobState.COMPLETED
     finally:
         site.close()
+
+
+def mailbox(site: Site, box: str) -> Path:
+    [path] = (site.root / "held").glob(f"*/0001/{box}/events.jsonl")
+    return path
+
+
+def test_a_hiccup_of_the_file_system_costs_no_worker(site: Site) -> None:
+    """While a task is under way its worker can give no sign of life; when it ends, it can tell nobody."""
+    native_id = site.submit(waiting(site))
+    site.running(native_id)
+    answers = mailbox(site, "answers").parent
+    for is_ending in (False, True):
+        answers.rename(answers.parent / "away")
+        if is_ending:
+            (site.root / "gate").touch()
+            site.final(native_id)
+        time.sleep(2 * site.held.beat_s)  # for the worker to find that out
+        (answers.parent / "away").rename(answers)
+    assert site.final(native_id).attempt == 1
+    until(lambda: {"cause": "", "ended": f"{native_id}-0"} in Letters(answers).new())
+    site.done("next")
+    assert len(site.batch_jobs) == 1
+
+
+def test_orders_that_are_read_anew_are_not_followed_anew(site: Site) -> None:
+    """As after a crash of the file server, with which the last letter was lost."""
+    before = site.done("first")
+    assert site.final(site.submit(site.folder("second", "raise"))).state is JobState.FAILED
+    site.done("third")
+    orders = mailbox(site, "orders")
+    *kept, _ = orders.read_bytes().splitlines(keepends=True)
+    os.truncate(orders, len(b"".join(kept)))
+    time.sleep(0.5)  # for the worker to find that out
+    site.done("fourth")
+    first, second = (JobFolder(site.root / name) for name in ("first", "second"))
+    assert (first.read_result(), first.attempts()) == (before, [])
+    assert second.attempts() == ["attempt-00.00"]
+
+
+def test_a_task_that_has_a_result_is_not_done_again(site: Site) -> None:
+    before = site.done("first")
+    task = JobFolder(site.root / "first")
+    order = TaskOrder("foedus-other-0", str(task.path), 0, 60.0)
+    Letters(mailbox(site, "orders").parent).send(order.to_letter())
+    answers = Letters(mailbox(site, "answers").parent)
+    until(lambda: {"cause": "", "ended": order.name} in answers.new())
+    assert (task.read_result(), task.attempts()) == (before, [])

@@ -1,7 +1,6 @@
-"""Letters, posts and what an owner concludes from them, without processes."""
+"""Letters and posts, without processes."""
 
 import os
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,37 +8,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from foedus.core.canonical import Json, canonical_json, parse_canonical_json
-from foedus.core.errors import InvalidSpec, TaskFailed
-from foedus.core.ids import NativeId
-from foedus.core.records import JobState, JobStatus, Resources
+from foedus.core.errors import InvalidSpec
+from foedus.core.records import Resources
 from foedus.launch import JobFolder
 from foedus.launch._code import WorkerCode
-from foedus.launch.held.allocation import Allocation
-from foedus.launch.held.letters import Letters, TaskOrder
+from foedus.launch.held.letters import Letters, Outbox, TaskOrder
 from foedus.launch.held.post import HeldTimes, Post
-from foedus.launch.held.worker import ANSWERS, take_post
 
 POST = Post("north", Resources(gpus=1, memory_mb=500), WorkerCode("a:b", "c:d", ("torch",), 2), 60.0)
 ORDER = TaskOrder("foedus-1-0", "/jobs/one", 0, 60.0, 100)
-OTHER = replace(ORDER, name="foedus-2-0", folder="/jobs/two")
-VALUES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20)
-
-
-@pytest.fixture
-def allocation(tmp_path: Path) -> Allocation:
-    return Allocation.at(tmp_path / "0001", POST)
-
-
-def answer(allocation: Allocation, *letters: dict[str, Json]) -> Allocation:
-    """Have the worker answer, and read it."""
-    for letter in letters:
-        Letters(allocation.folder.path / ANSWERS).send(letter)
-    allocation.read()
-    return allocation
-
-
-def batch_job(state: JobState, cause: str = "") -> JobStatus:
-    return JobStatus(NativeId("held"), state, cause)
+TOO_LARGE = 10**400  # for a float
+NUMBERS = st.integers() | st.integers(-TOO_LARGE, TOO_LARGE) | st.floats(allow_nan=False)
+VALUES = st.none() | st.booleans() | NUMBERS | st.text(max_size=20)
 
 
 # --- letters ---
@@ -103,6 +83,8 @@ def test_an_order_survives_the_mailbox() -> None:
         ("number", 1.0),
         ("walltime_s", 0),
         ("walltime_s", "60"),
+        ("walltime_s", True),
+        ("walltime_s", TOO_LARGE),
         ("memory_mb", -1),
         ("memory_mb", None),
     ],
@@ -111,10 +93,49 @@ def test_an_order_with_an_unfit_value_is_none(field: str, value: Json) -> None:
     assert TaskOrder.from_letter({**ORDER.to_letter(), field: value}) is None
 
 
-@given(st.fixed_dictionaries({}, optional=dict.fromkeys([*TaskOrder.__slots__, "cancel", "stop"], VALUES)))
-def test_no_letter_is_a_reason_to_stop(letter: dict[str, Json]) -> None:
+@given(st.dictionaries(st.sampled_from(TaskOrder.__slots__), VALUES, min_size=1, max_size=2))
+def test_no_spoilt_order_is_a_reason_to_stop(spoilt: dict[str, Json]) -> None:
+    letter = {**ORDER.to_letter(), **spoilt}
     order = TaskOrder.from_letter(letter)
-    assert order is None or order.to_letter() == letter
+    if order is not None:
+        assert not any(isinstance(value, bool) for value in letter.values())
+        walltime_s = letter["walltime_s"]
+        assert isinstance(walltime_s, int | float)
+        assert order.to_letter() == {**letter, "walltime_s": float(walltime_s)}
+
+
+# --- what waits ---
+
+
+def test_what_cannot_be_sent_waits_for_better_times(tmp_path: Path) -> None:
+    box = tmp_path / "box"
+    Letters(box).make()
+    outbox, reader = Outbox(Letters(box)), Letters(box)
+    outbox.send({"number": 0})
+    assert outbox.touch()
+    box.rename(tmp_path / "away")
+    outbox.send({"number": 1})
+    outbox.send({"number": 2})
+    assert not outbox.flush()
+    assert not outbox.touch()
+    (tmp_path / "away").rename(box)
+    assert outbox.flush()
+    assert reader.new() == [{"number": 0}, {"number": 1}, {"number": 2}]
+
+
+def test_letters_that_cannot_be_read_now_are_read_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(folder: JobFolder, offset: int) -> None:
+        raise OSError("stale file handle")
+
+    letters = Letters(tmp_path / "box")
+    letters.make()
+    letters.send({"number": 0})
+    with monkeypatch.context() as patch:
+        patch.setattr(JobFolder, "read_events", fails)
+        assert letters.new() == []
+    assert letters.new() == [{"number": 0}]
 
 
 # --- posts ---
@@ -131,6 +152,8 @@ def test_a_post_survives_its_batch_job_s_spec(tmp_path: Path) -> None:
     [
         {"affinity": 1},
         {"warning_s": "60"},
+        {"warning_s": True},
+        {"warning_s": TOO_LARGE},
         {"more": 1},
         {"resources": {}},
         {"resources": None},
@@ -153,119 +176,11 @@ def test_times_must_be_positive(value: float) -> None:
         HeldTimes(walltime_s=value)
 
 
-# --- what an owner concludes ---
-
-
-def test_an_allocation_is_served_once(allocation: Allocation) -> None:
-    take_post(allocation.folder)
-    with pytest.raises(TaskFailed):
-        take_post(allocation.folder)
-    assert not allocation.void(), "a worker was quicker"
-
-
-def test_a_task_is_seen_as_its_worker_tells(allocation: Allocation) -> None:
-    allocation.give(ORDER)
-    allocation.give(OTHER)
-    assert allocation.sight(ORDER.name).state is JobState.QUEUED
-    answer(allocation, {"ready": True}, {"begun": ORDER.name})
-    assert allocation.sight(ORDER.name).state is JobState.RUNNING
-    assert allocation.sight(OTHER.name).cause == "waiting for another task of this client"
-    answer(allocation, {"ended": ORDER.name, "cause": "the disk is full"})
-    assert allocation.sight(ORDER.name).state is JobState.COMPLETED
-    assert allocation.sight(ORDER.name).cause == "the disk is full"
-    assert allocation.pending == [OTHER.name]
-
-
-def test_what_is_known_survives_the_owner(allocation: Allocation) -> None:
-    allocation.give(ORDER)
-    allocation.give(OTHER)
-    allocation.cancel(OTHER.name)
-    answer(allocation, {"ready": True}, {"begun": ORDER.name})
-    again = Allocation.at(allocation.folder.path)
-    assert (again.post, again.given, again.cancelled, again.begun, again.is_ready) == (
-        POST,
-        {ORDER.name: ORDER, OTHER.name: OTHER},
-        {OTHER.name},
-        {ORDER.name},
-        True,
-    )
-    assert again.takes_orders
-    again.end("its node failed")
-    assert Allocation.at(allocation.folder.path).over == "its node failed"
-
-
-@pytest.mark.parametrize(
-    ("left", "begun_moves"), [("stopped", True), ("abandoned", True), ("out of time", False)]
-)
-def test_what_a_worker_left_undone_is_moved_unless_it_would_never_end(
-    allocation: Allocation, left: str, begun_moves: bool
-) -> None:
-    allocation.give(ORDER)
-    allocation.give(OTHER)
-    answer(allocation, {"ready": True}, {"begun": ORDER.name}, {"left": left})
-    assert allocation.may_move(ORDER.name) is begun_moves
-    assert allocation.may_move(OTHER.name)
-    sight = allocation.sight(ORDER.name)
-    assert (sight.state, sight.is_passing, sight.out_of_time) == (JobState.FAILED, True, not begun_moves)
-
-
-def test_nothing_is_moved_from_a_worker_that_may_live(allocation: Allocation) -> None:
-    allocation.give(ORDER)
-    take_post(allocation.folder)
-    allocation.follow(batch_job(JobState.FAILED, "its node failed"), 0.0)
-    assert not allocation.may_move(ORDER.name)
-    sight = allocation.sight(ORDER.name)
-    assert (sight.state, sight.is_passing) == (JobState.FAILED, True)
-    assert sight.cause == "its held allocation has ended: its node failed"
-
-
-def test_what_was_never_served_is_moved_and_never_served(allocation: Allocation) -> None:
-    allocation.give(ORDER)
-    assert allocation.void()
-    assert allocation.may_move(ORDER.name)
-    with pytest.raises(TaskFailed):
-        take_post(allocation.folder)
-    assert Allocation.at(allocation.folder.path).may_move(ORDER.name)
-
-
-def test_a_cancelled_task_is_never_moved(allocation: Allocation) -> None:
-    allocation.give(ORDER)
-    allocation.cancel(ORDER.name)
-    assert allocation.sight(ORDER.name).state is JobState.CANCELLED
-    take_post(allocation.folder)
-    assert allocation.sight(ORDER.name).state is JobState.QUEUED, "the worker may just have begun it"
-    answer(allocation, {"left": "stopped"})
-    assert not allocation.may_move(ORDER.name)
-    assert allocation.sight(ORDER.name).state is JobState.CANCELLED
-
-
-def test_a_batch_job_that_waits_again_has_lost_its_worker(allocation: Allocation) -> None:
-    answer(allocation, {"ready": True})
-    allocation.follow(batch_job(JobState.QUEUED), 0.0)
-    assert not allocation.over, "that was an old answer of the scheduler"
-    allocation.follow(batch_job(JobState.RUNNING), 1.0)
-    allocation.follow(batch_job(JobState.QUEUED), 2.0)
-    assert allocation.over == "its batch job was started again"
-
-
-def test_silence_counts_from_the_first_sign_of_life(allocation: Allocation) -> None:
-    silent_s = POST.times.silent_s
-    allocation.follow(batch_job(JobState.QUEUED), 10 * silent_s)
-    assert not allocation.over, "no worker is there yet"
-    answer(allocation, {"ready": True})
-    allocation.follow(batch_job(JobState.UNKNOWN), 10 * silent_s)
-    allocation.follow(batch_job(JobState.UNKNOWN), 11 * silent_s)
-    assert not allocation.over
-    allocation.follow(batch_job(JobState.UNKNOWN), 11 * silent_s + 1)
-    assert allocation.over == "its worker gave no sign of life for 181 s"
-
-
-def test_an_owner_that_does_not_know_says_so(allocation: Allocation) -> None:
-    allocation.give(ORDER)
-    allocation.follow(batch_job(JobState.UNKNOWN, "no answer"), 0.0)
-    assert (allocation.sight(ORDER.name).state, allocation.sight(ORDER.name).cause) == (
-        JobState.UNKNOWN,
-        "no answer",
-    )
-    allocation.follow(batch_job(JobState.RUNNING), 0.0)
-    assert allocation.sight(ORDER.name).cause == "the worker of its held allocation starts"
+@pytest.mark.parametrize("name", ["idle_s", "silent_s"])
+def test_nobody_is_given_up_between_two_signs_of_life(name: str) -> None:
+    with pytest.raises(
+        InvalidSpec, match=f"{name} .* at least 3 times beat_s, got 44.9 s with 15 s"
+    ) as caught:
+        HeldTimes(**{name: 44.9})
+    assert caught.value.hint == f"Raise {name} to 45 s, or lower beat_s."
+    HeldTimes(**{name: 45.0})

@@ -1,20 +1,24 @@
 """One held allocation as its owner sees it: what it was given, and what its worker and its batch job say."""
 
 import os
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from foedus.core.canonical import Json
 from foedus.core.errors import TaskFailed
 from foedus.core.ids import NativeId
 from foedus.core.records import JobState, JobStatus
 from foedus.launch import _files
+from foedus.launch._failure import printable
 from foedus.launch.cluster.scheduler import Sight
 from foedus.launch.folder import JobFolder
 from foedus.launch.held.letters import Letters, TaskOrder
 from foedus.launch.held.post import Post
 from foedus.launch.held.worker import ANSWERS, ORDERS, OUT_OF_TIME, SERVED, take_post
 
+_VOID = "it was given up before it began"
 _UNKNOWN = NativeId("")
 _QUEUED = JobStatus(_UNKNOWN, JobState.QUEUED)
 
@@ -36,6 +40,7 @@ class Allocation:
     begun: set[str] = field(default_factory=set)
     ended: dict[str, str] = field(default_factory=dict)  # with the cause, where the job folder cannot tell it
     cancelled: set[str] = field(default_factory=set)
+    too_long: set[str] = field(default_factory=set)  # they had all the time of an allocation, in vain
     was_running: bool = False  # said its scheduler
     is_ready: bool = False
     is_near_end: bool = False
@@ -61,12 +66,14 @@ class Allocation:
             Letters(path / ORDERS),
             Letters(path / ANSWERS),
         )
-        found.orders.make()
         if post is not None:
+            found.orders.make()
             found.answers.make()
             _files.sync(path)
         found._recall()
         found.read()
+        if post is None and not found.over:  # what is over is never written to again
+            found.orders.make()
         return found
 
     @property
@@ -114,20 +121,30 @@ class Allocation:
             take_post(self.folder)
         except TaskFailed:
             return False
-        self.orders.send({"void": True}, durable=True)
-        self.is_void, self.over = True, "it was given up before it began"
+        self.is_void, self.over = True, _VOID
+        self._note({"void": True})
         return True
 
     def end(self, cause: str) -> None:
-        """Note that it serves nobody any more. Raises OSError."""
-        self.orders.send({"over": cause}, durable=True)
-        self.over = cause
+        """Note that it serves nobody any more, also where its folder cannot be used any more."""
+        self.over = printable(cause)
+        self._note({"over": self.over})
+
+    def refuse(self, name: str, cause: str) -> None:
+        """Have a task end that this allocation has not done, and that no other one can be found for."""
+        self.ended[name] = f"no other held allocation can be had: {cause}"
 
     def beat(self, now: float) -> None:
-        """Give the worker a sign of life. Raises OSError."""
+        """Give the worker a sign of life, as far as its folder can be used."""
         if now >= self.beats_at:
-            self.beats_at = now + self.post.times.beat_s
-            self.orders.touch()
+            with suppress(OSError):
+                self.orders.touch()
+                self.beats_at = now + self.post.times.beat_s
+
+    def _note(self, letter: Mapping[str, Json]) -> None:
+        """Write for later processes what we know in any case: one bad folder must not hold up the others."""
+        with suppress(OSError):
+            self.orders.send(letter, durable=True)
 
     # --- what it hears ---
 
@@ -142,6 +159,8 @@ class Allocation:
                 case {"ended": str(name), "cause": str(cause)}:
                     self.ended[name] = cause
                     self._refresh(name)
+                case {"too_long": str(name)}:
+                    self.too_long.add(name)
                 case {"near_end": True}:
                     self.is_near_end = True
                 case {"leaving": str()}:
@@ -150,7 +169,7 @@ class Allocation:
                     self.left, self.over = reason, f"its worker has left: {reason}"
 
     def follow(self, status: JobStatus, now: float) -> None:
-        """Hear what the launcher says of its batch job, and draw conclusions. Raises OSError."""
+        """Hear what the launcher says of its batch job, and draw conclusions."""
         self.status = status
         self.was_running |= status.state is JobState.RUNNING
         if self.answers.is_touched() or not self.is_ready:
@@ -183,9 +202,18 @@ class Allocation:
         if is_cancelled:
             return Sight(self.scheduler_id, JobState.CANCELLED, "cancelled", "cancelled before it began")
         if self.over:
-            cause, is_late = f"its held allocation has ended: {self.over}", self.left == OUT_OF_TIME
+            is_late, is_hopeless = self.left == OUT_OF_TIME, name in self.too_long
+            cause = f"its held allocation has ended: {self.over}"
+            if is_hopeless:  # a checkpoint would be gone on from all the same
+                limit_s = self.post.resources.walltime_s
+                cause = f"without a checkpoint the task needs longer than held.walltime_s, {limit_s:g} s"
             return Sight(
-                self.scheduler_id, JobState.FAILED, "over", cause, is_passing=True, out_of_time=is_late
+                self.scheduler_id,
+                JobState.FAILED,
+                "over",
+                cause,
+                is_passing=not is_hopeless,
+                out_of_time=is_late,
             )
         if name in self.begun:
             return Sight(self.scheduler_id, JobState.RUNNING, "begun")
@@ -209,7 +237,7 @@ class Allocation:
                 case {"stop": True}:
                     self.is_stopped = True
                 case {"void": True}:
-                    self.is_void, self.over = True, "it was given up before it began"
+                    self.is_void, self.over = True, _VOID
                 case {"over": str(cause)}:
                     self.over = cause
                 case _:

@@ -5,13 +5,16 @@ time, and that is when NFS asks its server; a directory's names it may remember 
 
 The owner writes a `TaskOrder`, `{"cancel": NAME}`, `{"stop": true}` (serve no more tasks), and notes for
 itself that the worker reads as that: `{"over": CAUSE}` and `{"void": true}`. It answers `{"ready": true}`,
-`{"begun": NAME}`, `{"ended": NAME, "cause": WORDS}`, `{"near_end": true}`, `{"leaving": REASON}` and, as its
-last act, `{"left": REASON}`. Both touch their file now and then, as a sign of life. What a task made is in
-its own job folder alone.
+`{"begun": NAME}`, `{"ended": NAME, "cause": WORDS}`, `{"near_end": true}`, `{"leaving": REASON}`,
+`{"too_long": NAME}` (it had all the time of an allocation) and, as its last act, `{"left": REASON}`. Both
+touch their file now and then, as a sign of life. What a task made is in its own job folder alone.
+docs/reference/job-folder.md describes the folder of an allocation for readers of other languages.
 """
 
 import os
 import re
+import sys
+from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -61,7 +64,10 @@ class Letters:
         """Return the letters that came since the last call; a file that cannot be read has none."""
         found: list[Mapping[str, Json]] = []
         while True:
-            letters, offset = self._folder.read_events(self._read_bytes)
+            try:
+                letters, offset = self._folder.read_events(self._read_bytes)
+            except OSError:  # the file server does not answer; what is there comes with a later call
+                return found
             found += letters
             if offset == self._read_bytes:
                 return found
@@ -77,6 +83,35 @@ class Letters:
         with suppress(OSError):
             self._touched_ns = os.stat(self._file, follow_symlinks=False).st_mtime_ns
         return self._touched_ns != before
+
+
+class Outbox:
+    """What a worker says, in order: what the file system does not take now is sent later. Nothing raises."""
+
+    def __init__(self, letters: Letters) -> None:
+        self._letters = letters
+        self._waiting: deque[Mapping[str, Json]] = deque()
+
+    def send(self, letter: Mapping[str, Json]) -> None:
+        """Send the letter, now or with a later `flush`."""
+        self._waiting.append(letter)
+        self.flush()
+
+    def flush(self) -> bool:
+        """Send what waits, and tell whether nothing waits any more."""
+        with suppress(OSError):
+            while self._waiting:
+                self._letters.send(self._waiting[0])
+                self._waiting.popleft()
+        return not self._waiting
+
+    def touch(self) -> bool:
+        """Give a sign of life, and tell whether it could be given."""
+        try:
+            self._letters.touch()
+        except OSError:
+            return False
+        return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,20 +137,18 @@ class TaskOrder:
         if set(letter) != set(cls.__slots__):
             return None
         name, folder, number, walltime_s, memory_mb = (letter[key] for key in cls.__slots__)
-        if (
-            not isinstance(name, str)
-            or not isinstance(folder, str)
-            or not isinstance(walltime_s, int | float)
-        ):
+        if not isinstance(name, str) or not isinstance(folder, str):
             return None
         if type(number) is not int or type(memory_mb) is not int:
+            return None
+        if type(walltime_s) is not int and type(walltime_s) is not float:
             return None
         is_fit = (
             _NAME.fullmatch(name)
             and os.path.isabs(folder)
             and "\0" not in folder
             and 0 <= number <= LAST_NUMBER
-            and walltime_s > 0
+            and 0 < walltime_s <= sys.float_info.max
             and memory_mb >= 0
         )
         return cls(name, folder, number, float(walltime_s), memory_mb) if is_fit else None

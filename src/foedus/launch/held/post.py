@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, is_dataclass, replace
 from typing import TypeVar, get_type_hints
 
@@ -14,12 +15,18 @@ from foedus.launch.cluster.scheduler import Program
 SERVE = "foedus.launch.held.worker:serve"
 APPLICATION = "FL_HOLD"
 
+_BEATS = 3  # so many signs of life may fail to come before the other side is given up
+
 Made = TypeVar("Made")
 
 
 @dataclass(frozen=True, slots=True)
 class HeldTimes:
-    """How long allocations are held, and how patient both sides are. All in seconds, above 0."""
+    """How long allocations are held, and how patient both sides are. All in seconds, above 0.
+
+    Neither side may be given up while it only rests between two signs of life: `idle_s` and `silent_s` are at
+    least three times `beat_s`.
+    """
 
     walltime_s: float = 14_400.0  # time limit of an allocation
     queue_ahead_s: float = 600.0  # so long before its end a successor is queued; at most half of it
@@ -36,6 +43,14 @@ class HeldTimes:
             value = getattr(self, name)
             if not (math.isfinite(value) and value > 0):
                 raise InvalidSpec(f"{name} of held allocations must be above 0 s, got {value}")
+        for name in ("idle_s", "silent_s"):
+            value, least_s = getattr(self, name), _BEATS * self.beat_s
+            if value < least_s:
+                raise InvalidSpec(
+                    f"{name} of held allocations must be at least {_BEATS} times beat_s, got {value:g} s "
+                    f"with {self.beat_s:g} s",
+                    f"Raise {name} to {least_s:g} s, or lower beat_s.",
+                )
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +94,8 @@ def _value(hint: object, value: Json, name: str) -> object:
     if is_dataclass(hint) and isinstance(hint, type):
         return _made(hint, value)
     if hint is float and type(value) in (int, float):
-        return float(value)  # type: ignore[arg-type]  # just checked
+        with suppress(OverflowError):
+            return float(value)  # type: ignore[arg-type]  # just checked
     if hint == tuple[str, ...] and isinstance(value, list) and all(type(each) is str for each in value):
         return tuple(value)
     if type(value) is hint or (hint == int | None and type(value) in (int, type(None))):
