@@ -16,14 +16,14 @@ def commands(folder: Path, **scripts: str) -> Path:
     return folder
 
 
-def waiting_slurm(folder: Path) -> Path:
-    """Make commands of a Slurm that takes a batch job and never starts it."""
+def waiting_slurm(folder: Path, answers_after_s: float = 0) -> Path:
+    """Make commands of a Slurm that takes a batch job, says so only later, and never starts it."""
     queue = folder / "queue"
     line = f'echo "7|PENDING|Resources|${{a#*=}}" > {queue}'
     note = f'for a in "$@"; do case $a in --job-name=*) {line};; esac; done'
     return commands(
         folder,
-        sbatch=f"{VERSION}\n{note}\necho 7",
+        sbatch=f"{VERSION}\n{note}\nsleep {answers_after_s:g}\necho 7",
         squeue=f"{VERSION}\ncat {queue} 2>/dev/null\nexit 0",
         scancel=f'{VERSION}\necho "$@" >> {folder / "cancelled"}',
     )

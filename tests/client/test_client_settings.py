@@ -96,8 +96,8 @@ def test_unusable_variable_is_refused(name: str, value: str, message: str) -> No
 def test_the_home_folder_of_nobody_is_refused(tmp_path: Path) -> None:
     (tmp_path / "config.toml").write_text('data = "~nosuch/data"')
     places = [
-        (lambda: read_settings(home=Path("~nosuch/x"), environ={}), "command line: home: "),
-        (lambda: read_settings(environ={"FOEDUS_HOME": "~nosuch"}), "FOEDUS_HOME: home: "),
+        (lambda: read_settings(home=Path("~nosuch/x"), environ={}), "--home: "),
+        (lambda: read_settings(environ={"FOEDUS_HOME": "~nosuch"}), "FOEDUS_HOME: "),
         (lambda: read_settings(environ={"FOEDUS_DATA": "~nosuch"}), "FOEDUS_DATA: data: "),
         (lambda: read_settings(home=tmp_path, environ={}), f"{tmp_path / 'config.toml'}: data: "),
     ]

@@ -135,8 +135,9 @@ def test_a_batch_job_that_only_waits_is_cancelled_in_time(tmp_path: Path) -> Non
 
 
 @pytest.mark.slow
-def test_ctrl_c_leaves_nothing_behind(tmp_path: Path) -> None:
-    programs = waiting_slurm(tmp_path / "bin")
+@pytest.mark.parametrize("answers_after_s", [0, 3])
+def test_ctrl_c_leaves_nothing_behind(tmp_path: Path, answers_after_s: float) -> None:
+    programs = waiting_slurm(tmp_path / "bin", answers_after_s)
     home = slurm_home(tmp_path / "home", programs)
     with start("site", "check", "--home", home) as process:
         deadline = time.monotonic() + 30

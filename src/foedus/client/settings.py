@@ -87,7 +87,7 @@ def _home_of(home: Path | None, variables: Mapping[str, str]) -> tuple[Path, str
         chosen, origin = Path(variables["FOEDUS_HOME"]), "FOEDUS_HOME"
     else:
         chosen, origin = DEFAULT_HOME, "default"
-    return whole_path(chosen, f"{origin}: home"), origin
+    return whole_path(chosen, "--home" if home is not None else origin), origin
 
 
 def _from_environment(variables: Mapping[str, str]) -> dict[str, object]:

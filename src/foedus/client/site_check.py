@@ -179,8 +179,12 @@ class _Site:
         folder = JobFolder(self.folder / name)
         folder.path.mkdir(mode=0o700)
         folder.write_spec({"word": self.word, "wait": wait, "beside": str(beside)})
-        spec = JobSpec("SITE_CHECK", str(folder.path), self.asked)
-        return folder, self.launcher.submit(spec, f"{FOLDER}/{self.folder.name}/{name}")
+        spec, key = JobSpec("SITE_CHECK", str(folder.path), self.asked), f"{FOLDER}/{self.folder.name}/{name}"
+        try:
+            return folder, self.launcher.submit(spec, key)
+        except KeyboardInterrupt:  # the cluster may have it by now: it is found again by its name
+            self.launcher.cancel(self.launcher.submit(spec, key))
+            raise
 
     def _follow(self, what: str, native_id: NativeId, enough: Callable[[JobStatus], bool]) -> JobStatus:
         """Wait until the batch job's state is enough. Raises `_Stop` when time is over."""
