@@ -1,5 +1,6 @@
 """Data of each kind are read as they are, and whatever is wrong with them is told without harm."""
 
+import gzip
 import hashlib
 import inspect
 import os
@@ -42,7 +43,18 @@ def test_idx_labels_belong_to_their_images(tmp_path: Path) -> None:
 def test_idx_headers_are_not_trusted(tmp_path: Path) -> None:
     path = tmp_path / "train-images-idx3-ubyte"
     path.write_bytes(bytes((0, 0, 8, 3)) + b"\xff" * 12 + b"x")
-    refused("idx", tmp_path, "claims")
+    with pytest.raises(InvalidData, match="claims") as caught:
+        read("idx", tmp_path)
+    assert "mnist" not in caught.value.hint
+
+
+@pytest.mark.parametrize("name", ["train-images-idx3-ubyte", "t10k-labels-idx1-ubyte"])
+def test_idx_files_that_are_there_twice_are_refused(tmp_path: Path, name: str) -> None:
+    folder = idx_folder(tmp_path / "d")
+    (folder / f"{name}.gz").write_bytes(gzip.compress((folder / name).read_bytes()))
+    refused("idx", folder, f"{name} is there twice, plain and as .gz")
+    (folder / name).unlink()
+    assert len(read("idx", folder).values) == 25
 
 
 # --- images ---

@@ -39,6 +39,7 @@ def test_a_file_becomes_an_application(tmp_path: Path) -> None:
         ("minimum = 1", "minimun = 1", "unknown key 'parameters.0.minimun'. Did you mean 'minimum'?"),
         ('name = "SIM_COUNT"', 'name = "sim count"', "name: String should match"),
         ("{upto}", "{uptoo}", "command: {uptoo} is no parameter. Did you mean 'upto'?"),
+        ("maximum = 1000", "maximum = 0.5", "minimum 1 lies above maximum 0.5"),
         ("default = 3", "default = 0", "default: upto must be in its range: 1 to 1,000"),
         ('kind = "integer"', 'kind = "whole"', "parameters.0.kind"),
         ('kind = "integer"', 'kind = "choice"', "choices belong to"),
@@ -75,20 +76,45 @@ def test_two_applications_of_one_name_are_refused(tmp_path: Path) -> None:
     path = write_application(tmp_path, "")
     (path.parent / "other.toml").write_text(path.read_text())
     with pytest.raises(InvalidSpec, match=r"other\.toml: there is an application SIM_COUNT already"):
-        applications(Home(tmp_path))
-
-
-def test_a_faulty_file_hinders_no_built_in_application(tmp_path: Path) -> None:
-    write_application(tmp_path, "", "name = 3")
-    assert find_application(Home(tmp_path), "FL_TRAIN").is_submitted_by_rounds
-    with pytest.raises(InvalidSpec):
         find_application(Home(tmp_path), "SIM_COUNT")
+    assert applications(Home(tmp_path))["SIM_COUNT"].title.startswith("damaged: ")
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "words"),
+    [
+        ("name = 3", "bad.toml", "name: Input should be a valid string"),
+        ("name = ", "bad.toml", "is not TOML"),
+        ("\udcff", "bad.toml", "is not TOML"),
+        ('name = "SIM_BAD"', "SIM_BAD", "title: Field required"),
+    ],
+)
+def test_a_faulty_file_is_listed_and_hinders_no_other_application(
+    tmp_path: Path, text: str, name: str, words: str
+) -> None:
+    path = write_application(tmp_path, "").with_name("bad.toml")
+    path.write_bytes(text.encode("utf-8", "surrogateescape"))
+    home = Home(tmp_path)
+    assert find_application(home, "FL_TRAIN").is_submitted_by_rounds
+    assert find_application(home, "SIM_COUNT").title == "Counts"
+    found = applications(home)[name]
+    assert found.title.startswith("damaged: ")
+    assert not found.is_submitted_by_rounds
+    for wanted in ("SIM_BAD", "bad.toml"):  # its own name may be unknown
+        with pytest.raises(InvalidSpec, match=words):
+            find_application(home, wanted)
+
+
+def test_a_folder_that_is_called_like_an_application_is_listed_as_damaged(tmp_path: Path) -> None:
+    (tmp_path / "applications" / "x.toml").mkdir(parents=True)
+    assert "no regular file" in applications(Home(tmp_path))["x.toml"].fault
 
 
 def test_a_built_in_application_cannot_be_replaced(tmp_path: Path) -> None:
     write_application(tmp_path, "", APPLICATION.replace("SIM_COUNT", "FL_TRAIN"))
-    with pytest.raises(InvalidSpec, match=r"there is an application FL_TRAIN already \(built in\)"):
-        applications(Home(tmp_path))
+    found = applications(Home(tmp_path))
+    assert found["FL_TRAIN"].origin == "built in"
+    assert "there is an application FL_TRAIN already (built in)" in found["count.toml"].fault
 
 
 @pytest.mark.parametrize(

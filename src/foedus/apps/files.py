@@ -12,6 +12,7 @@ from typing import Annotated, Any, Final, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from foedus.apps.parameters import NAME, REQUIRED, Kind, Parameter
+from foedus.apps.registry import NAME as NAME_OF_APPLICATION
 from foedus.apps.registry import Application, Result
 from foedus.core.errors import InvalidSpec
 from foedus.core.records import Resources
@@ -65,6 +66,10 @@ class ParameterSection(_Section):
             raise ValueError(f"{{{OUTPUT}}} stands for the output folder; choose another name")
         if (self.kind is Kind.CHOICE) != bool(self.choices):
             raise ValueError('choices belong to kind = "choice", and it needs them')
+        if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
+            raise ValueError(
+                f"minimum {self.minimum:g} lies above maximum {self.maximum:g}: nothing is valid"
+            )
         if self.default is not None:
             try:
                 self.as_parameter().check(self.default)
@@ -137,6 +142,25 @@ def read_application(path: Path) -> Application:
         keeps_checkpoints=found.checkpoints,
         dataset_kind=found.dataset,
         origin=str(path),
+    )
+
+
+def try_application(path: Path) -> Application:
+    """Read a file; what is not usable becomes an application with a `fault`."""
+    try:
+        return read_application(path)
+    except InvalidSpec as error:
+        fault = error.message
+    try:
+        name = str(read_toml(path).get("name"))
+    except (FileNotFoundError, InvalidSpec):
+        name = ""
+    return Application(
+        name=name if NAME_OF_APPLICATION.fullmatch(name) else path.name,
+        title=f"damaged: {fault.splitlines()[0]}",
+        description=fault,
+        origin=str(path),
+        fault=fault,
     )
 
 

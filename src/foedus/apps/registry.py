@@ -5,7 +5,7 @@ The built-in ones are in `foedus.apps.builtin`; a home folder's own ones are TOM
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from foedus.apps.parameters import Parameter, Value, check_parameters
@@ -48,11 +48,12 @@ class Application:
     keeps_checkpoints: bool = False  # a command that saves and ends with code 75 when it gets SIGUSR1
     dataset_kind: str = ""  # of the private dataset that its output is, if it is one
     origin: str = "built in"
+    fault: str = ""  # why it cannot be used
 
     @property
     def is_submitted_by_rounds(self) -> bool:
         """Whether it is a task of a run and not for people to submit."""
-        return not (self.entry or self.command)
+        return not (self.entry or self.command or self.fault)
 
     def checked(self, given: Mapping[str, object]) -> dict[str, Value]:
         """Return all parameters, checked and with defaults filled in. Raises `InvalidSpec`."""
@@ -67,30 +68,33 @@ class Application:
 def applications(home: "Home") -> dict[str, Application]:
     """Return all applications by name: the built-in ones, then those of the home folder.
 
-    Raises `InvalidSpec` naming the file and the fault when one of the home folder's is not usable.
+    One of the home folder's that is not usable is among them, with its `fault`; under its file's name where
+    its own cannot be had.
     """
     from foedus.apps.builtin import BUILT_IN
 
     found = {one.name: one for one in BUILT_IN}
     folder = home.root / "applications"
     if folder.is_dir():
-        from foedus.apps.files import read_application
+        from foedus.apps.files import try_application
 
         for path in sorted(folder.glob("*.toml")):
-            one = read_application(path)
-            if one.name in found:
-                raise InvalidSpec(
-                    f"{path}: there is an application {one.name} already ({found[one.name].origin})",
-                    "Choose another name.",
-                )
-            found[one.name] = one
+            one = try_application(path)
+            if one.name not in found:
+                found[one.name] = one
+                continue
+            other = found[one.name]
+            fault = f"{path}: there is an application {one.name} already ({other.origin})"
+            # of two files of one name neither is taken; a built-in application cannot be replaced
+            name = path.name if other in BUILT_IN else one.name
+            found[name] = replace(one, name=name, title=f"damaged: {fault}", fault=fault)
     return found
 
 
 def find_application(home: "Home", name: str) -> Application:
-    """Look an application up. Raises `InvalidSpec` naming the nearest valid name.
+    """Look an application up. Raises `InvalidSpec` naming the nearest valid name, or what is wrong with it.
 
-    A faulty file in the home folder is no hindrance to a built-in one.
+    A faulty file in the home folder is no hindrance to other applications.
     """
     from foedus.apps.builtin import BUILT_IN
 
@@ -99,5 +103,10 @@ def find_application(home: "Home", name: str) -> Application:
             return one
     known = applications(home)
     if name not in known:
-        raise InvalidSpec(f"there is no application {name[:60]!r}", hint_for(name, known))
+        faults = [one.fault for one in known.values() if one.fault]  # perhaps it is one of these
+        raise InvalidSpec(
+            "\n".join([f"there is no application {name[:60]!r}", *faults]), hint_for(name, known)
+        )
+    if known[name].fault:
+        raise InvalidSpec(known[name].fault, "docs/how-to/own-application.md has an example of such a file.")
     return known[name]
