@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from client_tools import TINY, call, start, write_spec
+from client_tools import call, start
 
 from foedus.launch import JobFolder
 
@@ -232,34 +232,6 @@ def test_what_others_may_see_is_shown_on_request(tmp_path: Path) -> None:
     assert json.loads(result.output)["examples"] == 60
     assert "digits.npz" not in result.output
     assert "digits.npz" in call("dataset", "show", "mine", "--home", home).output
-
-
-@pytest.mark.slow
-def test_neither_place_nor_rows_of_private_data_leave_their_owner(tmp_path: Path) -> None:
-    """A run, then a prediction by its model: nothing in the home folder holds path or rows but one file."""
-    place = tmp_path / "clinic-7731"
-    place.mkdir()
-    source, home = digits_file(place / "rows-4242.npz"), tmp_path / "home"
-    assert call("run", write_spec(tmp_path, TINY), "--home", home).exit_code == 0
-    call("dataset", "register", source, "--kind", "arrays", "--name", "mine", "--home", home)
-
-    done = json_of("model", "predict", "tiny-1", "--dataset", "mine", "-n", "50", "--home", home)
-
-    assert done["result"]["examples"] == 50
-    assert 0 <= done["result"]["scores"]["accuracy"] <= 1
-    output = Path(done["output"])
-    assert len((output / "predictions.csv").read_text().splitlines()) == 51
-    assert (home / "jobs" / "fl_predict-1").stat().st_mode & 0o077 == 0
-    with np.load(source) as arrays:
-        rows = [image.tobytes()[:64] for image in arrays["images"]]
-    private = [b"clinic-7731", b"rows-4242", *rows]
-    leaks = {
-        path.relative_to(home).as_posix()
-        for path in home.rglob("*")
-        if path.is_file() and any(one in path.read_bytes() for one in private)
-    }
-    assert leaks == {"datasets/mine.json"}
-    assert (home / "datasets" / "mine.json").stat().st_mode & 0o077 == 0
 
 
 @pytest.mark.slow
