@@ -92,11 +92,15 @@ def submit(
             help="Private dataset that the output becomes; with --each NAME-1, NAME-2 …",
         ),
     ] = None,
-    cpus: Annotated[int | None, typer.Option(metavar="N", min=1, help="Processors.")] = None,
-    memory_mb: Annotated[int | None, typer.Option(metavar="MB", min=1, help="Memory.")] = None,
+    cpus: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Processors, and threads of the program.")
+    ] = None,
+    memory_mb: Annotated[int | None, typer.Option("--memory-mb", metavar="MB", min=1, help="Memory.")] = None,
     gpus: Annotated[int | None, typer.Option(metavar="N", min=0, help="GPUs.")] = None,
-    gpu_type: Annotated[str | None, typer.Option(metavar="TYPE", help="Type of GPU.")] = None,
-    walltime_s: Annotated[float | None, typer.Option(metavar="SECONDS", help="Time limit.")] = None,
+    gpu_type: Annotated[str | None, typer.Option("--gpu-type", metavar="TYPE", help="Type of GPU.")] = None,
+    walltime_s: Annotated[
+        float | None, typer.Option("--walltime-s", metavar="SECONDS", help="Time limit.")
+    ] = None,
     queue: Annotated[str | None, typer.Option(metavar="NAME", help="Queue or partition.")] = None,
     account: Annotated[str | None, typer.Option(metavar="NAME", help="Account that pays.")] = None,
     qos: Annotated[str | None, typer.Option(metavar="NAME", help="Quality of service.")] = None,

@@ -136,7 +136,8 @@ def log(
 def cancel(job: JobArgument, home: HomeOption = None) -> None:
     """Cancel a batch job that runs on the cluster, or waits there.
 
-    It goes by the cluster itself, so any process may do it, also while another one drives the run.
+    It goes by the cluster itself, so any process may do it, also while another one drives the run. One that
+    has ended by itself is left as it is.
 
     \b
     Examples:
