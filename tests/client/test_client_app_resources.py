@@ -86,6 +86,15 @@ def test_resources_that_cannot_be_had_are_refused_before_anything_is_written(
     assert not (tmp_path / "jobs").exists()
 
 
+def test_nobody_knows_what_a_damaged_application_asks_for(tmp_path: Path) -> None:
+    application(tmp_path, "true")
+    (tmp_path / "applications" / "torn.toml").write_text("name = ")
+    lines = call("app", "list", "--home", tmp_path).stdout.splitlines()
+    assert "1 CPU" in next(line for line in lines if line.startswith("SIM_SH"))
+    torn = next(line for line in lines if "damaged" in line)
+    assert "CPU" not in torn
+
+
 # --- one launcher for each number of processors ---
 
 

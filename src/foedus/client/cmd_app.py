@@ -35,7 +35,7 @@ def list_(home: HomeOption = None, output: FormatOption = Format.TABLE) -> None:
     if output is Format.JSON:
         print_json([as_json(one) for one in found])
         return
-    rows = [(one.name, one.title, asks(one.resources), one.origin) for one in found]
+    rows = [(one.name, one.title, "-" if one.fault else asks(one.resources), one.origin) for one in found]
     print_table(("name", "what it does", "asks for", "from"), rows)
     say("")
     say(f"all about one: {program()} app show NAME", "dim")

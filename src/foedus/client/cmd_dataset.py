@@ -115,7 +115,7 @@ def list_(home: HomeOption = None, output: FormatOption = Format.TABLE) -> None:
     rows += [(name, "damaged", "-", "-", "-", "-") for name in damaged]
     print_table(("name", "kind", "examples", "shape", "labels", "id"), rows, right=("examples", "labels"))
     for name, message in damaged.items():
-        say(f"{name} is damaged: {message}", "yellow")
+        say(f"{name}: {message}", "yellow")
 
 
 @app.command()
