@@ -175,26 +175,26 @@ def test_a_task_goes_on_in_the_next_allocation_when_the_time_is_over(tmp_path: P
 
 
 def test_a_task_that_no_allocation_has_time_for_fails_with_that_reason(tmp_path: Path) -> None:
-    site = Site(tmp_path, HeldTimes(3.0, 1.5, poll_s=0.02, task_poll_s=0.02, beat_s=0.2))
+    site = Site(tmp_path, HeldTimes(4.0, 0.5, poll_s=0.02, task_poll_s=0.02, beat_s=0.2))
     site.close()
     site.program = replace(site.program, warning_s=0.5)
     site.open()
     try:
         status = site.final(site.submit(site.folder("task", "wait", **{"for": "/never"})))
         assert (status.state, status.attempt) == (JobState.FAILED, 1)
-        assert status.cause == "without a checkpoint the task needs longer than held.walltime_s, 3 s"
+        assert status.cause == "without a checkpoint the task needs longer than held.walltime_s, 4 s"
     finally:
         site.close()
 
 
 def test_a_task_that_began_late_is_done_again_in_the_next_allocation(tmp_path: Path) -> None:
-    site = Site(tmp_path, HeldTimes(3.0, 1.5, poll_s=0.02, task_poll_s=0.02, beat_s=0.2))
+    site = Site(tmp_path, HeldTimes(4.0, 0.5, poll_s=0.02, task_poll_s=0.02, beat_s=0.2))
     site.close()
     site.program = replace(site.program, warning_s=0.5)
     site.open()
     try:
         site.done("before")
-        time.sleep(0.8)
+        time.sleep(1.5)
         native_id = site.submit(site.folder("task", "wait", **{"for": str(tmp_path / "gate")}))
         site.when(native_id, lambda status: status.attempt == 2)
         (tmp_path / "gate").touch()
