@@ -143,6 +143,24 @@ def is_interrupted(attempt: JobFolder) -> None:
     ends(attempt, code=75)
 
 
+def node_fails(cluster: Cluster) -> None:
+    """Have the present submission end by a failure of the cluster."""
+    cluster.say(JobState.FAILED, cause="its node failed", is_passing=True)
+
+
+def numbers(cluster: Cluster) -> list[int]:
+    """Return the numbers of the submissions that the scheduler accepted."""
+    return [int(name.rpartition("-")[2]) for name in cluster.scheduler.submissions]
+
+
+def interrupted(cluster: Cluster, native_id: NativeId, number: int) -> JobStatus:
+    """Have this submission end with a checkpoint."""
+    cluster.look()
+    is_interrupted(cluster.attempt(number))
+    cluster.say(JobState.FAILED)
+    return cluster.after_look(native_id)
+
+
 def tree(folder: Path) -> dict[str, bytes]:
     """All files of a folder, but those that tell of the times and the launcher itself."""
     return {
