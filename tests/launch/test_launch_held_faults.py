@@ -185,6 +185,7 @@ def test_what_the_scheduler_refuses_fails_the_task(site: Site) -> None:
     status = site.final(site.submit(site.folder("task", "finish")))
     assert status.state is JobState.FAILED
     assert "no such partition" in status.cause
+    assert "held.walltime_s" in status.cause  # the usual reason
 
 
 def test_resources_that_cannot_be_had_are_refused_at_once(site: Site) -> None:

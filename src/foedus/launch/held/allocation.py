@@ -178,7 +178,9 @@ class Allocation:
             return
         silent_s = now - self.alive_at
         if status.state.is_final:
-            self.end(status.cause or f"its batch job is {status.state}")
+            asked = f" (it asked for {self.post.resources.walltime_s:g} s: held.walltime_s)"
+            never_began = status.state is JobState.FAILED and not (self.was_running or self.is_served)
+            self.end((status.cause or f"its batch job is {status.state}") + asked * never_began)
         elif self.was_running and status.state is JobState.QUEUED:
             self.end(status.cause or "its batch job was started again")
         elif silent_s > self.post.times.silent_s:
