@@ -46,7 +46,7 @@ def read_npy(file: BinaryIO, name: str, size_bytes: int) -> Values:
     if dtype.hasobject:
         raise InvalidData(f"{name} holds Python objects, which are never loaded", _HINT)
     if not _is_filled(shape) or not dtype.itemsize:
-        raise InvalidData(f"{name} holds nothing: {dtype} of shape {shape!r:.80}", _HINT)
+        raise InvalidData(f"{name} holds nothing usable: {dtype} of shape {shape!r:.80}", _HINT)
     wanted = math.prod(shape) * dtype.itemsize
     if wanted > MOST_BYTES or wanted > size_bytes:
         raise InvalidData(f"{name} claims {wanted:,} bytes of numbers, more than there are or may be")
