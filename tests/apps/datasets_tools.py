@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from foedus.apps.datasets.kinds import find_format
 from foedus.apps.datasets.listing import list_files
-from foedus.apps.datasets.sources import Source, checked, find_format
+from foedus.apps.datasets.source import Source, checked
 from foedus.core.errors import InvalidData
 
 

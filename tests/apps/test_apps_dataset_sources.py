@@ -12,8 +12,8 @@ import pytest
 from datasets_tools import idx_folder, image_folder, npz_file, random_images, read, refused, write_idx
 from PIL import Image
 
+from foedus.apps.datasets.kinds import find_format
 from foedus.apps.datasets.listing import fingerprint, list_files
-from foedus.apps.datasets.sources import find_format
 from foedus.core.errors import InvalidData, InvalidSpec
 
 # --- idx ---

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from datasets_tools import read
 
+from foedus.apps.datasets.kinds import find_format
 from foedus.apps.datasets.listing import list_files
-from foedus.apps.datasets.sources import find_format
 from foedus.core.errors import InvalidData
 
 

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from apps_tools import APPLICATION, write_application
 
+from foedus.apps.application import NAME
 from foedus.apps.files import filled, read_application
 from foedus.apps.parameters import Kind
-from foedus.apps.registry import NAME, applications, find_application
+from foedus.apps.registry import applications, find_application
 from foedus.core.errors import InvalidSpec
 from foedus.core.records import Resources
 from foedus.rounds.home import Home

@@ -124,6 +124,10 @@ def test_no_rows_outlive_a_program_that_was_killed(
     os.kill(process.pid, number)
     ended(process)
     assert leaks(home) == {"datasets/mine.json"}
+    deadline = time.monotonic() + 10  # after a SIGKILL it takes a moment
+    while any((tmp_path / "scratch").iterdir()):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
     (home / "again").touch()
     code, _, err = ended(start("app", "resume", "sim_wait-1", "--home", home))

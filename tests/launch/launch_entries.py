@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 
 from foedus.core.errors import Interrupted, InvalidData
@@ -62,6 +63,11 @@ def do_exit(folder: JobFolder) -> None:
 
 def do_die(folder: JobFolder) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def do_leave_temporary_file_and_die(folder: JobFolder) -> None:
+    tempfile.mkstemp(suffix=".left")
+    do_die(folder)
 
 
 def do_segfault(folder: JobFolder) -> None:

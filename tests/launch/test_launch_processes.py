@@ -2,6 +2,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,20 @@ def test_a_second_crash_fails_the_job_with_its_cause(jobs: Jobs, do: str, cause:
     assert status.state is JobState.FAILED
     assert status.cause.startswith(cause)
     assert jobs.run("finish", "next")[0].state is JobState.COMPLETED
+
+
+def test_temporary_files_of_a_killed_worker_are_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setenv("TMPDIR", str(scratch))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    with LocalLauncher(ENTRY, workers=1, retries=0) as launcher:
+        status, _ = Jobs(launcher, tmp_path).run("leave_temporary_file_and_die")
+        assert status.state is JobState.FAILED
+        assert not [*scratch.rglob("*.left")]
+    assert not any(scratch.iterdir())
 
 
 def test_retries_can_be_turned_off(tmp_path: Path) -> None:

@@ -2,8 +2,8 @@
 
 from typing import Final
 
+from foedus.apps.application import Application, Result
 from foedus.apps.parameters import Kind, Parameter
-from foedus.apps.registry import Application, Result
 from foedus.core.records import Resources
 
 OF_ROUNDS: Final = Resources(cpus=1, memory_mb=2000, walltime_s=3600.0)

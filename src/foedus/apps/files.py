@@ -11,9 +11,9 @@ from typing import Annotated, Any, Final, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from foedus.apps.application import NAME as NAME_OF_APPLICATION
+from foedus.apps.application import Application, Result
 from foedus.apps.parameters import NAME, REQUIRED, Kind, Parameter
-from foedus.apps.registry import NAME as NAME_OF_APPLICATION
-from foedus.apps.registry import Application, Result
 from foedus.core.errors import InvalidSpec
 from foedus.core.records import Resources
 from foedus.learn.arguments import hint_for

@@ -3,66 +3,16 @@
 The built-in ones are in `foedus.apps.builtin`; a home folder's own ones are TOML files (`foedus.apps.files`).
 """
 
-import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Final
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from foedus.apps.parameters import Parameter, Value, check_parameters
+from foedus.apps.application import Application
+from foedus.apps.builtin import BUILT_IN
 from foedus.core.errors import InvalidSpec
-from foedus.core.records import Resources
 from foedus.learn.arguments import hint_for
 
 if TYPE_CHECKING:
     from foedus.rounds.home import Home
-
-NAME: Final = re.compile(r"[A-Z][A-Z0-9_]{0,31}", re.ASCII)
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """One thing that an application gives: a file of its output, or a value of its result."""
-
-    name: str
-    help: str
-
-
-@dataclass(frozen=True, slots=True)
-class Application:
-    """A program that runs as a batch job under a registered name.
-
-    Either `entry`, "package.module:function" of ours, called with the job folder, or `command`, the argument
-    list of a program; neither: rounds submit it. `check` names a function of ours that is called with the
-    checked parameters before anything is submitted, for what concerns several of them.
-    """
-
-    name: str
-    title: str
-    description: str
-    resources: Resources = field(default_factory=Resources)
-    parameters: tuple[Parameter, ...] = ()
-    results: tuple[Result, ...] = ()
-    entry: str = ""
-    check: str = ""
-    command: tuple[str, ...] = ()
-    keeps_checkpoints: bool = False  # a command that saves and ends with code 75 when it gets SIGUSR1
-    dataset_kind: str = ""  # of the private dataset that its output is, if it is one
-    origin: str = "built in"
-    fault: str = ""  # why it cannot be used
-
-    @property
-    def is_submitted_by_rounds(self) -> bool:
-        """Whether it is a task of a run and not for people to submit."""
-        return not (self.entry or self.command or self.fault)
-
-    def checked(self, given: Mapping[str, object]) -> dict[str, Value]:
-        """Return all parameters, checked and with defaults filled in. Raises `InvalidSpec`."""
-        values = check_parameters(self.name, self.parameters, given)
-        if self.check:
-            from foedus.launch._code import load
-
-            load(self.check)(values)
-        return values
 
 
 def applications(home: "Home") -> dict[str, Application]:
@@ -71,8 +21,6 @@ def applications(home: "Home") -> dict[str, Application]:
     One of the home folder's that is not usable is among them, with its `fault`; under its file's name where
     its own cannot be had.
     """
-    from foedus.apps.builtin import BUILT_IN
-
     found = {one.name: one for one in BUILT_IN}
     folder = home.root / "applications"
     if folder.is_dir():
@@ -96,8 +44,6 @@ def find_application(home: "Home", name: str) -> Application:
 
     A faulty file in the home folder is no hindrance to other applications.
     """
-    from foedus.apps.builtin import BUILT_IN
-
     for one in BUILT_IN:
         if one.name == name:
             return one

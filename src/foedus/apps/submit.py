@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from foedus.apps.application import Application
 from foedus.apps.order import Order
 from foedus.apps.parameters import Kind, Parameter, Value
-from foedus.apps.registry import Application
 from foedus.core.canonical import Json
 from foedus.core.errors import InvalidSpec, TaskFailed
 from foedus.core.ids import NativeId

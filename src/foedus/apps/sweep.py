@@ -5,7 +5,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
-from foedus.apps.registry import Application
+from foedus.apps.application import Application
 from foedus.apps.submit import AppJob, check, submit
 from foedus.core.errors import InvalidSpec
 from foedus.core.protocols import Launcher

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from foedus.apps.registry import Application
+from foedus.apps.application import Application
 from foedus.apps.submit import AppJob
 from foedus.apps.submit import submit as send
 from foedus.apps.sweep import submit_each

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from foedus.client.output import seconds_text
 
 if TYPE_CHECKING:
-    from foedus.apps.registry import Application
+    from foedus.apps.application import Application
     from foedus.core.records import Resources
 
 _MOST_IN_LINE = 12

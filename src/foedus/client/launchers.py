@@ -12,7 +12,7 @@ from foedus.client.settings import Settings
 from foedus.core.errors import InvalidSpec
 
 if TYPE_CHECKING:
-    from foedus.apps.registry import Application
+    from foedus.apps.application import Application
     from foedus.client.site import Common
     from foedus.core.protocols import Launcher
     from foedus.core.records import Resources

@@ -7,7 +7,6 @@ every one of `[held]` is one of `launch.held.HeldTimes`.
 
 import reprlib
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
 from dataclasses import asdict, fields, is_dataclass, replace
 from typing import Any, TypeAlias, TypeVar, get_args, get_type_hints
 
@@ -219,9 +218,9 @@ def _applications(settings: Settings) -> list[str]:
     from foedus.apps.registry import applications
     from foedus.rounds.home import Home
 
-    with suppress(InvalidSpec):
-        return [*applications(Home(settings.home)), PREPARE]
-    return []
+    found = applications(Home(settings.home))
+    is_known = not any(application.fault for application in found.values())
+    return [*found, PREPARE] if is_known else []
 
 
 def _nearest(word: str, valid: Iterable[str]) -> str:

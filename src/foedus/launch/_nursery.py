@@ -16,9 +16,11 @@ import gc
 import importlib
 import json
 import os
+import shutil
 import signal
 import socket
 import sys
+import tempfile
 import time
 import traceback
 from collections import deque
@@ -75,6 +77,7 @@ class _Nursery:
     doomed: dict[int, float] = field(default_factory=dict)  # worker number -> when it is killed for good
     limits: dict[int, int] = field(default_factory=dict)  # worker number -> memory that it may take, in MB
     used: dict[int, int] = field(default_factory=dict)  # worker number -> what it took when killed for that
+    scratch: dict[int, str] = field(default_factory=dict)  # worker number -> its TMPDIR
     passed: deque[int] = field(default_factory=deque)  # descriptors whose "start" is still to be read
     text: bytes = b""
 
@@ -122,12 +125,14 @@ class _Nursery:
     def _start(self, number: int) -> None:
         descriptor, parent = self.passed.popleft(), os.getpid()
         try:
+            self.scratch[number] = tempfile.mkdtemp(prefix="foedus-")
             process = os.fork()
-        except OSError:  # no more processes allowed; the driver decides whether to try again
+        except OSError:  # no more processes or no space; the driver decides whether to try again
             os.close(descriptor)
             self.ended[number] = os.EX_OSERR
             return
         if process == 0:
+            os.environ["TMPDIR"] = tempfile.tempdir = self.scratch[number]
             self._become_worker(descriptor, parent)
         os.close(descriptor)
         _lead_group(process)  # here and in the child, so that neither has to wait for the other
@@ -194,10 +199,16 @@ class _Nursery:
         try:
             while self.ended and not self._strays():
                 number, code = self.ended.popitem()
+                self._tidy(number)
                 self._send({"ended": number, "code": code, "used_mb": self.used.pop(number, 0)})
         except OSError:
             return False
         return True
+
+    def _tidy(self, number: int) -> None:
+        """Remove the TMPDIR of a dead worker, which may hold rows of private data."""
+        if number in self.scratch:
+            shutil.rmtree(self.scratch.pop(number), ignore_errors=True)
 
     def _strays(self) -> bool:
         """Kill and bury orphans of dead workers; whether some still live (then SIGCHLD will call again)."""
@@ -221,6 +232,8 @@ class _Nursery:
             if wait([self.wake], deadline - time.monotonic()):
                 self.wake.recv(4096)
             self._reap()
+        for number in list(self.scratch):
+            self._tidy(number)
 
 
 def _children() -> list[int]:

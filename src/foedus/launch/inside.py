@@ -21,7 +21,6 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from types import FrameType
 
 from foedus.core.canonical import Json
@@ -155,8 +154,7 @@ def _environment(threads: int, scratch: str, path: Sequence[str]) -> dict[str, s
     environment = dict(worker_environment(threads))
     environment |= {name: value for name, value in os.environ.items() if name.startswith("SLURM_")}
     environment.pop("SLURM_JWT", None)
-    if scratch:
-        environment["TMPDIR"] = scratch
+    environment["TMPDIR"] = scratch
     if path:
         environment["PYTHONPATH"] = os.pathsep.join(path)
     return environment
@@ -177,10 +175,8 @@ def _report(ended: int, is_out_of_time: bool, seconds: float) -> dict[str, Json]
 
 @contextmanager
 def _scratch(parent: str) -> Iterator[str]:
-    if not parent:
-        yield ""
-        return
-    path = tempfile.mkdtemp(prefix="foedus-", dir=Path(parent))
+    """Make this attempt's TMPDIR, which is gone however the child ends."""
+    path = tempfile.mkdtemp(prefix="foedus-", dir=parent or None)
     try:
         yield path
     finally:

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from foedus.apps.datasets.listing import Listing
-from foedus.apps.datasets.sources import Each, Source
+from foedus.apps.datasets.source import Each, Source
 from foedus.core.errors import InvalidData
 from foedus.learn.datasets.idx import read_idx
 

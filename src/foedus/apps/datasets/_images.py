@@ -8,7 +8,7 @@ import numpy as np
 
 from foedus.apps.datasets._labels import numbered
 from foedus.apps.datasets.listing import Listing
-from foedus.apps.datasets.sources import MOST_BYTES, Each, Source, Values
+from foedus.apps.datasets.source import MOST_BYTES, Each, Source, Values
 from foedus.core.errors import InvalidData
 
 _SUFFIXES: Final = (".png", ".jpg", ".jpeg")

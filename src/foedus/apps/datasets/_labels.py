@@ -4,7 +4,7 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Final
 
-from foedus.apps.datasets.sources import MOST_LABELS
+from foedus.apps.datasets.source import MOST_LABELS
 from foedus.core.errors import InvalidData
 
 _NUMBER: Final = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)

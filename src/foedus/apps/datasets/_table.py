@@ -10,7 +10,7 @@ import numpy as np
 
 from foedus.apps.datasets._labels import numbered
 from foedus.apps.datasets.listing import Listing
-from foedus.apps.datasets.sources import MOST_LABELS, Each, Labels, Source
+from foedus.apps.datasets.source import MOST_LABELS, Each, Labels, Source
 from foedus.core.errors import InvalidData
 
 _LABEL: Final = "label"

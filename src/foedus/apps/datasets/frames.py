@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from foedus.apps.datasets._arrays import read_npy
 from foedus.apps.datasets.listing import Listing
-from foedus.apps.datasets.sources import Each, Source, Values
+from foedus.apps.datasets.source import Each, Source, Values
 from foedus.apps.gray_scott.names import FIELDS, KIND, METADATA, REGIMES
 from foedus.core.errors import InvalidData
 

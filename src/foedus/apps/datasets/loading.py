@@ -14,9 +14,10 @@ import numpy.typing as npt
 from foedus.apps.datasets import catalogue
 from foedus.apps.datasets.catalogue import Dataset
 from foedus.apps.datasets.catalogue import SplitRule as SplitRule  # what `register` is given
+from foedus.apps.datasets.kinds import find_format
 from foedus.apps.datasets.listing import Listing, OnBytes, fingerprint, list_files
 from foedus.apps.datasets.recipe import Recipe, Step, apply_step, checked_recipe, hash_of, measured, resized
-from foedus.apps.datasets.sources import Each, Labels, Source, Values, checked, find_format
+from foedus.apps.datasets.source import Each, Labels, Source, Values, checked
 from foedus.apps.datasets.splits import PARTS, split_parts
 from foedus.core.errors import InvalidData, InvalidSpec
 

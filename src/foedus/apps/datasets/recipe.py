@@ -16,7 +16,7 @@ from typing import Final, TypeAlias
 
 import numpy as np
 
-from foedus.apps.datasets.sources import Labels, Values
+from foedus.apps.datasets.source import Labels, Values
 from foedus.apps.datasets.splits import digests
 from foedus.core.canonical import Json, canonical_json
 from foedus.core.errors import InvalidData, InvalidSpec

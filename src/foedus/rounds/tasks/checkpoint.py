@@ -51,10 +51,10 @@ class FolderCheckpoints:
         try:
             tensors = self._read(name, specs)
         except (OSError, ValueError, UpdateRefused) as error:
-            print(f"The checkpoint is not usable, training starts from the beginning: {error}", flush=True)
+            print(f"The checkpoint is not usable, the task starts from the beginning: {error}", flush=True)
             return None
         if tensors is not None:
-            print("Training goes on from a checkpoint.", flush=True)
+            print("The task goes on from a checkpoint.", flush=True)
         return tensors
 
     def is_due(self) -> bool:
