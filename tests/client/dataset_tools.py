@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from foedus.apps.datasets.catalogue import Dataset
+from foedus.apps.datasets.catalogue import Dataset, SplitRule
 
 
 def dataset_at(place: Path) -> Dataset:
@@ -15,7 +15,7 @@ def dataset_at(place: Path) -> Dataset:
         files=1,
         size_bytes=1,
         recipe=(),
-        split={"seed": 1, "val": 0.1, "test": 0.1},
+        split=SplitRule(),
         recipe_hash="r",
         id="i",
         examples=1,

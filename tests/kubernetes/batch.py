@@ -20,7 +20,7 @@ from foedus.launch.kubernetes import KubernetesScheduler
 
 LIMIT_S = 60.0
 TIMES = Times(poll_s=0.1, slow_poll_s=0.2, settle_s=1.0, lost_s=1.0)
-PROGRAM = Program("kubernetes_application:application", path=(str(Path(__file__).parent),))
+PROGRAM = Program("batch_application:application", path=(str(Path(__file__).parents[1]),))
 
 
 @dataclass

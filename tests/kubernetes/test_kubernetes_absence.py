@@ -27,7 +27,7 @@ def test_while_the_server_is_away_nothing_is_known_and_nothing_done_twice(api: F
     jobs.wait(before, RUNNING)
     api.faults.append(Fault("status", status=503, message="down"))
     assert "503" in jobs.wait(before, UNKNOWN).cause
-    during = jobs.submit("during", {"do": "finish"})
+    during = jobs.submit("during", {"do": "tell"})
     assert jobs.wait(during, UNKNOWN).state is UNKNOWN
     assert jobs.wait(before).state is JobState.COMPLETED, "its folder says so, whatever the server says"
     assert jobs.status(during).state is UNKNOWN
@@ -39,7 +39,7 @@ def test_while_the_server_is_away_nothing_is_known_and_nothing_done_twice(api: F
 def test_a_hanging_server_holds_nothing_up(api: FakeApi, tmp_path: Path) -> None:
     with batch(api, tmp_path, timeout_s=0.5) as jobs:
         api.faults.append(Fault("hang"))
-        native_id = jobs.submit("job", {"do": "finish"})
+        native_id = jobs.submit("job", {"do": "tell"})
         assert "nothing came within 0.5 s" in jobs.wait(native_id, UNKNOWN).cause
         jobs.launcher.cancel(native_id)
         assert jobs.status(native_id).state is UNKNOWN
@@ -60,7 +60,7 @@ def test_a_login_program_that_fails_or_hangs_costs_no_job(
         broken = json.loads(config.read_text())
         broken["users"][0]["user"] = {"exec": {**login, "interactiveMode": "Never"}}
         config.write_text(json.dumps(broken))
-        native_id = jobs.submit("job", {"do": "finish"})
+        native_id = jobs.submit("job", {"do": "tell"})
         assert words in jobs.wait(native_id, UNKNOWN).cause
         api.write_kubeconfig(config)
         assert jobs.wait(native_id).state is JobState.COMPLETED
@@ -69,7 +69,7 @@ def test_a_login_program_that_fails_or_hangs_costs_no_job(
 
 def test_a_job_whose_submission_was_not_answered_is_found(api: FakeApi, jobs: Batch) -> None:
     api.faults.append(Fault("drop", methods=("POST",), times=1))
-    native_id = jobs.submit("job", {"do": "finish"})
+    native_id = jobs.submit("job", {"do": "tell"})
     assert jobs.wait(native_id).state is JobState.COMPLETED
     assert created(api) == 1
 
@@ -89,7 +89,7 @@ def test_another_process_takes_a_running_job_up(api: FakeApi, tmp_path: Path) ->
 def test_a_job_that_was_cleaned_up_meanwhile_is_no_success(api: FakeApi, tmp_path: Path) -> None:
     """Its time to live passed while nobody looked; a result in its folder would count."""
     with batch(api, tmp_path) as first:
-        with_result = first.submit("good", {"do": "finish"})
+        with_result = first.submit("good", {"do": "tell"})
         without = first.submit("bad", {"do": "sleep"})
         first.wait(without, RUNNING)
     until(lambda: "Complete" in str(api.cluster.jobs[first.name(with_result)]["status"].get("conditions")))
@@ -98,7 +98,7 @@ def test_a_job_that_was_cleaned_up_meanwhile_is_no_success(api: FakeApi, tmp_pat
         for name in list(api.cluster.jobs):
             api.cluster.delete(name, "Background")
     with batch(api, tmp_path) as second:
-        good, bad = second.submit("good", {"do": "finish"}), second.submit("bad", {"do": "sleep"})
+        good, bad = second.submit("good", {"do": "tell"}), second.submit("bad", {"do": "sleep"})
         assert second.wait(good).state is JobState.COMPLETED
         assert second.wait(bad).state is JobState.LOST
         assert "forgotten" in second.status(bad).cause

@@ -65,14 +65,14 @@ def test_a_program_that_is_not_in_the_image_is_told_of(api: FakeApi, tmp_path: P
         ("/bin/false", "exited with code 1"),
     ):
         with batch(api, tmp_path, program=replace(PROGRAM, python=python)) as jobs:
-            end = jobs.wait(jobs.submit(python.replace("/", "-"), {"do": "finish"}))
+            end = jobs.wait(jobs.submit(python.replace("/", "-"), {"do": "tell"}))
             assert end.state is JobState.FAILED
             assert words in end.cause
 
 
 def test_the_output_of_a_pod_that_did_not_get_far_is_part_of_the_cause(api: FakeApi, tmp_path: Path) -> None:
     with batch(api, tmp_path, prologue="echo 'no such licence' >&2\nexit 7\n") as jobs:
-        native_id = jobs.submit("job", {"do": "finish"})
+        native_id = jobs.submit("job", {"do": "tell"})
         end = jobs.wait(native_id)
         assert (end.state, end.cause) == (
             JobState.FAILED,
@@ -84,10 +84,10 @@ def test_the_output_of_a_pod_that_did_not_get_far_is_part_of_the_cause(api: Fake
 def test_the_prologue_runs_before_the_program(api: FakeApi, tmp_path: Path) -> None:
     text = "echo \"$0 '$(echo unchanged)'\"\n"
     with batch(api, tmp_path, prologue=text) as jobs:
-        native_id = jobs.submit('it\'s $(HOME) "here"', {"do": "finish"})
+        native_id = jobs.submit('it\'s $(HOME) "here"', {"do": "tell"})
         name = jobs.name(native_id)
         jobs.wait(native_id)
-        assert jobs.result(native_id) == {"path": str(tmp_path / 'it\'s $(HOME) "here"')}
+        assert jobs.result(native_id)["path"] == str(tmp_path / 'it\'s $(HOME) "here"')
         pod = api.cluster.pod(name)["metadata"]["name"]
         assert api.cluster.log_of(pod) == b"foedus 'unchanged'\n"
 
@@ -196,7 +196,7 @@ def test_waiting_jobs_say_what_for_and_can_be_cancelled(
         api.cluster.claims.clear()
     else:
         vars(api.cluster).update(spoil)
-    native_id = jobs.submit("job", {"do": "finish"})
+    native_id = jobs.submit("job", {"do": "tell"})
     status = jobs.wait_until(native_id, lambda status: words in status.cause)
     assert status.state is QUEUED
     jobs.launcher.cancel(native_id)
@@ -205,7 +205,7 @@ def test_waiting_jobs_say_what_for_and_can_be_cancelled(
 
 def test_a_mount_that_fails_is_told_by_its_event(api: FakeApi, jobs: Batch) -> None:
     api.cluster.waiting = ("ContainerCreating", "")
-    native_id = jobs.submit("job", {"do": "finish"})
+    native_id = jobs.submit("job", {"do": "tell"})
     jobs.wait_until(native_id, lambda status: status.cause == "its container is being made")
     api.cluster.warn(api.cluster.pod(jobs.name(native_id))["metadata"]["name"], "FailedMount", "timed out")
     status = jobs.wait_until(native_id, lambda status: "mounted" in status.cause)

@@ -17,7 +17,7 @@ from foedus.launch.slurm import SlurmSite, scheduler_for
 
 LIMIT_S = 150.0
 LONGEST_CALL_S = 30.0
-PROGRAM = Program("slurm_application:application", path=(str(Path(__file__).parent),))
+PROGRAM = Program("batch_application:application", path=(str(Path(__file__).parents[1]),))
 TIMES = Times(poll_s=1.0, slow_poll_s=2.0, lost_s=10.0, settle_s=3.0)
 T = TypeVar("T")
 

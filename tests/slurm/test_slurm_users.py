@@ -28,7 +28,7 @@ root, do, library = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
 folder = JobFolder(root / do)
 folder.path.mkdir(mode=0o700, parents=True)
 folder.write_spec({"do": do})
-program = Program("slurm_application:application", python=f"{library}/python", path=(library,))
+program = Program("batch_application:application", python=f"{library}/python", path=(library,))
 with ClusterLauncher(SlurmScheduler(SlurmSite()), program, Times(poll_s=1.0)) as launcher:
     native_id = launcher.submit(JobSpec("TEST", str(folder.path), Resources(walltime_s=300)), do)
     wanted = JobState.RUNNING if do == "sleep" else JobState.COMPLETED
@@ -46,7 +46,7 @@ def library(slurm: SlurmCluster) -> Path:
     folder = slurm.folder / "library"
     package = Path(__file__).parents[2] / "src/foedus"
     shutil.copytree(package, folder / "foedus", ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(Path(__file__).with_name("slurm_application.py"), folder)
+    shutil.copy(Path(__file__).parents[1] / "batch_application.py", folder)
     python = folder / "python"  # as if Foedus were installed for it
     python.write_text(f'#!/bin/sh\nPYTHONPATH={folder} exec {PYTHON} "$@"\n')
     python.chmod(0o755)

@@ -1,4 +1,4 @@
-"""What the batch jobs of the tests on a real Slurm do; imported by itself, hence a module of its own."""
+"""What batch jobs do in the tests on clusters; imported by itself, hence a module of its own."""
 
 import ctypes
 import os
@@ -27,7 +27,8 @@ def application(folder: JobFolder) -> None:
         case "sleep":
             time.sleep(600)
         case "tell":
-            folder.finish({"uid": os.getuid(), "gpus": os.environ.get("CUDA_VISIBLE_DEVICES", "")})
+            gpus = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+            folder.finish({"uid": os.getuid(), "gpus": gpus, "path": str(folder.path)})
         case "hold":
             folder.emit({"gpus": os.environ.get("CUDA_VISIBLE_DEVICES", "")})
             time.sleep(600)
