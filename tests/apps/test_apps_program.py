@@ -3,8 +3,10 @@
 import json
 import os
 import signal
+import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -59,6 +61,15 @@ def test_an_outcome_may_be_as_large_as_a_curve(tmp_path: Path) -> None:
     assert run_here(folder)["values"] == {"curve": list(range(50_000))}
 
 
+@pytest.fixture
+def usual_depth() -> Iterator[None]:
+    """Let Python nest as deep as it does by itself: some libraries of other tests let it go deeper."""
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(1000)
+    yield
+    sys.setrecursionlimit(before)
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -71,7 +82,7 @@ def test_an_outcome_may_be_as_large_as_a_curve(tmp_path: Path) -> None:
     ],
 )
 def test_an_outcome_that_is_left_out_is_told_in_the_log(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str], text: str, words: str
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], text: str, words: str, usual_depth: None
 ) -> None:
     (tmp_path / "said").write_text(text)
     folder = job(tmp_path, "/bin/cp", str(tmp_path / "said"), "result.json")

@@ -35,8 +35,13 @@ epsilon = 0.5
 
 
 def call(*args: str | Path, environ: Mapping[str, str] | None = None) -> Result:
-    """Call the command line in this process."""
-    return CliRunner().invoke(app, [str(arg) for arg in args], env=dict(environ or {}))
+    """Call the command line in this process, which keeps its umask."""
+    umask = os.umask(0)
+    os.umask(umask)
+    try:
+        return CliRunner().invoke(app, [str(arg) for arg in args], env=dict(environ or {}))
+    finally:
+        os.umask(umask)
 
 
 def clean_environment(**extra: str) -> dict[str, str]:
