@@ -1,5 +1,6 @@
 """What batch jobs of applications ask for on the command line, and get: processors are threads."""
 
+import json
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
@@ -7,9 +8,14 @@ import pytest
 from tests.client.client_tools import call
 from tests.client.slurm_commands import VERSION, commands, slurm_home
 
+from foedus.apps.builtin import FL_PREDICT
+from foedus.apps.registry import find_application
 from foedus.client.by_processors import ByProcessors
+from foedus.client.launchers import resources_of
+from foedus.client.settings import read_settings
 from foedus.core.ids import NativeId
 from foedus.core.records import JobSpec, JobState, JobStatus, Resources
+from foedus.rounds.home import Home
 
 THREADS = 'echo "$OMP_NUM_THREADS threads of $FOEDUS_CPUS"'
 
@@ -93,6 +99,61 @@ def test_nobody_knows_what_a_damaged_application_asks_for(tmp_path: Path) -> Non
     assert "1 CPU" in next(line for line in lines if line.startswith("SIM_SH"))
     torn = next(line for line in lines if "damaged" in line)
     assert "CPU" not in torn
+
+
+# --- what is said in several places ---
+
+NEEDY = """
+name = "SIM_NEEDY"
+title = "Needs much"
+command = ["/bin/true"]
+[resources]
+memory_mb = 8000
+walltime_s = 7200
+"""
+
+
+@pytest.fixture
+def needy(tmp_path: Path) -> Path:
+    """A home folder with an application that names what it needs, and settings for all and for it."""
+    (tmp_path / "applications").mkdir()
+    (tmp_path / "applications" / "needy.toml").write_text(NEEDY)
+    (tmp_path / "config.toml").write_text(
+        '[resources]\nmemory_mb = 1000\nwalltime_s = 100\nqueue = "batch"\n'
+        "[resources.SIM_NEEDY]\nwalltime_s = 3600\n"
+    )
+    return tmp_path
+
+
+def test_what_an_applications_file_names_is_changed_by_its_own_section_only(needy: Path) -> None:
+    found = find_application(Home(needy), "SIM_NEEDY")
+    asked = resources_of(read_settings(needy, environ={}), found)
+    assert asked == Resources(memory_mb=8000, walltime_s=3600.0, queue="batch")
+    built_in = resources_of(read_settings(needy, environ={}), FL_PREDICT)
+    assert built_in == Resources(memory_mb=1000, walltime_s=100.0, queue="batch")
+
+
+def test_each_resource_is_shown_with_where_it_is_said(needy: Path) -> None:
+    lines = call("app", "show", "SIM_NEEDY", "--home", needy).stdout.splitlines()
+    shown = [line.split(maxsplit=2) for line in lines]
+    for row in (
+        ["cpus", "1", "default"],
+        ["memory_mb", "8000", "its file"],
+        ["walltime_s", "3600.0", "config.toml [resources.SIM_NEEDY]"],
+        ["queue", "batch", "config.toml [resources]"],
+    ):
+        assert row in [[part.strip() for part in line] for line in shown]
+    told = json.loads(call("app", "show", "SIM_NEEDY", "--home", needy, "--format", "json").stdout)
+    assert told["resources"]["memory_mb"] == 8000
+    assert told["resources_from"]["queue"] == "config.toml [resources]"
+
+
+def test_the_list_shows_what_is_in_force(needy: Path) -> None:
+    lines = call("app", "list", "--home", needy).stdout.splitlines()
+    assert "8,000 MB, 1 h 0 min (config.toml)" in next(line for line in lines if "SIM_NEEDY" in line)
+    assert "1,000 MB, 1 min 40 s (config.toml)" in next(line for line in lines if "SIM_RENDER" in line)
+    (needy / "config.toml").unlink()
+    assert "config.toml" not in call("app", "list", "--home", needy).stdout
 
 
 # --- one launcher for each number of processors ---

@@ -37,6 +37,7 @@ class Application:
     entry: str = ""
     check: str = ""
     command: tuple[str, ...] = ()
+    own_resources: tuple[str, ...] = ()  # of `resources`, those that its file names
     keeps_checkpoints: bool = False  # a command that saves and ends with code 75 when it gets SIGUSR1
     dataset_kind: str = ""  # of the private dataset that its output is, if it is one
     origin: str = "built in"

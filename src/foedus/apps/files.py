@@ -136,6 +136,7 @@ def read_application(path: Path) -> Application:
         title=found.title,
         description=found.description,
         resources=Resources(**found.resources.model_dump()),
+        own_resources=tuple(sorted(found.resources.model_fields_set)),
         parameters=tuple(one.as_parameter() for one in found.parameters),
         results=tuple(Result(one.name, one.help) for one in found.results),
         command=tuple(found.command),

@@ -3,10 +3,13 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from foedus.client.launchers import resource_origins, resources_of
 from foedus.client.output import seconds_text
+from foedus.client.settings import CONFIG_FILE
 
 if TYPE_CHECKING:
     from foedus.apps.application import Application
+    from foedus.client.settings import Settings
     from foedus.core.records import Resources
 
 _MOST_IN_LINE = 12
@@ -44,6 +47,23 @@ def asks(resources: "Resources") -> str:
     return ", ".join([*parts, seconds_text(resources.walltime_s)])
 
 
+def asks_here(settings: "Settings", application: "Application") -> str:
+    """Say in one line what its batch jobs ask for with these settings, and whether these change it."""
+    if application.fault:
+        return "-"
+    said = asks(resources_of(settings, application))
+    origins = resource_origins(settings, application).values()
+    return f"{said} ({CONFIG_FILE})" if any(CONFIG_FILE in one for one in origins) else said
+
+
+def resource_rows(settings: "Settings", application: "Application") -> list[tuple[str, object, str]]:
+    """Return (name, value, who says so) of what its batch jobs ask for; what nobody asks for is left out."""
+    resources, origins = resources_of(settings, application), resource_origins(settings, application)
+    default = "default" if application.command else application.origin
+    values = ((name, getattr(resources, name)) for name in resources.__slots__)
+    return [(name, value, origins.get(name, default)) for name, value in values if name in origins or value]
+
+
 def default_text(value: object) -> str:
     """Say a parameter's default."""
     from foedus.apps.parameters import REQUIRED
@@ -62,13 +82,16 @@ def submitted_how(application: "Application") -> list[tuple[str, str]]:
     return []
 
 
-def as_json(application: "Application") -> dict[str, Any]:
-    """Return all about an application for programs."""
+def as_json(settings: "Settings", application: "Application") -> dict[str, Any]:
+    """Return all about an application for programs: `resources` are those in force with these settings."""
     from dataclasses import asdict
 
     values = {**asdict(application), "is_submitted_by_rounds": application.is_submitted_by_rounds}
-    for name in ("entry", "check"):
+    for name in ("entry", "check", "own_resources"):
         del values[name]
+    if not application.fault:
+        values["resources"] = asdict(resources_of(settings, application))
+        values["resources_from"] = resource_origins(settings, application)
     for one, parameter in zip(values["parameters"], application.parameters, strict=True):
         one["required"] = parameter.is_required
         one["default"] = None if parameter.is_required else parameter.default

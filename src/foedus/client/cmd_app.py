@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from foedus.client.app_words import as_json, asks, default_text, submitted_how
+from foedus.client.app_words import as_json, asks_here, default_text, resource_rows, submitted_how
 from foedus.client.output import Format, print_json, print_pairs, print_table, say
 from foedus.client.shell import FormatOption, HomeOption, open_shell, program
 from foedus.core.errors import InvalidSpec
@@ -31,11 +31,12 @@ def list_(home: HomeOption = None, output: FormatOption = Format.TABLE) -> None:
     """
     from foedus.apps.registry import applications
 
-    found = list(applications(open_shell(home).home).values())
+    shell = open_shell(home)
+    found = list(applications(shell.home).values())
     if output is Format.JSON:
-        print_json([as_json(one) for one in found])
+        print_json([as_json(shell.settings, one) for one in found])
         return
-    rows = [(one.name, one.title, "-" if one.fault else asks(one.resources), one.origin) for one in found]
+    rows = [(one.name, one.title, asks_here(shell.settings, one), one.origin) for one in found]
     print_table(("name", "what it does", "asks for", "from"), rows)
     say("")
     say(f"all about one: {program()} app show NAME", "dim")
@@ -51,15 +52,18 @@ def show(name: NameArgument, home: HomeOption = None, output: FormatOption = For
     """
     from foedus.apps.registry import find_application
 
-    found = find_application(open_shell(home).home, name)
+    shell = open_shell(home)
+    found = find_application(shell.home, name)
     if output is Format.JSON:
-        print_json(as_json(found))
+        print_json(as_json(shell.settings, found))
         return
     say(f"{found.name}: {found.title}", "bold")
     for line in found.description.splitlines():
         say(line)
     say("")
-    print_pairs([("asks for", asks(found.resources)), ("from", found.origin), *submitted_how(found)])
+    print_pairs([("from", found.origin), *submitted_how(found)])
+    say("")
+    print_table(("asks for", "value", "said in"), resource_rows(shell.settings, found), right=("value",))
     if found.parameters:
         say("")
         rows = [

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from foedus.client.settings import Settings
+from foedus.client.settings import CONFIG_FILE, Settings
 from foedus.core.errors import InvalidSpec
 
 if TYPE_CHECKING:
@@ -115,7 +115,20 @@ def resources_of(settings: Settings, application: "Application") -> "Resources":
         return application.resources
     from foedus.client.site import resources_for
 
-    return resources_for(settings, application.name, application.resources)
+    return resources_for(settings, application.name, application.resources, application.own_resources)
+
+
+def resource_origins(settings: Settings, application: "Application") -> dict[str, str]:
+    """Return who says what an application's batch jobs ask for, for what is no default: file or section."""
+    found = dict.fromkeys(application.own_resources, "its file")
+    if "resources" not in settings.sections:
+        return found
+    from foedus.client.site import changes, said_of_resources
+
+    said = said_of_resources(settings)
+    for key, name in changes(said, application.name, application.own_resources).items():
+        found[key] = f"{CONFIG_FILE} [{'.'.join(filter(None, ('resources', name)))}]"
+    return found
 
 
 @contextmanager

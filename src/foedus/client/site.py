@@ -6,7 +6,7 @@ every one of `[held]` is one of `launch.held.HeldTimes`.
 """
 
 import reprlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import asdict, fields, is_dataclass, replace
 from typing import Any, TypeAlias, TypeVar, get_args, get_type_hints
 
@@ -41,17 +41,26 @@ Said: TypeAlias = Mapping[str, Mapping[str, Any]]
 """The resources that settings name, by application; under "" those of all."""
 
 
-def resources_for(settings: Settings, application: str, usual: Resources) -> Resources:
+def resources_for(
+    settings: Settings, application: str, usual: Resources, own: Collection[str] = ()
+) -> Resources:
     """Return what an application's batch jobs ask for: its usual resources, changed by the settings.
 
-    `[resources]` holds for all applications, `[resources.NAME]` for one. Raises `InvalidSpec`.
+    `[resources]` holds for all applications, but not for what of an application's resources is its `own`;
+    `[resources.NAME]` holds for one, whatever its file says. Raises `InvalidSpec`.
     """
-    return changed(usual, said_of_resources(settings), application)
+    return changed(usual, said_of_resources(settings), application, own)
 
 
-def changed(usual: Resources, said: Said, application: str) -> Resources:
+def changed(usual: Resources, said: Said, application: str, own: Collection[str] = ()) -> Resources:
     """Return an application's usual resources, changed by what was said of all and of this one."""
-    return replace(usual, **{**said.get("", {}), **said.get(application, {})})
+    return replace(usual, **{key: said[name][key] for key, name in changes(said, application, own).items()})
+
+
+def changes(said: Said, application: str, own: Collection[str] = ()) -> Mapping[str, str]:
+    """Return which of an application's resources the settings change, and by whose section, as in `Said`."""
+    of_all = dict.fromkeys(said.get("", {}).keys() - set(own), "")
+    return of_all | dict.fromkeys(said.get(application, {}), application)
 
 
 def said_of_resources(settings: Settings) -> Said:
