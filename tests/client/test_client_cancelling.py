@@ -131,8 +131,11 @@ def test_what_ends_by_itself_meanwhile_is_not_noted_as_cancelled(
 ) -> None:
     slurm(home, tmp_path / "bin", f"RUNNING {state}")
     before = status_of(home)
-    if outcome:
+    if outcome:  # its attempt ends while it is being cancelled
         ended_attempt(home, outcome)
+        attempt = (home.root / "jobs/sim-1/attempt-00.00").rename(tmp_path / "attempt")
+        with (tmp_path / "bin/scancel").open("a") as file:
+            file.write(f"mv {attempt} {home.root / 'jobs/sim-1/attempt-00.00'}\n")
     assert call("job", "cancel", "sim-1", "--home", home.root).stdout.startswith(f"sim-1 {words}")
     assert status_of(home) == before
 

@@ -215,3 +215,12 @@ def test_any_launcher_can_run_the_batch_jobs(tmp_path: Path) -> None:
         native_id = launcher.submit(JobSpec("TEST", str(folder.path), affinity="north"), "task")
         until(lambda: launcher.states([native_id])[native_id].state.is_final)
         assert folder.has_result()
+
+
+def test_the_last_states_of_allocations_are_noted_when_they_are_given_back(site: Site) -> None:
+    site.done("task", client="north")
+    site.scheduler.is_holding = True
+    site.submit(site.folder("queued", "finish"), client="south")
+    site.launcher.close()
+    noted = [JobFolder(path).read_status() or {} for path in sorted((site.root / "held").glob("*/[0-9]*"))]
+    assert sorted(str(status["state"]) for status in noted) == ["cancelled", "completed"]

@@ -1,6 +1,10 @@
-"""The batch jobs of a home folder, as their folders tell: of runs, of held allocations, of applications."""
+"""The batch jobs of a home folder, as their folders tell: of runs, of held allocations, of applications.
+
+What the cluster says of those that have not ended is asked in `client.looking`.
+"""
 
 import difflib
+import math
 import os
 import time
 from collections.abc import Iterator, Mapping
@@ -11,8 +15,9 @@ from typing import Any
 
 from foedus.core.canonical import Json
 from foedus.core.errors import InvalidSpec, TaskFailed
-from foedus.core.records import JobState
+from foedus.core.records import JobState, Resources
 from foedus.launch import JobFolder
+from foedus.launch.cluster.ended import attempt_with_result, newest_attempt, newest_outcome
 from foedus.launch.cluster.journal import Journal
 from foedus.launch.folder import SPEC
 from foedus.launch.held.post import APPLICATION as HOLD
@@ -33,8 +38,10 @@ _SILENT = "it waits for a worker of a command that runs now, or was interrupted"
 class BatchJob:
     """One batch job. `name` is the path of its folder below the home folder, without what all paths have.
 
-    `scheduler_id` and `scheduler_state` are the scheduler's own words; empty for jobs of local workers.
-    `queued_s` and `running_s` are None where nobody saw when it was queued, or began.
+    `scheduler_id` and `scheduler_state` are the scheduler's own words; empty for jobs of local workers, and
+    the state where a result or failure was found before the scheduler was asked again. `queued_s` and
+    `running_s` are None where nobody saw when it was queued, or began. `as_of` is when its state was noted
+    (seconds since 1970) if the cluster alone knows what it is now, else None; durations end there.
     """
 
     name: str
@@ -51,6 +58,7 @@ class BatchJob:
     resources: Mapping[str, Json]
     folder: JobFolder
     changed_at: float
+    as_of: float | None
     journal: Journal | None = field(repr=False)
 
     @property
@@ -84,6 +92,12 @@ def find_batch_job(home: Home, name: str) -> BatchJob:
     raise InvalidSpec(f"there is no batch job {name!r} in {home.root}", hint)
 
 
+def allocations(home: Home, run: str) -> list[BatchJob]:
+    """Return the held allocations of a run."""
+    held = home.runs / run / "held"
+    return [_read("/".join(path.relative_to(home.runs).parts), path) for path in _below(held)]
+
+
 def _folders(home: Home) -> Iterator[tuple[str, Path]]:
     """Yield name and folder of all job folders."""
     for run in home.runs.glob("*"):
@@ -105,14 +119,19 @@ def _below(folder: Path) -> Iterator[Path]:
 
 def _read(name: str, path: Path) -> BatchJob:
     folder = JobFolder(path)
-    status, ended = folder.read_status() or {}, folder.read_exit() or {}
+    status = folder.read_status() or {}
     journal = Journal.read(folder)
     if journal is not None and status.get("native_id", journal.name) != journal.name:
         journal = None  # it was on a cluster once; a local worker had it last
-    state, cause = _state(name, folder, status, is_local=journal is None)
-    spec = _spec(folder)
-    queued_s, running_s = _times(folder, status, ended, state)
     resources = folder.read_note().get("resources")
+    asked = resources if isinstance(resources, Mapping) else {}
+    state, cause = _state(name, folder, status, journal, asked)
+    spec, ended = _spec(folder), exit_report(folder, journal)
+    as_of = _noted_at(status) if journal is not None and not state.is_final else None
+    queued_s, running_s = _times(folder, status, ended, state, as_of)
+    is_seen_here = state is JobState.COMPLETED or (
+        state is JobState.FAILED and folder.read_failure() is not None
+    )
     return BatchJob(
         name=name,
         application=_application(name, spec),
@@ -121,15 +140,32 @@ def _read(name: str, path: Path) -> BatchJob:
         cause=cause,
         attempt=_count(status.get("attempt")),
         scheduler_id=_text(status.get("scheduler_id")),
-        scheduler_state=_text(status.get("scheduler_state")),
+        scheduler_state="" if is_seen_here else _text(status.get("scheduler_state")),
         node=_text(ended.get("host")),
         queued_s=queued_s,
         running_s=running_s,
-        resources=resources if isinstance(resources, Mapping) else {},
+        resources=asked,
         folder=folder,
         changed_at=_changed_at(path),
+        as_of=as_of,
         journal=journal,
     )
+
+
+def exit_report(folder: JobFolder, journal: Journal | None) -> Mapping[str, Json]:
+    """Return how its process ended, as noted by whoever ran it; empty where nobody did (yet)."""
+    report = folder.read_exit()
+    if report is None and journal is not None:  # nobody has taken its newest attempt over yet
+        attempt = newest_attempt(folder, journal.number)
+        report = JobFolder(folder.path, attempt).read_exit() if attempt else None
+    return report or {}
+
+
+def _noted_at(status: Mapping[str, Json]) -> float:
+    """Return when its state was noted; now where it was not."""
+    seen = status.get("times")
+    moments = seen.values() if isinstance(seen, Mapping) else ()
+    return max((m for m in map(_moment, moments) if m is not None), default=time.time())
 
 
 def _changed_at(folder: Path) -> float:
@@ -143,7 +179,13 @@ def _changed_at(folder: Path) -> float:
     return newest
 
 
-def _state(name: str, folder: JobFolder, status: Mapping[str, Json], is_local: bool) -> tuple[JobState, str]:
+def _state(
+    name: str,
+    folder: JobFolder,
+    status: Mapping[str, Json],
+    journal: Journal | None,
+    asked: Mapping[str, Json],
+) -> tuple[JobState, str]:
     """Return what its launcher noted last, unless the outcome says more."""
     noted, cause = _noted(status)
     if noted is not None and noted.is_final:
@@ -153,8 +195,10 @@ def _state(name: str, folder: JobFolder, status: Mapping[str, Json], is_local: b
             return (JobState.COMPLETED, "") if folder.read_result() is not None else (JobState.UNKNOWN, "")
         except TaskFailed as damaged:
             return JobState.FAILED, str(damaged)
-    if noted is JobState.RUNNING and is_local and not folder.is_held():
-        return JobState.LOST, f"the command that ran it is gone; `{_resuming(name)}` does it again"
+    if noted is JobState.RUNNING and journal is None and not folder.is_held():
+        return JobState.LOST, f"the command that ran it is gone; `{resuming(name)}` does it again"
+    if journal is not None and (own := _own_end(folder, journal, asked)) is not None:
+        return own
     if noted is not None:
         return noted, cause
     failure = folder.read_failure()
@@ -163,7 +207,29 @@ def _state(name: str, folder: JobFolder, status: Mapping[str, Json], is_local: b
     return JobState.UNKNOWN, _SILENT
 
 
-def _resuming(name: str) -> str:
+def _own_end(folder: JobFolder, journal: Journal, asked: Mapping[str, Json]) -> tuple[JobState, str] | None:
+    """Return how its attempts say that it ended, if nobody has taken that over yet.
+
+    The same rule as the launcher's: a result counts in any case, an error unless it is to go on.
+    """
+    if attempt_with_result(folder) is not None:
+        return JobState.COMPLETED, ""
+    outcome = newest_outcome(folder, asked_for(asked), journal.number)
+    if outcome is None or outcome.failure is None or outcome.is_interrupted or journal.is_cancelled:
+        return None
+    return JobState.FAILED, str(outcome.failure)
+
+
+def asked_for(noted: Mapping[str, Json]) -> Resources:
+    """Return the limits that a batch job's note tells, for words about its end."""
+    memory_mb, walltime_s = noted.get("memory_mb"), _moment(noted.get("walltime_s"))
+    return Resources(
+        memory_mb=memory_mb if type(memory_mb) is int else None, walltime_s=walltime_s or math.inf
+    )
+
+
+def resuming(name: str) -> str:
+    """Return the command that goes on with a batch job."""
     run, sign, _ = name.partition("/")
     return f"foedus resume {run}" if sign else f"foedus app resume {name}"
 
@@ -176,13 +242,17 @@ def _noted(status: Mapping[str, Json]) -> tuple[JobState | None, str]:
 
 
 def _times(
-    folder: JobFolder, status: Mapping[str, Json], ended: Mapping[str, Json], state: JobState
+    folder: JobFolder,
+    status: Mapping[str, Json],
+    ended: Mapping[str, Json],
+    state: JobState,
+    as_of: float | None,
 ) -> tuple[float | None, float | None]:
     """Return how long it was queued and how long it runs or ran, in seconds; None where nobody saw it."""
     seen = status.get("times")
     times = seen if isinstance(seen, Mapping) else {}
     queued, running = _moment(times.get("queued")) or folder.begun_at(), _moment(times.get("running"))
-    end = _moment(times.get(state)) if state.is_final else time.time()
+    end = _moment(times.get(state)) if state.is_final else as_of or time.time()
     running_s = _moment(ended.get("seconds")) if state.is_final else None
     if running_s is None and running and end:
         running_s = max(0.0, end - running)

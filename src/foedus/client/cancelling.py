@@ -8,9 +8,8 @@ from foedus.client.launchers import outlives_us, scheduler_of
 from foedus.client.shell import Shell
 from foedus.core.errors import FoedusError, InvalidSpec
 from foedus.core.ids import NativeId
-from foedus.core.records import JobState, JobStatus, Resources
+from foedus.core.records import JobState, JobStatus
 from foedus.launch.cluster import Scheduler, Sight
-from foedus.launch.cluster.ended import attempt_with_result, newest_outcome
 from foedus.launch.cluster.journal import Journal
 
 _PAUSE_S: Final = 0.5
@@ -32,8 +31,8 @@ def cancel_job(shell: Shell, job: BatchJob) -> str:
             "Either it has ended, or a held allocation serves it: interrupt the run, or cancel that one.",
         )
     if seen.state.is_final:
-        own = _own_end(job, journal)
-        words = f"it is {own}" if own else f"the scheduler says {seen.native}"
+        now = find_batch_job(shell.home, job.name)
+        words = f"it is {now.state}" if now.state.is_final else f"the scheduler says {seen.native}"
         return f"{job.name} has ended: {words}"
     scheduler.cancel(name, journal.scheduler_id)
     seen = _awaited(scheduler, name, seen)
@@ -69,9 +68,6 @@ def _became(shell: Shell, job: BatchJob, journal: Journal, seen: Sight | None) -
     now = find_batch_job(shell.home, job.name)
     if now.state.is_final or now.journal != journal:
         return f"is {now.state}"
-    own = _own_end(now, journal)
-    if own is not None:
-        return f"is {own}"
     if seen is not None and seen.state is not JobState.CANCELLED and not seen.is_passing:
         return f"has ended: the scheduler says {seen.native}"
     cause = "cancelled by `foedus job cancel`"
@@ -80,12 +76,3 @@ def _became(shell: Shell, job: BatchJob, journal: Journal, seen: Sight | None) -
     )
     now.folder.write_status(status)
     return f"is {status.state}"
-
-
-def _own_end(job: BatchJob, journal: Journal) -> JobState | None:
-    """Return how its attempts say that it ended by itself; None where none says so."""
-    if attempt_with_result(job.folder) is not None:
-        return JobState.COMPLETED
-    outcome = newest_outcome(job.folder, Resources(), journal.number)
-    has_failed = outcome is not None and outcome.failure is not None and not outcome.is_interrupted
-    return JobState.FAILED if has_failed else None

@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from foedus.client.output import Format, print_csv, print_json, print_pairs, print_table, say, seconds_text
+from foedus.client.output import (
+    Format,
+    print_csv,
+    print_json,
+    print_pairs,
+    print_table,
+    say,
+    seconds_text,
+    time_text,
+    warn,
+)
 from foedus.client.shell import INTERRUPTED, FormatOption, HomeOption, open_shell
 from foedus.core.errors import InvalidSpec
 
@@ -20,6 +30,7 @@ app = typer.Typer(help="Look at batch jobs, and cancel them.", no_args_is_help=T
 
 _LIMIT = 50
 _FOLLOW_S = 0.5
+_ASK_S = 10.0  # between two questions to the cluster, by whoever follows a log
 _FROM_END = -(64 << 10)
 JobArgument = Annotated[str, typer.Argument(metavar="JOB", help="Name of the batch job, or its beginning.")]
 
@@ -46,7 +57,8 @@ def list_jobs(
 ) -> None:
     """List batch jobs, the one that changed last first.
 
-    States are those that whoever follows the batch jobs noted last: `foedus run`, `resume` or `app`.
+    The cluster is asked once about those that have not ended. Where it cannot be asked, or does not answer,
+    states are those that were noted last, with the time of that, and durations end there.
 
     \b
     Examples:
@@ -54,14 +66,16 @@ def list_jobs(
       foedus job list --run mnist-1 --state failed
       foedus job list --all --format csv > jobs.csv
     """
-    from foedus.client.batch_jobs import batch_jobs
+    from foedus.client.looking import current_jobs
     from foedus.core.records import JobState
 
     shell = open_shell(home)
     if state and state not in list(JobState):
         raise InvalidSpec(f"there is no state {state!r}", f"States: {', '.join(JobState)}.")
-    found = [job for job in batch_jobs(shell.home) if not state or job.state == state]
+    known, trouble = current_jobs(shell)
+    found = [job for job in known if not state or job.state == state]
     found = [job for job in found if not run or job.name.startswith(f"{run}/")]
+    _warn(trouble)
     shown = found if every else found[:_LIMIT]
     if output is ListFormat.JSON:
         print_json([job.to_json() for job in shown])
@@ -82,10 +96,12 @@ def show(job: JobArgument, home: HomeOption = None, output: FormatOption = Forma
       foedus job show mnist-1/r00001.1/client-1.train
       foedus job show sim_reaction_diffusion-1
     """
-    from foedus.client.batch_jobs import find_batch_job
+    from foedus.client.batch_jobs import exit_report
+    from foedus.client.looking import current_job
 
-    found = find_batch_job(open_shell(home).home, job)
-    ended = found.folder.read_exit() or {}
+    found, trouble = current_job(open_shell(home), job)
+    ended = exit_report(found.folder, found.journal)
+    _warn(trouble)
     if output is Format.JSON:
         print_json({**found.to_json(), "exit": ended})
         return
@@ -93,7 +109,7 @@ def show(job: JobArgument, home: HomeOption = None, output: FormatOption = Forma
         ("batch job", found.name),
         ("application", found.application),
         ("client", found.client),
-        ("state", found.state),
+        ("state", _state(found)),
         ("cause", found.cause),
         ("native id", found.scheduler_id),
         ("native state", found.scheduler_state),
@@ -158,7 +174,7 @@ def cancel(job: JobArgument, home: HomeOption = None) -> None:
 
 _COLUMNS = (
     *("batch job", "application", "client", "state", "native id", "native state", "attempt"),
-    *("queued_s", "running_s", "node", "cause", "folder"),
+    *("queued_s", "running_s", "node", "cause", "as of", "folder"),
 )
 
 
@@ -166,7 +182,8 @@ def _row(job: "BatchJob") -> tuple[object, ...]:
     queued, running = ("" if s is None else f"{s:.1f}" for s in (job.queued_s, job.running_s))
     return (
         *(job.name, job.application, job.client, job.state, job.scheduler_id, job.scheduler_state),
-        *(job.attempt, queued, running, job.node, job.cause, job.folder.path),
+        *(job.attempt, queued, running, job.node, job.cause),
+        *("" if job.as_of is None else time_text(int(job.as_of)), job.folder.path),
     )
 
 
@@ -174,12 +191,24 @@ def _print_list(shown: "list[BatchJob]") -> None:
     columns = ("batch job", "application", "state", "native id", "attempt", "queued", "running", "cause")
     rows = [
         (
-            *(job.name, job.application, job.state, job.scheduler_id, job.attempt),
+            *(job.name, job.application, _state(job), job.scheduler_id, job.attempt),
             *(_seconds(job.queued_s), _seconds(job.running_s), job.cause.partition("\n")[0]),
         )
         for job in shown
     ]
     print_table(columns, rows, right=("attempt", "queued", "running"))
+
+
+def _state(job: "BatchJob") -> str:
+    """Say its state, and of when that is where nobody could be asked."""
+    if job.as_of is None:
+        return job.state
+    return f"{job.state} as of {time.strftime('%d %b %H:%M', time.localtime(job.as_of))}"
+
+
+def _warn(trouble: str) -> None:
+    if trouble:
+        warn(f"{trouble}; states are those that were noted last")
 
 
 def _seconds(seconds: float | None) -> str:
@@ -201,9 +230,10 @@ def _print_log(shell: "Shell", job: "BatchJob", follow: bool) -> int:
     Returns how far the log was read.
     """
     from foedus.client.batch_jobs import find_batch_job
+    from foedus.client.looking import current_job
 
     decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
-    offset, is_final = _FROM_END, False
+    offset, is_final, asked_at = _FROM_END, False, -_ASK_S
     while True:
         data, offset = job.folder.read_log_from(offset)
         _print(decoder.decode(data))
@@ -211,6 +241,9 @@ def _print_log(shell: "Shell", job: "BatchJob", follow: bool) -> int:
             return offset
         if not data:
             is_final = find_batch_job(shell.home, job.name).state.is_final  # then its last words come
+            if not is_final and time.monotonic() - asked_at >= _ASK_S:  # nobody may follow it
+                is_final = current_job(shell, job.name)[0].state.is_final
+                asked_at = time.monotonic()
             if not is_final:
                 time.sleep(_FOLLOW_S)
 

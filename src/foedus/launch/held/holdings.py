@@ -11,6 +11,7 @@ from typing import TypeAlias
 
 from foedus.core.canonical import Json, canonical_json
 from foedus.core.errors import FoedusError, InvalidSpec
+from foedus.core.ids import NativeId
 from foedus.core.protocols import Launcher
 from foedus.core.records import JobSpec
 from foedus.launch._attempts import remove_tree
@@ -19,6 +20,7 @@ from foedus.launch.held.letters import TaskOrder
 from foedus.launch.held.post import APPLICATION, HeldTimes, Post
 
 _LOOK_S = 0.05
+_END_S = 5.0  # a cluster takes so long to tell the end of a batch job, mostly
 _DIGITS = 16
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -100,8 +102,12 @@ class Holdings:
         return gone
 
     def give_back(self) -> None:
-        """Have all workers leave, and cancel the batch jobs of those that do not leave in time."""
-        for allocation in self._live():
+        """Have all workers leave, and cancel the batch jobs of those that do not leave in time.
+
+        Waits some seconds more for the ends of the batch jobs, so that their last states are noted.
+        """
+        given_back = self._live()
+        for allocation in given_back:
             with suppress(OSError):
                 allocation.stop()
                 if not allocation.is_served and allocation.void():
@@ -113,6 +119,15 @@ class Holdings:
                 allocation.read()
         for allocation in self._live():
             self._inner.cancel(allocation.native_id)
+        self._see_off([allocation.native_id for allocation in given_back])
+
+    def _see_off(self, ids: list[NativeId]) -> None:
+        """Let the launcher note how batch jobs end: nobody asks for them once we are gone."""
+        deadline = time.monotonic() + min(self._times.grace_s, _END_S)
+        while (left_s := deadline - time.monotonic()) > 0:
+            if all(status.state.is_final for status in self._inner.states(ids, left_s).values()):
+                return
+            time.sleep(_LOOK_S)
 
     def _live(self) -> list[Allocation]:
         return [a for group in self._groups.values() for a in group if not a.over]
