@@ -1,5 +1,6 @@
 """Batch jobs that are submitted again: how often, from what, and that other attempts harm nothing."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -290,3 +291,105 @@ def test_what_can_no_longer_be_had_is_told_by_the_state(
         "it cannot be submitted again: there is no such queue any more",
     )
     assert cluster.status(other).state is JobState.QUEUED
+
+
+# --- after it was cancelled ---
+
+
+def cancelled_by_command(cluster: Cluster) -> None:
+    """Note in the journal what `foedus job cancel` notes there."""
+    replace(cluster.journal(), is_cancelled=True).write(cluster.folder())
+
+
+@pytest.mark.parametrize("who", ["us", "the command", "somebody else"])
+def test_what_was_cancelled_before_is_done_afresh_by_the_process_that_takes_it_up(
+    cluster: Cluster, who: str
+) -> None:
+    native_id = cluster.submit(memory_mb=100)
+    cluster.look()
+    attempt = cluster.attempt()
+    attempt.write_checkpoint([b"so far"])
+    if who == "us":
+        cluster.launcher.cancel(native_id)
+    elif who == "the command":
+        cancelled_by_command(cluster)
+    cluster.say(JobState.CANCELLED)
+    cluster.begin_process()
+    cluster.submit(memory_mb=200)
+    status = cluster.after_look(native_id)
+    assert (status.state, status.scheduler_id) == (JobState.QUEUED, "2")
+    assert numbers(cluster) == [0, 1]
+    assert not cluster.journal().is_cancelled
+    assert cluster.folder().read_note()["resources"]["memory_mb"] == 200  # type: ignore[index, call-overload]
+    checkpoint = cluster.attempt(1).open_checkpoint()
+    assert checkpoint is not None
+    checkpoint.close()
+    cluster.say(JobState.CANCELLED)
+    assert cluster.after_look(native_id).state is JobState.CANCELLED  # and that is for good
+
+
+def test_what_was_cancelled_before_is_not_done_twice_at_a_time(cluster: Cluster) -> None:
+    native_id = cluster.submit()
+    cluster.say(JobState.RUNNING)
+    cancelled_by_command(cluster)
+    cluster.begin_process()
+    cluster.submit()
+    cluster.say(JobState.RUNNING)
+    status = cluster.after_look(native_id)
+    assert (status.state, status.cause) == (
+        JobState.UNKNOWN,
+        "it was cancelled; it is submitted again once it has ended",
+    )
+    assert numbers(cluster) == [0]
+    assert cluster.scheduler.cancels == [f"{native_id}-0"]  # it may not have been told before
+    assert cluster.after_look(native_id).state is JobState.QUEUED
+    assert numbers(cluster) == [0, 1]
+
+
+def test_a_result_of_what_was_cancelled_counts(cluster: Cluster) -> None:
+    cluster.submit()
+    cancelled_by_command(cluster)
+    finishes(cluster.attempt())
+    assert cluster.resubmit().state is JobState.COMPLETED
+    assert numbers(cluster) == [0]
+
+
+@pytest.mark.parametrize("is_sent", [True, False])
+def test_what_was_cancelled_and_then_forgotten_is_done_afresh(cluster: Cluster, is_sent: bool) -> None:
+    cluster.scheduler.loses_orders = not is_sent
+    native_id = cluster.submit()
+    cluster.scheduler.loses_orders = False
+    if is_sent:
+        cluster.scheduler.forget(cluster.name())
+    cancelled_by_command(cluster)
+    cluster.resubmit()
+    assert cluster.after_look(native_id, 2).state is JobState.QUEUED
+    assert numbers(cluster) == ([0, 1] if is_sent else [1])
+
+
+def test_what_was_forgotten_while_nobody_looked_is_done_afresh(cluster: Cluster) -> None:
+    native_id = cluster.submit()
+    cluster.scheduler.forget(cluster.name())
+    cluster.resubmit()
+    assert cluster.after_look(native_id).state is JobState.UNKNOWN
+    assert cluster.after_look(native_id, seconds=TIMES.lost_s).state is JobState.QUEUED
+    assert numbers(cluster) == [0, 1]
+
+
+@pytest.mark.parametrize("is_noted", [True, False])
+def test_whoever_waits_is_told_who_cancelled_it(cluster: Cluster, is_noted: bool) -> None:
+    native_id = cluster.submit()
+    cluster.resubmit()
+    cluster.say(JobState.RUNNING)
+    cluster.look()
+    if is_noted:
+        cancelled_by_command(cluster)
+        cluster.attempt().fail(ValueError("killed"))  # what a task says of that is of no interest
+    cluster.say(JobState.CANCELLED)
+    status = cluster.after_look(native_id)
+    own = "cancelled by `foedus job cancel`"
+    assert (status.state, status.cause) == (
+        JobState.CANCELLED,
+        own if is_noted else "cancelled by somebody else",
+    )
+    assert cluster.journal().is_cancelled is is_noted

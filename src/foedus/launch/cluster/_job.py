@@ -14,6 +14,7 @@ from foedus.launch.cluster.scheduler import Sight
 from foedus.launch.folder import CHECKPOINT, JobFolder
 
 _LINES, _LINES_CHARACTERS, _CHARACTERS = 5, 1000, 8000
+_CANCELLED, _BY_COMMAND = "cancelled", "cancelled by `foedus job cancel`"
 BATCH_LOG = "batch.log"  # what scheduler and start script print, beside the task's own out.log
 
 
@@ -42,10 +43,12 @@ class ClusterJob:
     status: JobStatus = field(init=False)
     is_unsent: bool = field(init=False)
     is_guessed: bool = False
+    is_resumed: bool = False  # an earlier process submitted it, and all that was told since is that it ended
     missed: int = 0  # answers in a row that did not name it
     missing_since: float | None = None
     ended_since: float | None = None
     _adopted_as: int = 0  # which of the attempts, counted from 1, gave the result
+    _cancelled_how: str = _CANCELLED
 
     def __post_init__(self) -> None:
         self.is_unsent = not self.journal.scheduler_id
@@ -83,8 +86,26 @@ class ClusterJob:
         if state.is_final and not self.journal.is_settled:
             self.note(is_settled=True)
 
+    def is_cancelled_now(self) -> None:
+        """Note that it is to be stopped, and not to be done afresh then."""
+        self.is_resumed = False
+        self.note(is_cancelled=True)
+
+    def is_to_end(self) -> bool:
+        """Whether it is, or was, to be stopped: another process notes that in the journal, too."""
+        noted = None if self.journal.is_cancelled else Journal.read(self.folder)
+        if noted is not None and noted.is_cancelled and noted.full_name == self.journal.full_name:
+            self.journal = replace(self.journal, is_cancelled=True)
+            self._cancelled_how = _BY_COMMAND
+        return self.journal.is_cancelled
+
     def turn_to(self, journal: Journal) -> None:
-        """Write down the journal of a submission, before that is made. Raises OSError."""
+        """Write down the journal of a submission, before that is made; clear the folder for one afresh.
+
+        Raises OSError, and ValueError for a folder that is not fit.
+        """
+        if journal.is_afresh:
+            self.folder.begin(journal.key, self.spec.resources)
         journal.write(self.folder)
         self.journal = journal
 
@@ -93,19 +114,21 @@ class ClusterJob:
 
         One folder that was taken away, or a full disk, must not keep the launcher from following other jobs.
         """
+        self.is_to_end()  # else what another process noted would be overwritten
         self.journal = replace(self.journal, **changes)  # type: ignore[arg-type]  # fields have many types
         with suppress(OSError):
             self.journal.write(self.folder)
 
     def is_sent_again(self) -> None:
         """Begin anew to find out whether the scheduler has it."""
-        self.is_unsent, self.missed = True, 0
+        self.is_unsent, self.is_resumed, self.missed = True, False, 0
         self.missing_since = self.ended_since = None
 
     # --- what the folder says ---
 
     def take_up(self) -> None:
         """Go on with a job that an earlier process submitted: with its result, if it has one."""
+        self.is_resumed = not self.journal.is_settled
         if self.journal.adopted:
             self._adopt(self.journal.adopted)
         elif self.folder.has_result_of(self.journal.key):
@@ -125,7 +148,7 @@ class ClusterJob:
             self._adopt(attempt)
             return
         outcome = self._outcome()
-        if outcome is None or outcome.failure is None or outcome.is_interrupted or self.journal.is_cancelled:
+        if outcome is None or outcome.failure is None or outcome.is_interrupted or self.is_to_end():
             return
         with suppress(OSError):
             self.folder.keep_failure(outcome.failure)
@@ -148,6 +171,10 @@ class ClusterJob:
     def follow(self, sight: Sight) -> None:
         """The scheduler still works on it."""
         self.missing_since = self.ended_since = None
+        if self.is_resumed and self.journal.is_cancelled:
+            self.becomes(JobState.UNKNOWN, "it was cancelled; it is submitted again once it has ended")
+            return
+        self.is_resumed = False
         self.becomes(sight.state, sight.cause, sight.native)
 
     def settles(self, sight: Sight, times: Times, now: float) -> Journal | None:
@@ -159,10 +186,9 @@ class ClusterJob:
         if self.is_final:
             return None
         outcome = self._outcome()
-        if self.journal.is_cancelled or (sight.state is JobState.CANCELLED and not sight.is_passing):
-            cause = "cancelled" if self.journal.is_cancelled else sight.cause or "cancelled by somebody else"
-            self.becomes(JobState.CANCELLED, cause, sight.native)
-            return None
+        if self.is_to_end() or (sight.state is JobState.CANCELLED and not sight.is_passing):
+            own = self._cancelled_how if self.journal.is_cancelled else ""
+            return self.was_cancelled(own or sight.cause or "cancelled by somebody else", sight.native)
         again = self._continuation(outcome, times, sight.out_of_time)
         if again is not None:
             return again
@@ -182,19 +208,36 @@ class ClusterJob:
             return None
         self.missing_since = now if self.missing_since is None else self.missing_since
         outcome = self._outcome()
-        if self.journal.is_cancelled:
-            self.becomes(JobState.CANCELLED, "cancelled")
-        elif (again := self._continuation(outcome, times)) is not None:
+        if self.is_to_end():
+            return self.was_cancelled(self._cancelled_how)
+        if (again := self._continuation(outcome, times)) is not None:
             return again
-        elif outcome is not None:
+        if outcome is not None:
             self.becomes(JobState.FAILED, outcome.words or str(outcome.failure))
         elif now - self.missing_since < times.lost_s:
             self.becomes(
                 JobState.UNKNOWN, "the scheduler does not know the batch job, and it left no result yet"
             )
+        elif self.is_resumed:
+            return self._afresh()
         else:
             self.becomes(JobState.LOST, "the scheduler has forgotten the batch job, and it left no result")
         return None
+
+    def was_cancelled(self, cause: str, native: str = "") -> Journal | None:
+        """It has ended because it was cancelled. Returns what `settles` does.
+
+        Whoever takes up one that had been cancelled before wants it done.
+        """
+        if self.is_resumed:
+            return self._afresh()
+        self.becomes(JobState.CANCELLED, cause, native)
+        return None
+
+    def _afresh(self) -> Journal:
+        """Return the journal of its submission in place of one that ended while nobody looked."""
+        self.becomes(JobState.QUEUED, "it had ended without a result; it is submitted again")
+        return self.journal.afresh()
 
     def _continuation(
         self, outcome: Outcome | None, times: Times, is_out_of_time: bool = False

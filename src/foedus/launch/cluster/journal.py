@@ -49,6 +49,11 @@ class Journal:
         """The name of the present submission, by which the scheduler is asked for it."""
         return f"{self.name}-{self.number}"
 
+    @property
+    def is_afresh(self) -> bool:
+        """Whether the present submission neither makes up for another one nor goes on from it."""
+        return not (self.retried or self.continued)
+
     def retry(self) -> "Journal":
         """Return the journal of the next submission, after a failure of the cluster."""
         return replace(self, number=self.number + 1, scheduler_id="", retried=self.retried + 1)

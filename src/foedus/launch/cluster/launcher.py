@@ -25,7 +25,8 @@ class ClusterLauncher:
     An id is the job's own name, which its scheduler knows beside its own id. Jobs outlive this process:
     another one that submits the same key with the same folder finds the job again by the journal there. A
     submission whose fate is not known is looked for by name and repeated only when the scheduler does not
-    have it. A job whose failure was told before is done afresh.
+    have it. A job whose failure was told before is done afresh, and so is one that was cancelled before
+    another process took it up, once that submission has ended.
 
     A result in the folder of any attempt is the job's result, whatever the scheduler says; without one a job
     is never completed. What the cluster did to a job (a failed node, pre-emption) is repaired by up to
@@ -105,7 +106,7 @@ class ClusterLauncher:
         """Have the scheduler stop the job. It is `CANCELLED` once the scheduler says that it has ended."""
         job = self._jobs.get(native_id)
         if job is not None and not job.is_final:
-            job.note(is_cancelled=True)
+            job.is_cancelled_now()
             if not self._stop(job):
                 job.becomes(JobState.UNKNOWN, f"to be cancelled: {self._trouble}")
             self._inquiry.soon()
@@ -145,7 +146,6 @@ class ClusterLauncher:
             if known is not None or folder.has_result_of(key):
                 job.take_up()
             if job.status.state is not JobState.COMPLETED and (known is None or known.is_settled):
-                folder.begin(key, spec.resources)
                 job.turn_to(known.afresh() if known else Journal.first(folder, key))
                 self._send(job)
         except (OSError, ValueError) as error:
@@ -260,8 +260,8 @@ class ClusterLauncher:
         if job.is_unsent and not job.has_begun:
             if job.missed < _ANSWERS:
                 return
-            if job.journal.is_cancelled:
-                job.becomes(JobState.CANCELLED, "cancelled before it was queued")
+            if job.is_to_end():
+                self._repeat(job, job.was_cancelled("cancelled before it was queued"))
             else:
                 self._send_again(job)
         else:
@@ -277,7 +277,7 @@ class ClusterLauncher:
             return
         try:
             job.turn_to(again)
-        except OSError as error:
+        except (OSError, ValueError) as error:
             job.becomes(JobState.FAILED, f"{cause}; but it cannot be submitted again: {error}")
             return
         if job.is_guessed:
