@@ -9,16 +9,19 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from foedus.apps.datasets.recipe import (
     Step,
     apply_step,
     checked_recipe,
+    grey,
     hash_of,
     measured,
     parse_step,
     resized,
 )
+from foedus.apps.datasets.source import Source
 from foedus.apps.datasets.splits import split_parts
 from foedus.core.errors import InvalidData, InvalidSpec
 
@@ -27,9 +30,9 @@ LABELS = np.array([0, 1, 0, 2])
 
 
 def after(text: str) -> tuple[list[Any], list[int]]:
-    values, labels = apply_step(parse_step(text), VALUES, LABELS)
-    assert labels is not None
-    return values.tolist(), labels.tolist()
+    found = apply_step(parse_step(text), Source(VALUES, LABELS))
+    assert found.labels is not None
+    return found.values.tolist(), found.labels.tolist()
 
 
 def test_deduplicate_keeps_the_first_of_equal_examples_in_order() -> None:
@@ -68,20 +71,40 @@ def test_resize_keeps_the_mean(height: int, width: int, side: int) -> None:
     np.testing.assert_allclose(found.mean(axis=(1, 2)), images.mean(axis=(1, 2)), rtol=1e-12)
 
 
+def test_grey_is_as_bright_as_the_eye_sees_and_as_pillow_makes_it() -> None:
+    colours = np.random.default_rng(1).integers(0, 256, (2, 3, 5, 4), dtype=np.uint8)
+    found = grey(colours)
+    assert found.dtype == np.uint8
+    theirs = [np.asarray(Image.fromarray(one.transpose(1, 2, 0)).convert("L"), int) for one in colours]
+    np.testing.assert_allclose(found.astype(int), theirs, atol=1)  # it rounds down
+    np.testing.assert_allclose(grey(np.ones((1, 3, 2, 2))), np.ones((1, 2, 2)))
+    assert grey(VALUES) is VALUES
+    for others in (np.zeros((2, 2, 4, 4)), np.zeros((2, 5))):
+        with pytest.raises(InvalidData, match="3 channels"):
+            grey(others)
+
+
+@pytest.mark.parametrize(
+    ("step", "files"), [("deduplicate", "abd"), ("filter labels=1,2", "bd"), ("grey", "abcd")]
+)
+def test_each_example_keeps_the_name_of_its_file(step: str, files: str) -> None:
+    assert apply_step(parse_step(step), Source(VALUES, LABELS, files=tuple("abcd"))).files == tuple(files)
+
+
 def test_normalise_divides_whole_numbers_by_their_largest_first() -> None:
-    values, _ = apply_step(parse_step("normalise mean=0.5 std=0.25"), VALUES, None)
+    values = apply_step(parse_step("normalise mean=0.5 std=0.25"), Source(VALUES, None)).values
     assert values.dtype == np.float32
     assert values[0].tolist() == [[-2.0, 2.0], [2.0, -2.0]]
 
 
 def test_normalise_leaves_fractions_as_they_are() -> None:
-    values, _ = apply_step(parse_step("normalise mean=1 std=2"), np.array([[1.0, 5.0]]), None)
-    assert values.tolist() == [[0.0, 2.0]]
+    found = apply_step(parse_step("normalise mean=1 std=2"), Source(np.array([[1.0, 5.0]]), None))
+    assert found.values.tolist() == [[0.0, 2.0]]
 
 
 def test_measured_numbers_give_mean_0_and_deviation_1() -> None:
     step = measured(VALUES)
-    values, _ = apply_step(step, VALUES, None)
+    values = apply_step(step, Source(VALUES, None)).values
     assert abs(float(values.mean())) < 1e-6
     assert abs(float(values.std()) - 1) < 1e-6
     with pytest.raises(InvalidData, match="all values are the same"):
@@ -142,9 +165,9 @@ def test_what_is_written_down_is_read_back(text: str) -> None:
 
 def test_a_recipe_that_leaves_nothing_is_told() -> None:
     with pytest.raises(InvalidData, match="no example is left"):
-        apply_step(parse_step("filter labels=7"), VALUES, LABELS)
+        apply_step(parse_step("filter labels=7"), Source(VALUES, LABELS))
     with pytest.raises(InvalidData, match="no labels to filter by"):
-        apply_step(parse_step("filter labels=0"), VALUES, None)
+        apply_step(parse_step("filter labels=0"), Source(VALUES, None))
 
 
 # --- splits ---

@@ -2,7 +2,6 @@
 
 import csv
 import shutil
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,19 +10,21 @@ import pytest
 import torch
 from apps_tools import make_job, run_here
 from datasets_tools import image_folder
-from matplotlib.figure import Figure
 from PIL import Image
+from tests.client.dataset_tools import dataset_at
 from tests.rounds.project import World, build_world
 
 from foedus.apps.builtin import FL_PREDICT
+from foedus.apps.datasets.catalogue import find_dataset
 from foedus.apps.datasets.loading import SplitRule, register
 from foedus.apps.datasets.recipe import parse_step
+from foedus.apps.predict.fit import require_fit, require_suits
 from foedus.apps.predict.task import open_version
 from foedus.core.errors import InvalidData, ObjectDamaged, ObjectMissing
 from foedus.core.ids import Cid
 from foedus.launch import JobFolder
 from foedus.learn.examples import prepare_images
-from foedus.learn.metrics import macro_f1
+from foedus.learn.metrics import confusion, f1_per_label
 from foedus.rounds.home import Home
 from foedus.store import DirectoryStore, TensorFile, put_manifest
 
@@ -78,15 +79,30 @@ def test_predictions_are_the_models(world: World, digits: np.ndarray) -> None:
     assert result["version"] == 0
 
 
-def test_scores_are_those_of_rounds(world: World, digits: np.ndarray) -> None:
+def test_scores_are_told_over_the_labels_that_occur(world: World, digits: np.ndarray) -> None:
     folder = predict(world, "p-2")
     scores = run_here(folder)["scores"]
     assert isinstance(scores, dict)
     predicted = np.array([int(row["predicted"]) for row in rows_of(folder)])
-    assert scores["f1"] == macro_f1(digits, predicted, 10)
+    each = f1_per_label(confusion(digits, predicted, 10))
+    present = sorted(set(digits.tolist()))
+    assert scores["f1_of_labels_that_occur"] == pytest.approx(each[present].mean())
     assert scores["accuracy"] == float((digits == predicted).mean())
     assert np.array(scores["confusion"]).sum() == 24
     assert len(scores["f1_per_label"]) == 10
+
+
+def test_a_label_that_does_not_occur_spoils_no_score(world: World, digits: np.ndarray) -> None:
+    images = np.load(world.folder / "unknown.npy")
+    predicted = np.array([int(row["predicted"]) for row in rows_of_labelled(world)])
+    assert len(set(predicted)) < 10
+    np.savez(world.folder / "right.npz", images=images, labels=predicted)
+    register(Home(world.folder), "right", "arrays", world.folder / "right.npz")
+    folder = predict(world, "p-right", "right")
+    scores = run_here(folder)["scores"]
+    assert isinstance(scores, dict)
+    assert scores["accuracy"] == scores["f1_of_labels_that_occur"] == 1
+    assert scores["f1_per_label"] == [1 if label in predicted else None for label in range(10)]
 
 
 def test_pictures_are_drawn(world: World, digits: np.ndarray) -> None:
@@ -172,27 +188,29 @@ def test_normalised_data_may_come_in_any_order_of_bytes(world: World, digits: np
     assert [r["predicted"] for r in rows_of(folder)] == [r["predicted"] for r in rows_of_labelled(world)]
 
 
-@pytest.mark.parametrize(
-    ("classes", "expected"),
-    [
-        (("0", "6", "9"), ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"]),
-        (("ant", "cat"), ["ant", "cat", "2", "3", "4", "5", "6", "7", "8", "9"]),
-    ],
-)
-def test_the_confusion_matrix_names_each_label_by_its_own_name(
-    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, classes: Sequence[str], expected: list[str]
-) -> None:
-    folder = image_folder(tmp_path, dict.fromkeys(classes, 3), (28, 28))
-    name = "-".join(classes)
-    register(Home(world.folder), name, "images", folder)
-    figures: list[Figure] = []
-    monkeypatch.setattr(Figure, "savefig", lambda figure, *args, **options: figures.append(figure))
+def test_classes_that_are_numbers_are_compared_with_the_models_labels(world: World, tmp_path: Path) -> None:
+    folder = image_folder(tmp_path, {"0": 2, "6": 2, "9": 2}, (28, 28))
+    register(Home(world.folder), "numbers", "images", folder)
+    job = predict(world, "p-numbers", "numbers")
+    result = run_here(job)
+    assert result["note"] is None
+    assert isinstance(result["scores"], dict)
+    assert np.array(result["scores"]["confusion"]).sum(axis=1).tolist() == [2, 0, 0, 0, 0, 0, 2, 0, 0, 2]
+    assert [row["label"] for row in rows_of(job)] == ["0", "0", "6", "6", "9", "9"]
 
-    run_here(predict(world, f"p-{name}", name))
 
-    axes = figures[-1].axes[0]
-    for labels in (axes.get_xticklabels(), axes.get_yticklabels()):
-        assert [label.get_text() for label in labels] == expected
+def test_classes_that_have_names_are_not_taken_for_the_models_labels(world: World, tmp_path: Path) -> None:
+    folder = image_folder(tmp_path, {"zero": 2, "one": 2}, (28, 28))
+    register(Home(world.folder), "named", "images", folder, [parse_step("filter labels=1")])
+    job = predict(world, "p-named", "named")
+    result = run_here(job)
+    assert result["scores"] is None
+    assert "no scores: the dataset's classes have names" in str(result["note"])
+    assert "call the classes 0 to 9" in str(result["note"])
+    assert not (job.path / "output" / "confusion.png").exists()
+    told = [(row["row"], row["file"], row["class"]) for row in rows_of(job)]
+    assert told == [("0", "zero/0.png", "zero"), ("1", "zero/1.png", "zero")]
+    assert "label" not in rows_of(job)[0]
 
 
 def test_data_of_another_shape_are_refused(world: World, digits: np.ndarray) -> None:
@@ -200,6 +218,29 @@ def test_data_of_another_shape_are_refused(world: World, digits: np.ndarray) -> 
     register(Home(world.folder), "little", "arrays", world.folder / "digits.npz", [step])
     with pytest.raises(InvalidData, match=r"uint8 of shape \(14, 14\), the model wants"):
         run_here(predict(world, "p-9", "little"))
+    found = find_dataset(Home(world.folder), "little")
+    with pytest.raises(
+        InvalidData, match=r"uint8 of shape \(14, 14\), the model wants"
+    ):  # before it is queued
+        require_suits(world.project.store, world.version0, found)
+    require_suits(world.project.store, world.version0, find_dataset(Home(world.folder), "digits"))
+
+
+@pytest.mark.parametrize(
+    ("shape", "hint"),
+    [
+        ((14, 14), 'with --step "resize height=28 width=28".'),
+        ((3, 28, 28), "with --step grey."),
+        ((3, 50, 40), 'with --step grey --step "resize height=28 width=28".'),
+        ((2, 28, 28), "No step turns these examples into"),
+        ((784,), "No step turns these examples into"),
+    ],
+)
+def test_the_steps_that_make_data_fit_are_named(shape: tuple[int, ...], hint: str) -> None:
+    given = replace(dataset_at(Path("/d")), shape=shape, dtype="uint8", ranges=(0.0, 255.0))
+    with pytest.raises(InvalidData, match="the model wants") as caught:
+        require_fit(given, (1, 28, 28))
+    assert hint in caught.value.hint
 
 
 def test_a_model_that_is_not_there_is_told(world: World, digits: np.ndarray) -> None:

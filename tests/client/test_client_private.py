@@ -84,6 +84,22 @@ def test_a_prediction_by_the_model_of_a_run_leaves_place_and_rows_to_their_owner
     assert readable == set()
 
 
+def test_data_that_do_not_suit_the_model_are_told_before_anything_is_submitted(
+    tmp_path: Path, home: Path
+) -> None:
+    assert call("run", write_spec(tmp_path, TINY), "--home", home).exit_code == 0
+    source = tmp_path / PLACE / FILE
+    small = ("--kind", "arrays", "--name", "small", "--step", "resize height=14 width=14", "--home", home)
+    assert call("dataset", "register", source, *small).exit_code == 0
+
+    result = call("model", "predict", "tiny-1", "--dataset", "small", "--home", home)
+
+    assert result.exit_code != 0
+    assert "uint8 of shape (14, 14), the model wants (1, 28, 28)" in result.stderr
+    assert 'with --step "resize height=28 width=28"' in result.stderr
+    assert not (home / "jobs").exists()
+
+
 @pytest.mark.parametrize("harm", ["gone", "changed", "nowhere"])
 def test_no_failure_tells_the_place(tmp_path: Path, home: Path, harm: str) -> None:
     assert call("run", write_spec(tmp_path, TINY), "--home", home).exit_code == 0

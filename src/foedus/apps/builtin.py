@@ -45,10 +45,14 @@ FL_PREDICT = Application(
         Parameter("limit", Kind.INTEGER, "only so many examples, the first ones", None, 1, 2**40),
     ),
     results=(
-        Result("predictions.csv", "row, predicted label, its probability, and the label where it is known"),
-        Result("scores", "macro F1, accuracy, loss and confusion matrix, where labels are known"),
+        Result("predictions.csv", "row, file, predicted label, its probability, and label or class if known"),
+        Result(
+            "scores",
+            "F1 as the mean over labels that occur, accuracy, loss and confusion matrix; where labels are "
+            "known, and numbers as the model's are",
+        ),
         Result("examples.png", "some examples with their predictions"),
-        Result("confusion.png", "the confusion matrix, where labels are known"),
+        Result("confusion.png", "the confusion matrix, where there are scores"),
     ),
     entry="foedus.apps.predict.task:run",
 )

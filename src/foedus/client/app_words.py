@@ -30,7 +30,7 @@ def figures(result: Mapping[str, Any], prefix: str = "") -> list[tuple[str, obje
 
 
 def _figure(value: object) -> str:
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
+    return f"{value:.6g}" if isinstance(value, float) else "-" if value is None else str(value)
 
 
 def _is_nested(value: object) -> bool:

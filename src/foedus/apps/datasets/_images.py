@@ -49,12 +49,13 @@ def read(listing: Listing, each: Each) -> Source:
                 'Make them one size: --step "resize height=… width=…" as the first step.',
             )
     if "/" not in listing.names[0]:
-        return Source(np.stack(pictures), None)
+        return Source(np.stack(pictures), None, files=listing.names)
     folders = [name.partition("/")[0] for name in listing.names]
     numbers, names = numbered(set(folders))
     if len(set(numbers.values())) < len(numbers):
         raise InvalidData("two folders are called by the same number", "Rename one of them, or join them.")
-    return Source(np.stack(pictures), np.array([numbers[folder] for folder in folders]), names)
+    labels = np.array([numbers[folder] for folder in folders])
+    return Source(np.stack(pictures), labels, names, listing.names)
 
 
 def _mode(listing: Listing, name: str) -> str:

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 class Loaded:
     """A dataset in memory, after its recipe: values (N, ...), labels (N,) or none, parts (N,) in `PARTS`.
 
-    `names` are those of the labels from 0; none where the labels are but numbers.
+    `names` are those of the labels from 0; none where the labels are but numbers. `files` are the names of
+    the examples' files below the dataset's place; none where they have no file each.
     """
 
     dataset: Dataset
@@ -37,6 +38,7 @@ class Loaded:
     labels: Labels | None
     parts: npt.NDArray[np.uint8]
     names: tuple[str, ...]
+    files: tuple[str, ...]
 
     def rows(self, part: str) -> npt.NDArray[np.int64]:
         """Return which rows belong to a part; `all` is all of them. Raises `InvalidSpec` for another name."""
@@ -98,7 +100,8 @@ def load(home: "Home", name: str) -> Loaded:
     with without_places(name):
         recipe = tuple(Step.from_json(dict(step)) for step in dataset.recipe)
         found = _prepared(dataset.kind, listing, recipe, dataset.split)
-    return Loaded(dataset, found.values, found.labels, found.parts, found.names)
+    source = found.source
+    return Loaded(dataset, source.values, source.labels, found.parts, source.names, source.files)
 
 
 def verified(home: "Home", name: str) -> tuple[Dataset, Listing]:
@@ -147,21 +150,20 @@ def _files(kind: str, path: Path) -> Listing:
 class _Prepared:
     """Examples after a recipe, which now has its numbers."""
 
-    values: Values
-    labels: Labels | None
+    source: Source
     parts: npt.NDArray[np.uint8]
     recipe: Recipe
-    names: tuple[str, ...]
 
     def figures(self) -> dict[str, Any]:
         """Return what the metadata tell about the examples."""
+        values, labels = self.source.values, self.source.labels
         return {
-            "examples": len(self.values),
-            "shape": self.values.shape[1:],
-            "dtype": str(self.values.dtype),
-            "ranges": (float(self.values.min()), float(self.values.max())),
-            "histogram": () if self.labels is None else tuple(np.bincount(self.labels).tolist()),
-            "label_names": self.names,
+            "examples": len(values),
+            "shape": values.shape[1:],
+            "dtype": str(values.dtype),
+            "ranges": (float(values.min()), float(values.max())),
+            "histogram": () if labels is None else tuple(np.bincount(labels).tolist()),
+            "label_names": self.source.names,
             "parts": {one: int((self.parts == index).sum()) for index, one in enumerate(PARTS)},
         }
 
@@ -169,16 +171,15 @@ class _Prepared:
 def _prepared(kind: str, listing: Listing, recipe: Recipe, split: SplitRule) -> _Prepared:
     """Read the data and do the steps; the split comes before `normalise`, which measures one part."""
     source: Source = checked(find_format(kind).read(listing, _first_resize(recipe)))
-    values, labels = source.values, source.labels
     is_normalised = bool(recipe) and recipe[-1].name == "normalise"
     for step in recipe[:-1] if is_normalised else recipe:
-        values, labels = apply_step(step, values, labels)
-    parts = split_parts(values, labels, split.seed, split.val, split.test)
+        source = apply_step(step, source)
+    parts = split_parts(source.values, source.labels, split.seed, split.val, split.test)
     if is_normalised:
-        last = recipe[-1] if recipe[-1].args else measured(values[parts == 0])
+        last = recipe[-1] if recipe[-1].args else measured(source.values[parts == 0])
         recipe = (*recipe[:-1], last)
-        values, labels = apply_step(last, values, labels)
-    return _Prepared(values, labels, parts, recipe, source.names)
+        source = apply_step(last, source)
+    return _Prepared(source, parts, recipe)
 
 
 def _first_resize(recipe: Recipe) -> Each:

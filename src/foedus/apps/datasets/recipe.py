@@ -2,6 +2,7 @@
 
 deduplicate                       of examples with the same content the first stays
 filter labels=0,6 min_std=0.01    examples with these labels, and with at least this standard deviation
+grey                              images: red, green and blue become the brightness that the eye sees
 resize height=14 width=14         images: each new pixel is the mean of the area that it covers
 normalise mean=0.13 std=0.31      (x − mean) / std; whole numbers are first divided by their type's largest.
                                   Must come last. Without numbers, those of the training examples are taken
@@ -11,12 +12,12 @@ normalise mean=0.13 std=0.31      (x − mean) / std; whole numbers are first di
 import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
 import numpy as np
 
-from foedus.apps.datasets.source import Labels, Values
+from foedus.apps.datasets.source import Labels, Rows, Source, Values
 from foedus.apps.datasets.splits import digests
 from foedus.core.canonical import Json, canonical_json
 from foedus.core.errors import InvalidData, InvalidSpec
@@ -28,6 +29,7 @@ _LARGEST_SIDE: Final = 8192
 _LARGEST_LABEL: Final = 100_000
 _MOST_DIGITS: Final = 9
 _LEAST_STD: Final = 1e-12
+_BRIGHTNESS: Final = (0.299, 0.587, 0.114)  # of red, green and blue: ITU-R BT.601
 _CHUNK: Final = 4096  # examples at a time, to bound memory
 
 
@@ -59,6 +61,7 @@ Recipe: TypeAlias = tuple[Step, ...]
 
 _WORDS: Final[dict[str, dict[str, Callable[[object], Argument | None]]]] = {
     "deduplicate": {},
+    "grey": {},
     "filter": {"labels": lambda v: _labels(v), "min_std": lambda v: _real(v, 0.0)},
     "resize": {"height": lambda v: _side(v), "width": lambda v: _side(v)},
     "normalise": {"mean": lambda v: _real(v, -math.inf), "std": lambda v: _real(v, _LEAST_STD)},
@@ -111,22 +114,26 @@ def hash_of(recipe: Recipe, split: Mapping[str, Json]) -> str:
     return hashlib.sha256(canonical_json(steps)).hexdigest()
 
 
-def apply_step(step: Step, values: Values, labels: Labels | None) -> tuple[Values, Labels | None]:
+def apply_step(step: Step, source: Source) -> Source:
     """Do one step; `normalise` must have its numbers. Raises `InvalidData` when the data do not suit it."""
+    values = source.values
     match step.name:
         case "deduplicate":
             _, first = np.unique(digests(values), return_index=True)
-            return _rows(values, labels, np.sort(first))
+            return _rows(source, np.sort(first))
         case "filter":
-            return _rows(values, labels, np.flatnonzero(_is_kept(step, values, labels)))
+            return _rows(source, np.flatnonzero(_is_kept(step, values, source.labels)))
+        case "grey":
+            return replace(source, values=grey(values))
         case "resize":
-            return resized(values, int(_number(step, "height")), int(_number(step, "width"))), labels
+            size = int(_number(step, "height")), int(_number(step, "width"))
+            return replace(source, values=resized(values, *size))
         case _:
             mean, std = np.float64(_number(step, "mean")), np.float64(_number(step, "std"))
             found = np.empty(values.shape, np.float32)
             for start in range(0, len(values), _CHUNK):
                 found[start : start + _CHUNK] = (_unit(values[start : start + _CHUNK]) - mean) / std
-            return found, labels
+            return replace(source, values=found)
 
 
 def measured(values: Values) -> Step:
@@ -156,6 +163,19 @@ def resized(images: Values, height: int, width: int) -> Values:
     return found.reshape(*images.shape[:-2], height, width)
 
 
+def grey(images: Values) -> Values:
+    """Return colour images (N, 3, H, W) as grey ones (N, H, W), as bright as they look; grey ones stay."""
+    if images.ndim == 3:
+        return images
+    if images.ndim != 4 or images.shape[1] != len(_BRIGHTNESS):
+        raise InvalidData("only images with 3 channels can be made grey")
+    found = np.empty((len(images), *images.shape[2:]), images.dtype)
+    for start in range(0, len(images), _CHUNK):
+        sums = np.tensordot(images[start : start + _CHUNK].astype(np.float64), _BRIGHTNESS, (1, 0))
+        found[start : start + _CHUNK] = np.rint(sums) if images.dtype.kind in "ui" else sums
+    return found
+
+
 def _overlaps(old: int, new: int) -> Values:
     """Return by how much of each new pixel each old one is covered: (new, old), rows sum to 1."""
     edges, lines = np.arange(new + 1) * (old / new), np.arange(old)
@@ -182,10 +202,10 @@ def _is_kept(step: Step, values: Values, labels: Labels | None) -> Values:
     return kept
 
 
-def _rows(values: Values, labels: Labels | None, rows: Values) -> tuple[Values, Labels | None]:
+def _rows(source: Source, rows: Rows) -> Source:
     if not len(rows):
         raise InvalidData("no example is left after the recipe")
-    return values[rows], None if labels is None else labels[rows]
+    return source.rows(rows)
 
 
 def _number(step: Step, name: str) -> float:

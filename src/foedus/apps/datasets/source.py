@@ -1,7 +1,7 @@
 """Examples as they lie in somebody's files, read into arrays: what readers of all kinds give, checked."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, TypeAlias
 
 import numpy as np
@@ -11,6 +11,7 @@ from foedus.core.errors import InvalidData
 
 Values: TypeAlias = npt.NDArray[Any]
 Labels: TypeAlias = npt.NDArray[np.int64]
+Rows: TypeAlias = npt.NDArray[np.int64]
 
 MOST_BYTES: Final = 16 << 30  # of an array in memory
 MOST_LABELS: Final = 100_000
@@ -21,12 +22,20 @@ _WIDEST_BYTES: Final = 8  # of a number
 class Source:
     """Examples as they lie there: values (N, ...) and labels (N,) from 0, or none.
 
-    `names` are those of the labels, where the data name them; they never leave the owner.
+    `names` are those of the labels, where the data name them, and `files` those of the examples, where each
+    has one of its own. Neither ever leaves the owner.
     """
 
     values: Values
     labels: Labels | None
     names: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+
+    def rows(self, rows: Rows) -> "Source":
+        """Return some of the examples."""
+        labels = None if self.labels is None else self.labels[rows]
+        files = tuple(self.files[row] for row in rows) if self.files else ()
+        return Source(self.values[rows], labels, self.names, files)
 
 
 Each: TypeAlias = Callable[[Values], Values] | None
@@ -57,4 +66,4 @@ def checked(source: Source) -> Source:
             raise InvalidData(f"labels must lie in 0..{MOST_LABELS - 1}, got {labels.min()}..{labels.max()}")
         labels = labels.astype(np.int64)
     native = np.ascontiguousarray(values, values.dtype.newbyteorder("="))
-    return Source(native, labels, source.names)
+    return replace(source, values=native, labels=labels)

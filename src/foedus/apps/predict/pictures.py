@@ -1,6 +1,5 @@
 """The pictures of FL_PREDICT: some examples with their predictions, and the confusion matrix."""
 
-from collections.abc import Sequence
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,7 +13,6 @@ _COLUMNS, _ROWS = 8, 5
 _DPI: Final = 130
 _RIGHT, _WRONG, _UNKNOWN = "#00805a", "#b0323f", "#333333"
 _MOST_LABELS: Final = 40  # of a confusion matrix whose cells carry numbers
-_LONGEST_NAME: Final = 14
 
 
 def draw_examples(
@@ -41,7 +39,7 @@ def draw_examples(
     return _png(figure)
 
 
-def draw_confusion(counts: npt.NDArray[np.int64], names: Sequence[str], title: str) -> bytes:
+def draw_confusion(counts: npt.NDArray[np.int64], title: str) -> bytes:
     """Return a confusion matrix as PNG: rows are true labels, coloured by their share of the row."""
     size = max(4.2, min(12.0, 0.48 * len(counts) + 2.0))
     figure = _figure(size + 0.9, size)
@@ -50,10 +48,8 @@ def draw_confusion(counts: npt.NDArray[np.int64], names: Sequence[str], title: s
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     figure.colorbar(image, ax=axes, shrink=0.85, label="share of the label's examples")
     if len(counts) <= _MOST_LABELS:
-        shown = [_plain(name) for name in names]
-        slant = 45 if max(map(len, shown)) > 3 else 0
-        axes.set_xticks(range(len(counts)), shown, rotation=slant, ha="right" if slant else "center")
-        axes.set_yticks(range(len(counts)), shown)
+        axes.set_xticks(range(len(counts)))
+        axes.set_yticks(range(len(counts)))
         for row, column in np.argwhere(counts):
             colour = "white" if shares[row, column] > 0.5 else "#1a1a1a"
             axes.text(
@@ -97,12 +93,6 @@ def _as_picture(example: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
         low, high = values.min(), values.max()
         return np.asarray((values.transpose(1, 2, 0) - low) / max(high - low, 1e-9))
     return np.asarray(values[0] if values.ndim == 3 else values)
-
-
-def _plain(name: str) -> str:
-    """Shorten a name, and keep matplotlib from reading it as mathematics."""
-    short = name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
-    return short.replace("$", r"\$")
 
 
 def _figure(width: float, height: float) -> "Figure":

@@ -5,7 +5,6 @@ data come from the home folder by their name. Nothing of either leaves this job 
 """
 
 import csv
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from torch import nn
 
 from foedus.apps.datasets.loading import Loaded, load
 from foedus.apps.order import Order, home_of
+from foedus.apps.predict.fit import require_fit
 from foedus.apps.predict.pictures import draw_confusion, draw_examples
 from foedus.core.canonical import Json
 from foedus.core.errors import InvalidData, ObjectDamaged, ObjectMissing, TaskFailed, UpdateRefused
@@ -34,6 +34,7 @@ from foedus.store import DirectoryStore, Schema, TensorFile, TensorSpec, get_man
 
 PREDICTIONS, EXAMPLES, CONFUSION = "predictions.csv", "examples.png", "confusion.png"
 
+F1: Final = "f1_of_labels_that_occur"
 _BATCH: Final = 256
 
 
@@ -61,11 +62,12 @@ def run(folder: JobFolder) -> None:
     if not len(rows):
         raise InvalidData(f"the part {values['part']} of dataset {values['dataset']!r} is empty")
     chances = _chances(model, _examples(loaded, rows, model.info), folder)
-    labels = None if loaded.labels is None else loaded.labels[rows]
+    note = _why_unscored(loaded, chances.shape[1])
+    labels = None if note or loaded.labels is None else loaded.labels[rows]
     output = folder.make_output()
-    _write_predictions(output / PREDICTIONS, rows, chances, labels)
+    _write_predictions(output / PREDICTIONS, loaded, rows, chances)
     scores = {} if labels is None else _scores(labels, chances)
-    _draw(output, loaded, rows, chances, scores)
+    _draw(output, loaded.values[rows], chances, labels, scores)
     predicted = np.bincount(chances.argmax(axis=1), minlength=chances.shape[1]).tolist()
     folder.finish(
         {
@@ -76,6 +78,7 @@ def run(folder: JobFolder) -> None:
             "examples": len(rows),
             "predicted": predicted,
             "scores": scores or None,
+            "note": note or None,
         }
     )
 
@@ -106,20 +109,11 @@ def open_version(store: DirectoryStore, cid: Cid) -> _Model:
 
 def _examples(loaded: Loaded, rows: npt.NDArray[np.int64], info: ModelInfo) -> Examples:
     """Return the rows as training would give them to the model, unless their recipe has normalised them."""
+    require_fit(loaded.dataset, info.input_shape)
     values = _as_bytes(loaded.values)[rows]  # all of them tell the range
     nothing = np.zeros(len(rows), np.int64)
     if values.dtype == np.uint8:
         return prepare_images(values, nothing, info.input_shape, info.channels_last)
-    if not any(step["step"] == "normalise" for step in loaded.dataset.recipe):
-        raise InvalidData(
-            f"examples are {values.dtype}: what a model takes for black and white cannot be told from that",
-            "Save them as whole numbers from 0 to 255, or register them with the step normalise.",
-        )
-    if values.shape[1:] != info.input_shape and (1, *values.shape[1:]) != info.input_shape:
-        raise InvalidData(
-            f"examples have the shape {values.shape[1:]}, the model wants {info.input_shape}",
-            "Register the data with a step that makes them fit, e.g. resize.",
-        )
     inputs = torch.tensor(values.reshape(-1, *info.input_shape), dtype=torch.float32)
     return Examples(inputs, torch.tensor(nothing), info.channels_last)
 
@@ -143,50 +137,76 @@ def _chances(model: _Model, examples: Examples, folder: JobFolder) -> npt.NDArra
     return chances
 
 
+def _why_unscored(loaded: Loaded, label_count: int) -> str:
+    """Say why predictions cannot be compared with labels; nothing where they can."""
+    if loaded.labels is None:
+        return "no scores: the dataset has no labels"
+    if loaded.names:  # numbered by the alphabet, which nobody asked when the model was trained
+        return (
+            "no scores: the dataset's classes have names, and the model knows its labels by number only; "
+            f"to compare them, call the classes 0 to {label_count - 1} as the model does, and register again"
+        )
+    return ""
+
+
 def _scores(labels: npt.NDArray[np.int64], chances: npt.NDArray[np.float64]) -> dict[str, Json]:
-    """Score as rounds do: macro F1 over all labels of the model. Raises `InvalidData` for labels it lacks."""
+    """Score the predictions. Raises `InvalidData` for labels that the model lacks.
+
+    Unlike the F1 of rounds, where all members must count alike, this one is the mean over labels that occur:
+    no prediction is right or wrong about the others.
+    """
     counts = confusion(labels, chances.argmax(axis=1), chances.shape[1])
-    each = f1_per_label(counts)
+    each, occurs = f1_per_label(counts), counts.sum(axis=1) > 0
     surprise = -np.log(np.maximum(chances[np.arange(len(labels)), labels], np.finfo(np.float64).tiny))
     return {
-        "f1": float(each.mean()),
+        F1: float(each[occurs].mean()),
         "accuracy": float(counts.trace() / counts.sum()),
         "loss": float(surprise.mean()),
-        "f1_per_label": each.tolist(),
+        "f1_per_label": [float(score) if there else None for score, there in zip(each, occurs, strict=True)],
         "confusion": counts.tolist(),
     }
 
 
 def _write_predictions(
-    path: Path,
-    rows: npt.NDArray[np.int64],
-    chances: npt.NDArray[np.float64],
-    labels: npt.NDArray[np.int64] | None,
+    path: Path, loaded: Loaded, rows: npt.NDArray[np.int64], chances: npt.NDArray[np.float64]
 ) -> None:
-    """Write one line an example: its row in the dataset after the recipe, prediction, probability, label."""
+    """Write one line an example: row in the dataset after the recipe, file, prediction, probability, label.
+
+    Where classes have names, the class stands in place of the label: its number means nothing to the model.
+    """
     predicted, best = chances.argmax(axis=1), chances.max(axis=1)
-    with path.open("w", newline="", encoding="ascii") as file:
+    has_files, told = (
+        bool(loaded.files),
+        [] if loaded.labels is None else ["class" if loaded.names else "label"],
+    )
+    with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["row", "predicted", "probability", *([] if labels is None else ["label"])])
+        writer.writerow(["row", *["file"] * has_files, "predicted", "probability", *told])
         for index, row in enumerate(rows.tolist()):
-            told = [] if labels is None else [int(labels[index])]
-            writer.writerow([row, int(predicted[index]), f"{best[index]:.6f}", *told])
+            place = [row, *([loaded.files[row]] if has_files else [])]
+            writer.writerow([*place, int(predicted[index]), f"{best[index]:.6f}", *_label(loaded, row)])
+
+
+def _label(loaded: Loaded, row: int) -> list[str | int]:
+    if loaded.labels is None:
+        return []
+    label = int(loaded.labels[row])
+    return [loaded.names[label] if loaded.names else label]
 
 
 def _draw(
     output: Path,
-    loaded: Loaded,
-    rows: npt.NDArray[np.int64],
+    values: npt.NDArray[Any],
     chances: npt.NDArray[np.float64],
+    labels: npt.NDArray[np.int64] | None,
     scores: Mapping[str, Json],
 ) -> None:
-    labels = None if loaded.labels is None else loaded.labels[rows]
-    (output / EXAMPLES).write_bytes(draw_examples(loaded.values[rows], chances, labels))
+    (output / EXAMPLES).write_bytes(draw_examples(values, chances, labels))
     if scores:
-        names = loaded.names
         counts = np.array(scores["confusion"])
-        texts = [names[label] if label < len(names) else str(label) for label in range(len(counts))]
+        occurring = int(counts.any(axis=1).sum())
         title = (
-            f"accuracy {scores['accuracy']:.3f}, F1 {scores['f1']:.3f}, {math.ceil(counts.sum()):,} examples"
+            f"accuracy {scores['accuracy']:.3f}, F1 {scores[F1]:.3f} over {occurring} labels, "
+            f"{counts.sum():,} examples"
         )
-        (output / CONFUSION).write_bytes(draw_confusion(counts, texts, title))
+        (output / CONFUSION).write_bytes(draw_confusion(counts, title))
