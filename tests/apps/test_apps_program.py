@@ -16,6 +16,7 @@ from foedus.core.errors import Interrupted, TaskFailed
 from foedus.launch import JobFolder
 
 SH = "/bin/sh"
+LOG = '"$FOEDUS_JOB_FOLDER/out.log"'
 
 
 def job(home: Path, *command: str, **parameters: object) -> JobFolder:
@@ -125,12 +126,39 @@ def test_of_many_events_the_newest_is_told(tmp_path: Path) -> None:
 
 
 def test_a_failure_tells_the_exit_code_and_the_last_lines(tmp_path: Path) -> None:
-    folder = job(tmp_path, SH, "-c", "exit 3")
-    folder.path.joinpath("out.log").write_text("step 1\nno licence for the solver\n")
+    says = f"printf 'step 1\\nno licence for the solver\\n' >> {LOG}; exit 3"
+    folder = job(tmp_path, SH, "-c", says)
 
     with pytest.raises(TaskFailed, match="ended with exit code 3; its last lines:\nstep 1\nno licence"):
         run_here(folder)
     assert folder.read_result() is None
+
+
+def test_a_failure_repeats_nothing_of_earlier_attempts(tmp_path: Path) -> None:
+    folder = job(tmp_path, SH, "-c", f"echo this time >> {LOG}; exit 3")
+    (folder.path / "out.log").write_text("line of an earlier attempt\n" * 20_000)
+    with pytest.raises(TaskFailed) as caught:
+        run_here(folder)
+    assert caught.value.message.endswith("; its last lines:\nthis time")
+
+    silent = job(tmp_path, SH, "-c", "exit 3")
+    with pytest.raises(TaskFailed, match="and wrote nothing to its log"):
+        run_here(silent)
+
+
+def test_what_a_python_program_printed_is_there_when_it_is_killed(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    dies = "import os; print('step 7'); os.kill(os.getpid(), 9)"
+    with pytest.raises(TaskFailed, match="signal Killed"):
+        run_here(job(tmp_path, sys.executable, "-c", dies))
+    assert capfd.readouterr().out == "step 7\n"  # in a batch job: the log
+
+
+def test_a_buffer_that_somebody_asked_for_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONUNBUFFERED", "")
+    folder = job(tmp_path, SH, "-c", 'test -z "$PYTHONUNBUFFERED"')
+    assert run_here(folder)["files"] == 0
 
 
 def test_a_signal_is_told_in_words(tmp_path: Path) -> None:

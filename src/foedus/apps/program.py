@@ -32,7 +32,7 @@ _VALUES_LIMIT_BYTES: Final = 1 << 20
 
 def run_program(folder: JobFolder) -> None:
     """Run the command of `spec.json`, write the result. Raises `TaskFailed`, or `Interrupted` for code 75."""
-    order, began = Order.read(folder), time.monotonic()
+    order, began, log_began = Order.read(folder), time.monotonic(), _log_end(folder)
     output = folder.make_output()
     with folder_for_inputs(folder) as inputs:
         parameters = _given(inputs, folder, order)
@@ -44,7 +44,7 @@ def run_program(folder: JobFolder) -> None:
     if code == AGAIN and order.keeps_checkpoints:
         raise Interrupted
     if code:
-        raise TaskFailed(f"the program {_ended(code)}{_last_words(folder)}")
+        raise TaskFailed(f"the program {_ended(code)}{_last_words(folder, log_began)}")
     folder.finish(
         {
             "application": order.application,
@@ -137,7 +137,11 @@ def _text(value: Value) -> str:
 
 
 def _environment(folder: JobFolder, order: Order, inputs: Path) -> dict[str, str]:
-    """Return our own environment, which holds no secrets, and where things are."""
+    """Return our own environment, which holds no secrets, and where things are.
+
+    Python would keep what it prints until its buffer is full: nobody could watch it, and a killed program's
+    last words would be lost. Who wants a buffer says so with an empty PYTHONUNBUFFERED.
+    """
     found = {
         "FOEDUS_HOME": str(home_of(folder).root),
         "FOEDUS_JOB_FOLDER": str(folder.path),
@@ -149,7 +153,7 @@ def _environment(folder: JobFolder, order: Order, inputs: Path) -> dict[str, str
     before = _output_before(folder)
     if before is not None:
         found["FOEDUS_OUTPUT_BEFORE"] = str(before)
-    return {**os.environ, **found}
+    return {"PYTHONUNBUFFERED": "1", **os.environ, **found}
 
 
 def _output_before(folder: JobFolder) -> Path | None:
@@ -179,8 +183,14 @@ def _ended(code: int) -> str:
     return f"ended with exit code {code}"
 
 
-def _last_words(folder: JobFolder) -> str:
-    lines = folder.read_log().rstrip().splitlines()[-_LAST_LINES:]
+def _log_end(folder: JobFolder) -> int:
+    return folder.read_log_from(-1)[1]
+
+
+def _last_words(folder: JobFolder, log_began: int) -> str:
+    """Say what the log ends with since this attempt began: earlier ones wrote to the same file."""
+    start = max(log_began, _log_end(folder) - names.LOG_TAIL_BYTES)
+    lines = folder.read_log_from(start)[0].decode(errors="replace").rstrip().splitlines()[-_LAST_LINES:]
     return "; its last lines:\n" + "\n".join(lines) if lines else " and wrote nothing to its log"
 
 
