@@ -9,7 +9,7 @@ from foedus.client.progress import show_progress
 from foedus.client.status import RoundStatus, RunStatus
 from foedus.client.watch import Watch
 from foedus.core.ids import ClientId
-from foedus.core.records import TaskKind
+from foedus.core.records import JobState, TaskKind
 from foedus.rounds.progress import Progress
 
 A, B = ClientId("client-1"), ClientId("client-2")
@@ -144,3 +144,25 @@ def test_taking_in_a_record_is_cheap() -> None:
         seconds = time.perf_counter() - started
 
     assert seconds / len(records) < 0.001
+
+
+def test_a_batch_job_that_waits_is_shown_with_the_reason_and_told_once_a_round() -> None:
+    watch = Watch(NEW)
+    queued: dict[str, object] = {"kind": "train", "state": JobState.QUEUED, "cause": "waiting for resources"}
+    assert watch.take(Progress("task-state", 0, None, {**queued, "kind": "prepare"})) == [
+        "prepare is queued: waiting for resources"
+    ]
+    assert watch.preparing == "queued: waiting for resources"
+    watch.take(Progress("task", 1, A, {"kind": "train"}))
+    assert watch.take(Progress("task-state", 1, A, queued)) == [
+        "round 1: train is queued: waiting for resources"
+    ]
+    assert watch.take(Progress("task-state", 1, B, queued)) == []
+    assert watch.client(A).waits == watch.client(B).waits == "queued: waiting for resources"
+    running = {"kind": "train", "state": JobState.RUNNING, "cause": ""}
+    assert watch.take(Progress("task-state", 1, A, running)) == []
+    assert watch.client(A).waits == ""
+    lost = {"kind": "train", "state": JobState.UNKNOWN, "cause": "squeue does\nnot answer \x1b[2J"}
+    assert watch.take(Progress("task-state", 1, A, lost)) == [
+        "round 1: train is unknown: squeue does not answer \ufffd[2J"
+    ]

@@ -278,6 +278,35 @@ def test_a_merge_that_fails_for_everybody_here_stops_the_run(tmp_path: Path) -> 
         setting.driver.drive()
 
 
+def test_a_cluster_that_runs_nobody_s_training_stops_the_run_and_the_round_stays_open(tmp_path: Path) -> None:
+    is_broken = True
+
+    def work(spec: JobSpec) -> Mapping[str, object] | str:
+        return "no such partition" if is_broken and spec.application == "FL_TRAIN" else honest_work(spec)
+
+    setting = Setting(tmp_path, Contract(), FakeLauncher(work))
+    with pytest.raises(TaskFailed, match="no client could train in round 1: no such partition"):
+        setting.driver.drive()
+    assert setting.ledger.sent == []
+    is_broken = False
+    setting.driver = setting.new_driver()
+    assert setting.driver.drive().ended == "completed"
+    assert [call.function for call in setting.ledger.sent[0]] == ["register"] * 3
+
+
+def test_where_training_itself_fails_everywhere_all_decline(tmp_path: Path) -> None:
+    def work(spec: JobSpec) -> Mapping[str, object] | str:
+        if spec.application != "FL_TRAIN":
+            return honest_work(spec)
+        JobFolder(Path(spec.folder)).fail(TaskFailed("training diverged"))
+        return "training diverged"
+
+    setting = Setting(tmp_path, Contract(), FakeLauncher(work))
+    with pytest.raises(StopDriving):
+        run_until(setting, "declined")
+    assert [call.function for call in setting.ledger.sent[0]] == ["decline"] * 3
+
+
 def test_an_interrupted_process_finds_out_what_it_had_done(tmp_path: Path) -> None:
     setting = Setting(tmp_path, Contract())
     with pytest.raises(StopDriving):

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from foedus.rounds.spec import RunSpec
 
 DEMO_HOME = Path("foedus-demo")
+_LOWER_RATE = "A lower training.learning_rate often helps"
 _SHOWN_REASONS = 5
 
 RoundsOption = Annotated[
@@ -148,7 +149,7 @@ def _drive(
     shell: Shell, name: str, output: Format, drive: "Callable[[Home, str, Observer, Backend], None]"
 ) -> "RunStatus":
     """Drive a run under the eyes of the user. With JSON, progress goes to standard error."""
-    from foedus.client.launchers import backend_of
+    from foedus.client.launchers import backend_of, outlives_us
     from foedus.client.progress import show_progress
     from foedus.client.status import run_status
 
@@ -159,6 +160,9 @@ def _drive(
             drive(shell.home, name, observer, backend)
     except KeyboardInterrupt as error:
         warn(f"interrupted; go on with: {program()} resume {name}{shell.home_option}")
+        if outlives_us(shell.settings) and shell.settings.allocation == "per-task":
+            cancel = f"{program()} job cancel --run {name}{shell.home_option}"
+            warn(f"its batch jobs go on; end them with: {cancel}")
         raise typer.Exit(INTERRUPTED) from error
     return run_status(shell.home, name)
 
@@ -228,9 +232,19 @@ def _conclude(shell: Shell, status: "RunStatus", out: Callable[[str], None]) -> 
         if last.outcome == "rejected":
             out(f"  round {last.round} was rejected, {last.votes['yes']} yes and {last.votes['no']} no")
     out(f"Look at the reasons in the report: {program()} report {status.name}{shell.home_option}")
-    out("A lower training.learning_rate often helps, or laxer policy.beta (gate) or policy.epsilon (ballot).")
+    if last is not None and (advice := _advice(last.outcome, list(last.declined.values()))):
+        out(advice)
     if status.version == 0:
         raise typer.Exit(1)
+
+
+def _advice(outcome: str, reasons: list[str]) -> str:
+    """Say what often helps against how a round ended, where that is known."""
+    if outcome == "rejected" or any(reason.startswith("gate") for reason in reasons):
+        return "A lower training.learning_rate often helps, or laxer policy.beta (gate) or policy.epsilon (ballot)."
+    if any("diverged" in reason for reason in reasons):
+        return "A lower training.learning_rate often helps."
+    return ""
 
 
 def _commands(shell: Shell, status: "RunStatus", *names: str) -> list[tuple[str, str]]:

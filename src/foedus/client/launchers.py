@@ -45,7 +45,8 @@ def _launcher_of(settings: Settings, cpus: int, jobs: int) -> "AbstractContextMa
     from foedus.rounds.backend import ENTRY
 
     if outlives_us(settings):
-        return cluster_launcher(settings, cpus)
+        # PyTorch takes half a gigabyte: only applications that compute with it load it
+        return cluster_launcher(settings, cpus, setup="")
     at_once = settings.workers or max(1, len(os.sched_getaffinity(0)) // cpus)
     return LocalLauncher(ENTRY, workers=min(jobs, at_once), threads=cpus)
 
@@ -132,12 +133,17 @@ def resource_origins(settings: Settings, application: "Application") -> dict[str
 
 
 @contextmanager
-def cluster_launcher(settings: Settings, threads: int, entry: str = "") -> Iterator["Launcher"]:
-    """Open the launcher of the site's cluster, for jobs of ours or of an entry. Batch jobs outlive it."""
+def cluster_launcher(
+    settings: Settings, threads: int, entry: str = "", setup: str | None = None
+) -> Iterator["Launcher"]:
+    """Open the launcher of the site's cluster, for tasks of rounds or for an entry. Batch jobs outlive it.
+
+    `setup` is what programs run first, instead of what prepares them for tasks of rounds.
+    """
     from foedus.launch.cluster import ClusterLauncher
 
     scheduler, program, times = _cluster(settings, threads)
-    program = replace(program, entry=entry or program.entry)
+    program = replace(program, entry=entry or program.entry, setup=program.setup if setup is None else setup)
     with ClusterLauncher(scheduler, program, times) as launcher:
         yield launcher
 

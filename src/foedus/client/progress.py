@@ -79,7 +79,9 @@ class _Display:
         table = Table.grid(padding=(0, 1))
         if not watch.is_set_up:
             table.add_row(
-                f"preparing data and model of {watch.run} …", _text(f"[dim]{watch.seconds():.0f} s")
+                f"preparing data and model of {watch.run} …",
+                _text(f"[dim]{watch.seconds():.0f} s"),
+                _plain(watch.preparing),
             )
             return table
         table.add_row(
@@ -99,7 +101,7 @@ class _Display:
         is_busy = {name: now.doing in _COLOURS for name, now in clients}
         chosen = sorted(clients, key=lambda item: (not is_busy[item[0]], item[0]))[:_MOST_CLIENTS]
         for name, now in sorted(chosen):
-            table.add_row(_plain(f"  {name}"), _client_bar(now), _text(_activity(now)))
+            table.add_row(_plain(f"  {name}"), _client_bar(now), _activity(now))
         if len(clients) > len(chosen):
             table.add_row(_text(f"  [dim]and {len(clients) - len(chosen)} more"))
 
@@ -120,13 +122,15 @@ def _client_bar(now: ClientNow) -> "RenderableType":
     return _bar(0.0 if now.doing in ("waiting", "failed") else 1.0, "bright_black")
 
 
-def _activity(now: ClientNow) -> str:
+def _activity(now: ClientNow) -> "RenderableType":
+    if now.waits and not now.share:
+        return _plain(f"{now.doing}, {now.waits}")
     text = f"[{_COLOURS[now.doing]}]{now.doing}[/]" if now.doing in _COLOURS else f"[dim]{now.doing}[/]"
     if now.share is not None:
         text += f" {now.share:.0%}"
     if now.loss is not None and now.doing == "train":
         text += f"[dim], loss {now.loss:.3f}[/]"
-    return text
+    return _text(text)
 
 
 def _text(markup: str) -> "RenderableType":

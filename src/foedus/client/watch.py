@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from foedus.client.output import one_line, seconds_text
 from foedus.client.status import RunStatus
-from foedus.core.records import SCORE_SCALE, Choice
+from foedus.core.records import SCORE_SCALE, Choice, JobState
 from foedus.rounds.progress import Progress
 
 
@@ -20,6 +20,7 @@ class ClientNow:
     doing: str = "waiting"
     share: float | None = None
     loss: float | None = None
+    waits: str = ""  # how its batch job stands, unless that simply runs
 
 
 @dataclass(slots=True)
@@ -44,6 +45,8 @@ class Watch:
         self.exchange = 1
         self.clients = {name: ClientNow() for name in status.clients}
         self.now = RoundNow(started=time.monotonic())
+        self.preparing = ""  # how the batch job that prepares the run stands
+        self._said: set[str] = set()
         if status.under_way is not None:  # what an earlier process has seen of this round
             self.now.number = status.under_way.round
             self.now.registered |= status.under_way.local_f1
@@ -58,6 +61,7 @@ class Watch:
         """Take in one record; return the lines that it is worth, without markup."""
         if progress.round > self.now.number:  # the driver tells of no round that was open when it came
             self.now = RoundNow(progress.round, time.monotonic())
+            self._said.clear()
         handler = _HANDLERS.get(progress.what)
         line = handler(self, progress) if handler else ""
         return [line] if line else []
@@ -67,6 +71,12 @@ class Watch:
         """Whether the run has reached its first task."""
         return bool(self.clients)
 
+    def once(self, line: str) -> str:
+        """Return a line the first time that it is said in this round."""
+        is_new = line not in self._said
+        self._said.add(line)
+        return line if is_new else ""
+
     def client(self, name: object) -> ClientNow:
         """Return what a client does; a new one waits."""
         return self.clients.setdefault(str(name), ClientNow())
@@ -75,16 +85,31 @@ class Watch:
 def _round(watch: Watch, progress: Progress) -> str:
     watch.version, watch.exchange = _int(progress.values, "version"), _int(progress.values, "step")
     for client in watch.clients.values():
-        client.doing, client.share, client.loss = "waiting", None, None
+        client.doing, client.share, client.loss, client.waits = "waiting", None, None, ""
     return ""
 
 
 def _task(watch: Watch, progress: Progress) -> str:
     client = watch.client(progress.client)
     client.doing, client.share, client.loss = str(progress.values.get("kind", "")), 0.0, None
+    client.waits = ""
     if client.doing != "train":
         client.share = None  # merging and checking tell no steps
     return ""
+
+
+def _task_state(watch: Watch, progress: Progress) -> str:
+    """Show how a batch job waits; of many clients' that wait alike, one line is enough."""
+    state, cause = str(progress.values.get("state", "")), str(progress.values.get("cause") or "")
+    waits = "" if state == JobState.RUNNING and not cause else f"{state}: {cause}" if cause else state
+    if progress.client is None:
+        watch.preparing = one_line(waits)
+    else:
+        watch.client(progress.client).waits = one_line(waits)
+    if not cause:
+        return ""
+    where = f"round {progress.round}: " if progress.round else ""
+    return watch.once(one_line(f"{where}{progress.values.get('kind')} is {waits}"))
 
 
 def _step(watch: Watch, progress: Progress) -> str:
@@ -98,6 +123,7 @@ def _step(watch: Watch, progress: Progress) -> str:
 def _task_done(watch: Watch, progress: Progress) -> str:
     client = watch.client(progress.client)
     kind = str(progress.values.get("kind", ""))
+    client.waits = ""
     client.doing, client.share = {"train": "trained", "verify": "verified"}.get(kind, "aggregated"), None
     if "test_accuracy" in progress.values:
         watch.now.test_accuracy = _number(progress.values, "test_accuracy")
@@ -106,7 +132,7 @@ def _task_done(watch: Watch, progress: Progress) -> str:
 
 def _task_failed(watch: Watch, progress: Progress) -> str:
     client = watch.client(progress.client)
-    client.doing, client.share = "failed", None
+    client.doing, client.share, client.waits = "failed", None, ""
     cause = progress.values.get("cause") or "no cause given"
     kind = progress.values.get("kind")
     return one_line(f"round {progress.round}: the {kind} task of {progress.client} failed: {cause}")
@@ -176,6 +202,7 @@ def _alarm(watch: Watch, progress: Progress) -> str:
 _HANDLERS = {
     "round": _round,
     "task": _task,
+    "task-state": _task_state,
     "step": _step,
     "task-done": _task_done,
     "task-failed": _task_failed,

@@ -18,9 +18,10 @@ from foedus.core.records import Event, Phase, Receipt, RoundView, TaskKind
 from foedus.rounds import machine
 from foedus.rounds.documents import MergeResult, TrainResult
 from foedus.rounds.effects import Effect, Member, effect_of, key_of, order_for
+from foedus.rounds.ending import stop_if_nobody_can_go_on
 from foedus.rounds.jobs import ResourcesOf, TaskBook
 from foedus.rounds.machine import Action, LocalFacts, advance
-from foedus.rounds.narrate import chain_progress, task_progress
+from foedus.rounds.narrate import chain_progress, state_progress, task_progress
 from foedus.rounds.outbox import Outbox
 from foedus.rounds.outputs import store_output, store_state
 from foedus.rounds.progress import Observer, Progress, ignore
@@ -99,7 +100,9 @@ class Driver:
 
     def _sweep(self) -> None:
         self._stage_updates()
-        self._stop_if_nobody_can_merge()
+        view = self._run.round
+        assert view is not None
+        stop_if_nobody_can_go_on(view, self._drawn(view), self._tasks, [m.client for m in self._members])
         effects = self._act()
         if effects:
             self._send(effects)
@@ -253,6 +256,8 @@ class Driver:
 
     def _watch_tasks(self) -> None:
         ended = self._tasks.poll(_SWEEP_S)
+        for (client, kind), fact in self._tasks.changes():
+            self._observer(state_progress(self._number, client, kind, fact.state, fact.cause))
         for client, kind in [*self._tasks.running(), *ended]:
             for values in self._tasks.new_events(client, kind):
                 self._observer(Progress("step", self._number, client, {"kind": kind, **values}))
@@ -260,15 +265,3 @@ class Driver:
             fact = self._tasks.facts(client)[kind]
             result = self._tasks.result(client, kind)
             self._observer(task_progress(self._number, client, kind, fact, result))
-
-    def _stop_if_nobody_can_merge(self) -> None:
-        """Do not wait hours for the turns of clients that are all here and would fail alike."""
-        view = self._run.round
-        assert view is not None
-        if view.phase is not Phase.AGGREGATING or view.electorate - {m.client for m in self._members}:
-            return
-        facts = [self._tasks.facts(client).get(TaskKind.AGGREGATE) for client in view.turn_order]
-        failed = next((f for f in facts if f is not None and f.state.is_final and f.merged is None), None)
-        if failed is not None:
-            hint = "Nothing is lost: mend the cause and resume the run; the task is then done again."
-            raise TaskFailed(f"the updates of round {view.number} cannot be merged: {failed.cause}", hint)

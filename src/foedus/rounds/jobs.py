@@ -33,6 +33,7 @@ class TaskBook:
         self._facts: dict[tuple[ClientId, TaskKind], TaskFact] = {}
         self._results: dict[tuple[ClientId, TaskKind], Document] = {}
         self._offsets: dict[tuple[ClientId, TaskKind], int] = {}
+        self._changed: dict[tuple[ClientId, TaskKind], TaskFact] = {}
 
     def enter(self, number: int, step: int) -> bool:
         """Turn to a round and step: forget the tasks of the last one, stop those that still run.
@@ -45,7 +46,7 @@ class TaskBook:
         for native_id in self._running.values():
             self._launcher.cancel(native_id)
         self._prefix = prefix
-        for table in (self._running, self._facts, self._results, self._offsets):
+        for table in (self._running, self._facts, self._results, self._offsets, self._changed):
             table.clear()
         return True
 
@@ -79,10 +80,10 @@ class TaskBook:
             self._launcher.cancel(native_id)
         self._facts[client, kind] = TaskFact(JobState.CANCELLED, cause="too late for the round")
 
-    def fail(self, client: ClientId, kind: TaskKind, cause: str) -> None:
-        """Record that a task's result cannot be used after all."""
+    def fail(self, client: ClientId, kind: TaskKind, cause: str, is_own: bool = True) -> None:
+        """Record that a task's result cannot be used after all; unless `is_own`, not for what it did."""
         self._results.pop((client, kind), None)
-        self._facts[client, kind] = TaskFact(JobState.FAILED, cause=cause)
+        self._facts[client, kind] = TaskFact(JobState.FAILED, cause=cause, is_own_failure=is_own)
 
     def facts(self, client: ClientId) -> Mapping[TaskKind, TaskFact]:
         """Return what is known of a client's tasks in this step."""
@@ -109,8 +110,15 @@ class TaskBook:
                 self._settle(client, kind, status)
                 ended.append((client, kind))
             elif status is not None:
-                self._facts[client, kind] = TaskFact(status.state)
+                fact = TaskFact(status.state, cause=status.cause)
+                if fact != self._facts[client, kind]:
+                    self._facts[client, kind] = self._changed[client, kind] = fact
         return ended
+
+    def changes(self) -> list[tuple[tuple[ClientId, TaskKind], TaskFact]]:
+        """Return the tasks whose batch jobs have changed since the last call, but have not ended."""
+        changed, self._changed = self._changed, {}
+        return [(task, fact) for task, fact in changed.items() if self._facts.get(task) == fact]
 
     def new_events(self, client: ClientId, kind: TaskKind) -> list[Mapping[str, object]]:
         """Return what a task has reported since the last call."""
@@ -123,8 +131,10 @@ class TaskBook:
         try:
             values = folder.read_result() if status.state is JobState.COMPLETED else None
             if values is None:
-                _raise_when_full(folder.read_failure())
-                self.fail(client, kind, status.cause or f"the batch job is {status.state}")
+                failure = folder.read_failure()
+                _raise_when_full(failure)
+                cause = status.cause or f"the batch job is {status.state}"
+                self.fail(client, kind, cause, is_own=failure is not None)
             else:
                 self._facts[client, kind] = self._read(client, kind, values)
         except StorageFull:

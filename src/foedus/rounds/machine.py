@@ -38,12 +38,16 @@ class Merged:
 
 @dataclass(frozen=True, slots=True)
 class TaskFact:
-    """State of one of this client's tasks in this step; `cause` in words when it failed."""
+    """State of one of this client's tasks in this step; `cause` in words when it failed.
+
+    `is_own_failure`: the task itself said so, else something happened to its batch job.
+    """
 
     state: JobState
     trained: Trained | None = None
     merged: Merged | None = None
     cause: str = ""
+    is_own_failure: bool = True
 
 
 @dataclass(frozen=True, slots=True)

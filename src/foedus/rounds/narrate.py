@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from foedus.core.ids import ClientId
-from foedus.core.records import Event, Phase, TaskKind
+from foedus.core.records import Event, JobState, Phase, TaskKind
 from foedus.rounds.documents import Document, MergeResult, TrainResult
 from foedus.rounds.machine import TaskFact
 from foedus.rounds.progress import Progress
@@ -34,6 +34,11 @@ def chain_progress(event: Event, run: RunView) -> Iterator[Progress]:
         yield Progress("alarm", number, None, {"rejections": event.args["rejections"]})
     elif event.name == "RunEnded":
         yield Progress("run-ended", number, None, {"reason": run.ended, "current": run.current})
+
+
+def state_progress(number: int, client: ClientId | None, kind: str, state: JobState, cause: str) -> Progress:
+    """Tell how a batch job stands that has not ended: queued, running, unknown, and why."""
+    return Progress("task-state", number, client, {"kind": kind, "state": state, "cause": cause})
 
 
 def task_progress(

@@ -11,9 +11,10 @@ from foedus.core.ids import ClientId
 class Progress:
     """One happening of a run.
 
-    `what` is one of: `setup`, `round` (a step opened), `task` (started), `step` (inside a task; `done` and
-    `total` in `values`), `task-done`, `task-failed`, `registered`, `declined`, `proposed`, `voted`,
-    `refused`, `round-ended`, `alarm`, `run-ended`.
+    `what` is one of: `setup`, `round` (a step opened), `task` (started), `task-state` (its batch job: `state`
+    and `cause` in `values`), `step` (inside a task; `done` and `total` in `values`), `task-done`,
+    `task-failed`, `registered`, `declined`, `proposed`, `voted`, `refused`, `round-ended`, `alarm`,
+    `run-ended`.
     """
 
     what: str

@@ -113,7 +113,7 @@ def drive_run(home: Home, name: str, observer: Observer = ignore, backend: Backe
     ):
         observer(Progress("setup", values={"run": name, "clients": spec.partition.clients}))
         resources = partial(backend.resources, spec)
-        project, run = started(site, spec, folder, launcher, resources)
+        project, run = started(site, spec, folder, launcher, resources, observer)
         driver = Driver(
             World(site.store, site.home.store, site.ledger, launcher),
             RunView(run, project=project),
@@ -129,12 +129,17 @@ def drive_run(home: Home, name: str, observer: Observer = ignore, backend: Backe
 
 
 def started(
-    site: Site, spec: RunSpec, folder: Path, launcher: Launcher, resources: ResourcesOf
+    site: Site,
+    spec: RunSpec,
+    folder: Path,
+    launcher: Launcher,
+    resources: ResourcesOf,
+    observer: Observer = ignore,
 ) -> tuple[int, int]:
     """Return (project, run) on the chain, starting the run if that has not happened yet."""
     found = find_run(site.ledger.events(), folder.name)
     if found is None:
-        prepared = prepare(spec, folder, launcher, resources, site.home.data)
+        prepared = prepare(spec, folder, launcher, resources, site.home.data, observer)
         terms, version0 = publish_project(site.store, spec, prepared, folder)
         return start_on_chain(
             site.ledger, folder.name, spec, members_of(spec, folder), terms, version0, prepared.exchanges

@@ -12,6 +12,8 @@ from foedus.rounds.documents import Hosting, PrepareOrder, PrepareResult, Terms,
 from foedus.rounds.effects import Member
 from foedus.rounds.hosting import client_names, hosted
 from foedus.rounds.jobs import ResourcesOf
+from foedus.rounds.narrate import state_progress
+from foedus.rounds.progress import Observer, ignore
 from foedus.rounds.spec import RunSpec
 from foedus.store import AlgorithmRef, ModelManifest, cid_of, put_manifest
 
@@ -32,7 +34,12 @@ def groups_of(spec: RunSpec) -> dict[ClientId, list[ClientId]]:
 
 
 def prepare(
-    spec: RunSpec, folder: Path, launcher: Launcher, resources: ResourcesOf, data_cache: Path
+    spec: RunSpec,
+    folder: Path,
+    launcher: Launcher,
+    resources: ResourcesOf,
+    data_cache: Path,
+    observer: Observer = ignore,
 ) -> PrepareResult:
     """Have a worker load and deal out the data and make the initial model. Raises `TaskFailed`."""
     job = JobFolder(folder / "jobs" / "prepare")
@@ -46,13 +53,13 @@ def prepare(
     job.write_spec(order.to_json())
     asked = JobSpec("FL_PREPARE", str(job.path), resources("FL_PREPARE"), "client-1")
     native_id = launcher.submit(asked, f"{folder.name}/prepare")
-    while not launcher.states([native_id])[native_id].state.is_final:
-        launcher.states([native_id], _WAIT_S)
+    while not (status := launcher.states([native_id], _WAIT_S)[native_id]).state.is_final:
+        observer(state_progress(0, None, "prepare", status.state, status.cause))
     result = job.read_result()
     if result is None:
         failure = job.read_failure()
-        cause = launcher.states([native_id])[native_id].cause
-        raise TaskFailed(failure.message if failure else cause, failure.hint if failure else "")
+        hint = "Nothing is lost: mend the cause and resume the run."
+        raise TaskFailed(failure.message if failure else status.cause, failure.hint if failure else hint)
     return PrepareResult.from_json(result, "the result of the prepare task")
 
 
