@@ -14,6 +14,7 @@ from tests.client.slurm_commands import VERSION, commands, slurm_home, waiting_s
 
 from foedus.client import probe, site_words
 from foedus.client.settings import Settings
+from foedus.client.site_limits import all_wanted
 from foedus.core.ids import NativeId
 from foedus.core.records import JobState, JobStatus, Resources
 from foedus.launch import JobFolder
@@ -203,6 +204,7 @@ def test_there_must_be_scratch_space(free_mb: int, asked_mb: int, is_ok: bool) -
     ("cause", "advice"),
     [
         ("the scheduler refuses it: Invalid account", "Correct [resources]"),
+        ("foedus: the prologue ended with code 127\nmodule: command not found", "Correct slurm.prologue"),
         ("exited with code 127; its log ends:\njob.sh: exec: /x/python: not found", "Set slurm.python to"),
         ("failed; its log ends:\nNo module named 'foedus'", "Install Foedus there for this"),
         ("ModuleNotFoundError: No module named 'torch'", "Install Foedus there with all"),
@@ -228,6 +230,47 @@ def test_what_leaves_no_trace_in_its_folder_did_not_see_it(tmp_path: Path) -> No
     status = JobStatus(NativeId("n"), JobState.FAILED, "exited with code 1")
     found = site_words.job_failed(status, JobFolder(tmp_path), Settings(home=tmp_path, launcher="slurm"))
     assert found.advice.startswith("The home folder must")
+
+
+def test_what_failed_is_told_with_its_log_though_its_files_are_waited_for(tmp_path: Path) -> None:
+    (tmp_path / "batch.log").write_text("No such file or directory: '/nowhere/foedus-1'\n")
+    settings = Settings(home=tmp_path, launcher="slurm", sections={"slurm": {"scratch": "/nowhere"}})
+    status = JobStatus(NativeId("n"), JobState.RUNNING, "it has ended", "7", "FAILED (NonZeroExitCode)")
+    assert site_words.said_in_the_end(status, JobFolder(tmp_path))
+    found = site_words.job_failed(status, JobFolder(tmp_path), settings)
+    assert "/nowhere/foedus-1" in found.words
+    assert found.advice.startswith("Set slurm.scratch")
+    runs = JobStatus(NativeId("n"), JobState.RUNNING, "", "7", "RUNNING")
+    assert not site_words.said_in_the_end(runs, JobFolder(tmp_path))
+
+
+def test_all_that_runs_ask_for_is_judged_once_each(tmp_path: Path) -> None:
+    said: dict[str, Any] = {"resources": {"walltime_s": 600, "FL_VERIFY": {"memory_mb": 900}}}
+    settings = Settings(home=tmp_path, launcher="slurm", sections=said)
+    found = {tuple(names): asked.walltime_s for asked, names in all_wanted(settings, "FL_TRAIN").items()}
+    assert found == {("FL_PREPARE", "FL_TRAIN", "FL_AGGREGATE"): 600, ("FL_VERIFY",): 600}
+    held = Settings(home=tmp_path, launcher="slurm", allocation="held", sections=said)
+    assert {asked.walltime_s for asked in all_wanted(held, "FL_TRAIN")} == {14_400}
+    assert [*all_wanted(held, "SIM_RENDER").values()] == [["SIM_RENDER"]]
+
+
+@pytest.mark.parametrize(
+    ("state", "cause", "is_fault"),
+    [
+        (JobState.FAILED, "the scheduler refuses it: Requested time limit is invalid", True),
+        (JobState.QUEUED, "cannot start: the partition's time limit is shorter than walltime_s", True),
+        (JobState.QUEUED, "waiting for resources", False),
+        (JobState.RUNNING, "", False),
+    ],
+)
+def test_a_limit_is_told_with_its_setting(
+    tmp_path: Path, state: JobState, cause: str, is_fault: bool
+) -> None:
+    status, settings = JobStatus(NativeId("n"), state, cause), Settings(home=tmp_path, launcher="slurm")
+    found = site_words.limit_found(status, Resources(walltime_s=3600), ["FL_TRAIN"], settings)
+    assert (found is not None) == is_fault
+    if found is not None:
+        assert found.advice.startswith("3600 s and a minute were asked for: lower resources.walltime_s")
 
 
 def test_a_command_that_hangs_is_not_waited_for(tmp_path: Path) -> None:

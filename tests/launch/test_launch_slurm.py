@@ -200,6 +200,17 @@ def test_the_script_runs_the_prologue_and_loads_modules_in_order(tmp_path: Path)
     assert "no environment modules" in done.stderr
 
 
+@pytest.mark.parametrize(("text", "code"), [("false; true", 0), ("true; false", 1), ("module load foo", 127)])
+def test_a_prologue_whose_last_command_fails_ends_the_batch_job_in_words(
+    tmp_path: Path, text: str, code: int
+) -> None:
+    (tmp_path / "prologue.sh").write_text(f"{text}\n")
+    done = run_script(str(tmp_path / "prologue.sh"), "--", "/bin/echo", "ran", cwd=tmp_path)
+    assert done.returncode == (127 if code else 0)
+    assert done.stdout == ("" if code else "ran\n")
+    assert (f"foedus: the prologue ended with code {code}" in done.stderr) == bool(code)
+
+
 # --- what Slurm prints ---
 
 

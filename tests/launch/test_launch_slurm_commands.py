@@ -72,6 +72,12 @@ def test_what_slurm_judges_to_be_wrong_is_refused(tmp_path: Path, verdict: str) 
         submitted(tmp_path, "something before", f"{FAILED}: {verdict}")
 
 
+def test_a_refused_time_limit_is_told_with_what_was_asked_for(tmp_path: Path) -> None:
+    words = "Requested time limit is invalid"
+    with pytest.raises(Refused, match=f"{words}: walltime_s is {PLAIN.resources.walltime_s:g}, and a minute"):
+        submitted(tmp_path, f"{FAILED}: {words}")
+
+
 def test_what_sbatch_itself_or_the_sites_rule_does_not_take_is_refused(tmp_path: Path) -> None:
     with pytest.raises(Refused, match="Say which account"):
         submitted(tmp_path, "Say which account", f"{FAILED}: Unspecified error")

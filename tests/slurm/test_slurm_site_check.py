@@ -36,12 +36,12 @@ def checked(home: Path, settings: str, *options: str) -> tuple[int, dict[str, di
 def test_a_working_cluster_passes_and_no_batch_job_is_left(slurm: SlurmCluster, home: Path) -> None:
     scratch = home / "scratch"
     scratch.mkdir()
-    settings = f'[resources]\ncpus = 2\nmemory_mb = 800\n[slurm]\npoll_s = 0.5\nscratch = "{scratch}"\n'
-    code, found = checked(home, settings)
+    settings = "[resources]\ncpus = 2\nmemory_mb = 800\nwalltime_s = 600\n"
+    code, found = checked(home, f'{settings}[slurm]\npoll_s = 0.5\nscratch = "{scratch}"\n')
     assert code == 0, found
     assert list(found) == [
         *("settings", "commands", "scheduler", "batch job", "home folder", "user", "program"),
-        *("processors", "scratch", "log", "cancel"),
+        *("processors", "scratch", "log", "cancel", "limits"),
     ]
     assert found["commands"]["words"].startswith("slurm-wlm 22.05")
     assert found["scratch"]["words"].startswith(f"{scratch}/foedus-")
@@ -49,7 +49,8 @@ def test_a_working_cluster_passes_and_no_batch_job_is_left(slurm: SlurmCluster, 
 
 
 def test_gpus_are_given_but_this_pytorch_cannot_use_them(home: Path) -> None:
-    code, found = checked(home, "[resources.FL_TRAIN]\ngpus = 2\nmemory_mb = 800\n[slurm]\npoll_s = 0.5\n")
+    settings = "[resources]\nwalltime_s = 600\n[resources.FL_TRAIN]\ngpus = 2\nmemory_mb = 800\n"
+    code, found = checked(home, f"{settings}[slurm]\npoll_s = 0.5\n")
     assert code == 1
     assert found["GPUs"]["words"] == "2 given (0, 1), asked for 2; PyTorch can use 0"
     assert {name for name, one in found.items() if not one["is_ok"]} == {"GPUs"}
@@ -63,6 +64,11 @@ def test_gpus_are_given_but_this_pytorch_cannot_use_them(home: Path) -> None:
         ("[slurm]\npython = '/usr/bin/python3'\npoll_s = 0.5", "No module named", "Install Foedus there"),
         ("[slurm]\nscratch = '/no/such/disk'\npoll_s = 0.5", "/no/such/disk", "Set slurm.scratch to"),
         ("[slurm]\nmodules = ['cuda/12']\npoll_s = 0.5", "no environment modules", "Leave slurm.modules out"),
+        (
+            "[slurm]\nprologue = 'module load foo'\npoll_s = 0.5",
+            "prologue ended with code 127",
+            "Correct slurm.prologue",
+        ),
         ("[resources]\nmemory_mb = 20\n[slurm]\npoll_s = 0.5", "out of memory", "Ask for more"),
     ],
 )
@@ -72,6 +78,36 @@ def test_what_is_wrong_is_named_with_what_to_do(home: Path, settings: str, words
     assert list(found)[-1] == "batch job"
     assert words in found["batch job"]["words"]
     assert found["batch job"]["advice"].startswith(advice), found
+
+
+@pytest.mark.parametrize(
+    ("settings", "words", "advice"),
+    [
+        (
+            "[resources]\nwalltime_s = 3600\n",
+            "time limit",
+            "3600 s and a minute were asked for: lower resources.walltime_s",
+        ),
+        (
+            "allocation = 'held'\n[held]\nwalltime_s = 14400\n[resources]\nwalltime_s = 600\n",
+            "time limit",
+            "14400 s and a minute were asked for: lower held.walltime_s",
+        ),
+        (
+            "[resources]\nwalltime_s = 600\n[resources.FL_VERIFY]\nqueue = 'gpu'\n",
+            "FL_VERIFY: ",
+            "Correct [resources]",
+        ),
+    ],
+)
+def test_what_runs_would_be_refused_for_is_found_beforehand(
+    home: Path, settings: str, words: str, advice: str
+) -> None:
+    code, found = checked(home, f"{settings}[slurm]\npoll_s = 0.5\n")
+    assert code == 1
+    assert {name for name, one in found.items() if not one["is_ok"]} == {"limits"}
+    assert words in found["limits"]["words"]
+    assert found["limits"]["advice"].startswith(advice), found
 
 
 def test_a_home_folder_that_nodes_do_not_see_is_found_out(slurm: SlurmCluster, home: Path) -> None:

@@ -37,6 +37,7 @@ def check(
 ) -> None:
     """Try out the configured cluster: run a tiny batch job, compare what it sees, cancel another one.
 
+    Then it submits, and cancels, what asks for all that runs will ask for: time limits, partitions and so on.
     Says in words what is wrong and what to do, and exits with 1 if anything is. Leaves nothing behind.
 
     \b

@@ -4,25 +4,23 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
-from foedus.apps.builtin import OF_ROUNDS
-from foedus.apps.registry import find_application
 from foedus.client import probe, site_words
 from foedus.client.launchers import cluster_launcher, outlives_us, scheduler_of
 from foedus.client.settings import CONFIG_FILE, Settings
-from foedus.client.site import PREPARE, resources_for, site_rows, slurm_site
+from foedus.client.site import site_rows, slurm_site
+from foedus.client.site_limits import all_wanted, wanted
 from foedus.client.site_words import Finding
 from foedus.core.errors import FoedusError, InvalidSpec
 from foedus.core.ids import NativeId
 from foedus.core.protocols import Launcher
 from foedus.core.records import JobSpec, JobState, JobStatus, Resources
 from foedus.launch import JobFolder, LocalLauncher
-from foedus.rounds.home import Home
 
 FOLDER: Final = "site-check"
 _WALLTIME_S: Final = 300.0  # of the batch jobs of a check
@@ -37,19 +35,22 @@ def check_site(
     """Yield what is found, one thing after the other, until something is so wrong that the rest must be.
 
     Batch jobs ask for what those of `application` ask for, but for minutes only, in a folder that is removed
-    in the end. `observer` is told what is being done. Takes no longer than about `timeout_s` seconds,
-    whatever the cluster does.
+    in the end. Further ones ask for all that runs will ask for, and are cancelled at once. `observer` is told
+    what is being done. Takes no longer than about `timeout_s` seconds, whatever the cluster does.
     """
     deadline = time.monotonic() + timeout_s - min(_RESERVE_S, timeout_s / 4)
     try:
         yield _settings_found(settings)
-        asked, threads = _asked(settings, application)
+        asked, threads = wanted(settings, application)
+        asked = replace(asked, walltime_s=min(asked.walltime_s, _WALLTIME_S))
         if outlives_us(settings):
             yield from _scheduler_found(settings, observer)
         with _work_folder(settings.home) as folder, _launcher(settings, threads) as launcher:
             site = _Site(settings, launcher, folder, asked, threads, deadline, observer)
             yield from site.try_a_job()
             yield site.try_to_cancel()
+            if outlives_us(settings):
+                yield from site.try_limits(all_wanted(settings, application))
     except _Stop as stop:
         yield stop.finding
     except FoedusError as error:
@@ -70,22 +71,6 @@ def _settings_found(settings: Settings) -> Finding:
     file = settings.home / CONFIG_FILE
     said = f"{len([row for row in rows if row[2] != 'default'])} of {file}" if file.is_file() else "defaults"
     return Finding("settings", True, f"launcher {settings.launcher}; {said}")
-
-
-def _asked(settings: Settings, name: str) -> tuple[Resources, int]:
-    """Return what batch jobs of an application ask for, with less time, and how many threads they get.
-
-    Raises `InvalidSpec` for an unknown one.
-    """
-    if name == PREPARE:
-        usual, is_of_rounds = OF_ROUNDS, True
-    else:
-        application = find_application(Home(settings.home), name)
-        usual, is_of_rounds = application.resources, application.is_submitted_by_rounds
-    asked = resources_for(settings, name, usual)
-    threads = (settings.threads or 1) if is_of_rounds else asked.cpus
-    cpus, walltime_s = max(asked.cpus, threads), min(asked.walltime_s, _WALLTIME_S)
-    return replace(asked, cpus=cpus, walltime_s=walltime_s), threads
 
 
 def _scheduler_found(settings: Settings, observer: Observer) -> Iterator[Finding]:
@@ -139,8 +124,8 @@ class _Site:
     def try_a_job(self) -> Iterator[Finding]:
         """Run a batch job and compare what it tells with what was asked for. Raises `_Stop`."""
         began = time.monotonic()
-        folder, native_id = self._submit("probe", wait=False)
-        status = self._follow("batch job", native_id, lambda status: status.state.is_final)
+        folder, native_id = self._submit("probe", self.asked, wait=False)
+        status = self._follow("batch job", native_id, lambda status: _has_ended(status, folder))
         result = folder.read_result() if status.state is JobState.COMPLETED else None
         if result is None:
             raise _Stop(site_words.job_failed(status, folder, self.settings))
@@ -161,7 +146,7 @@ class _Site:
 
     def try_to_cancel(self) -> Finding:
         """Submit a batch job that waits, and cancel it. Raises `_Stop`."""
-        _, native_id = self._submit("waiting", wait=True)
+        _, native_id = self._submit("waiting", self.asked, wait=True)
         self._follow("cancel", native_id, lambda status: status.state is not JobState.UNKNOWN)
         began = time.monotonic()
         self.launcher.cancel(native_id)
@@ -172,14 +157,31 @@ class _Site:
             )
         return Finding("cancel", True, f"a batch job was cancelled after {time.monotonic() - began:.1f} s")
 
-    def _submit(self, name: str, wait: bool) -> tuple[JobFolder, NativeId]:
+    def try_limits(self, every: Mapping[Resources, Sequence[str]]) -> Iterator[Finding]:
+        """Submit batch jobs that ask for all that runs will ask for, and cancel them. Raises `_Stop`."""
+        are_taken = True
+        for number, (asked, names) in enumerate(every.items()):
+            _, native_id = self._submit(f"limits-{number}", asked, wait=True)
+            status = self._follow(
+                "limits", native_id, lambda status: status.state.is_final or _is_seen(status)
+            )
+            self.launcher.cancel(native_id)
+            fault = site_words.limit_found(status, asked, names, self.settings)
+            if fault is not None:
+                are_taken = False
+                yield fault
+            self._follow("limits", native_id, lambda status: status.state.is_final)
+        if are_taken:
+            yield site_words.limits_kept(every)
+
+    def _submit(self, name: str, asked: Resources, wait: bool) -> tuple[JobFolder, NativeId]:
         self.observer("submitting a batch job")
         beside = self.folder / "beside"
         beside.write_text(self.word)
         folder = JobFolder(self.folder / name)
         folder.path.mkdir(mode=0o700)
         folder.write_spec({"word": self.word, "wait": wait, "beside": str(beside)})
-        spec, key = JobSpec("SITE_CHECK", str(folder.path), self.asked), f"{FOLDER}/{self.folder.name}/{name}"
+        spec, key = JobSpec("SITE_CHECK", str(folder.path), asked), f"{FOLDER}/{self.folder.name}/{name}"
         try:
             return folder, self.launcher.submit(spec, key)
         except KeyboardInterrupt:  # the cluster may have it by now: it is found again by its name
@@ -201,3 +203,13 @@ class _Site:
             self.launcher.cancel(native_id)
             raise
         return status
+
+
+def _is_seen(status: JobStatus) -> bool:
+    """Whether the scheduler has said something of a batch job that it took."""
+    return status.state is not JobState.UNKNOWN and status.scheduler_state != ""
+
+
+def _has_ended(status: JobStatus, folder: JobFolder) -> bool:
+    """Whether it has ended; one that failed and said why is not waited for until its files must be there."""
+    return status.state.is_final or site_words.said_in_the_end(status, folder) != ""

@@ -1,20 +1,22 @@
 """What `foedus site check` says of what it finds: whether that is right, and else what to do."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from foedus.client import probe
 from foedus.client.settings import CONFIG_FILE, Settings
+from foedus.client.site_limits import limit_setting
 from foedus.core.errors import FoedusError
-from foedus.core.records import JobStatus, Resources
+from foedus.core.records import JobState, JobStatus, Resources
 from foedus.launch import JobFolder
 from foedus.launch.cluster import BATCH_LOG
 from foedus.launch.slurm import SlurmSite
 
 _NEEDED: Final = ("sbatch", "squeue", "scancel")
 _USEFUL: Final = ("scontrol", "sacct")
+_LINES: Final = 8  # of a log
 _SHARED: Final = (
     "The home folder must lie on a file system that all nodes see under the same path: see --home."
 )
@@ -39,6 +41,7 @@ _CLUES: Final = (  # what a cause holds, and what to do then; the first that fit
         "environment modules",
         "Leave {launcher}.modules out, or have the site's module command set up by {launcher}.prologue.",
     ),
+    ("prologue ended with code", "Correct {launcher}.prologue: its last command must succeed."),
     ("not found", _PYTHON),
     ("no such file", _PYTHON),
     ("cannot be written", _SHARED),
@@ -86,6 +89,8 @@ def _runs(run: Any, name: str) -> bool:  # noqa: ANN401 - a bound method
 def job_failed(status: JobStatus, folder: JobFolder, settings: Settings) -> Finding:
     """Say why the batch job gave nothing."""
     cause = status.cause or f"it is {status.state}"
+    if said := said_in_the_end(status, folder):
+        cause = f"the batch job has failed; its log ends:\n{said}"
     log = folder.read_log().strip()
     text = f"{cause}\n{log}".lower()
     advice = next((advice for clue, advice in _clues(settings) if clue in text), _OTHERWISE)
@@ -93,6 +98,34 @@ def job_failed(status: JobStatus, folder: JobFolder, settings: Settings) -> Find
         advice = _SHARED  # Slurm makes this file, where the node sees the folder
     advice = advice.format(launcher=settings.launcher)
     return Finding("batch job", False, cause, f"{advice} Settings: {settings.home / CONFIG_FILE}")
+
+
+def said_in_the_end(status: JobStatus, folder: JobFolder) -> str:
+    """Return the last lines of a batch job that its launcher still waits for though it has failed."""
+    is_over = status.state is JobState.RUNNING and status.scheduler_state.upper().startswith("FAILED")
+    return "\n".join(folder.read_tail(BATCH_LOG).strip().splitlines()[-_LINES:]) if is_over else ""
+
+
+def limit_found(
+    status: JobStatus, asked: Resources, names: Sequence[str], settings: Settings
+) -> Finding | None:
+    """Say that the cluster will not run batch jobs that ask for so much; None where it will."""
+    cause = status.cause
+    if status.state is not JobState.FAILED and not cause.startswith("cannot start"):
+        return None
+    advice = _CLUES[0][1]
+    if "time limit" in cause.lower():
+        advice = (
+            f"{asked.walltime_s:g} s and a minute were asked for: lower {limit_setting(settings, names)}."
+        )
+    advice = f"{advice} Settings: {settings.home / CONFIG_FILE}"
+    return Finding("limits", False, f"{', '.join(names)}: {cause}", advice)
+
+
+def limits_kept(every: Mapping[Resources, Sequence[str]]) -> Finding:
+    """Say what the cluster takes."""
+    said = [f"{', '.join(names)} with {asked.walltime_s:,.0f} s" for asked, names in every.items()]
+    return Finding("limits", True, f"the scheduler takes {'; '.join(said)}")
 
 
 def _clues(settings: Settings) -> Iterable[tuple[str, str]]:

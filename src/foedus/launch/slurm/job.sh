@@ -18,5 +18,12 @@ while [ "$1" != -- ]; do
     shift
 done
 shift
-if [ -n "$prologue" ]; then . "$prologue"; fi
+if [ -n "$prologue" ]; then
+    . "$prologue"
+    code=$? # of its last command: not every script of a site bears `set -e`
+    if [ "$code" != 0 ]; then
+        echo "foedus: the prologue ended with code $code" >&2
+        exit 127
+    fi
+fi
 exec "$@" # the warning signal is for the supervisor, and reaches only this process

@@ -43,6 +43,7 @@ _JUDGEMENTS = {
     2134: "insufficient gres available",
     8000: "time limit specification required",
 }
+_TIME_LIMIT = 2051
 REFUSALS = frozenset(_JUDGEMENTS)
 _OF_SBATCH = (  # which says so before it asks anybody
     "unrecognized option",
@@ -61,3 +62,10 @@ def is_refusal(lines: Sequence[str]) -> bool:
     if _OF_A_SITE in last:
         return len(lines) > 1
     return any(words in last for words in (*_JUDGEMENTS.values(), *_OF_SBATCH))
+
+
+def with_limit(words: str, walltime_s: float) -> str:
+    """Add to a refusal for the time limit which one was asked for: Slurm does not say."""
+    if _JUDGEMENTS[_TIME_LIMIT] not in words.lower():
+        return words
+    return f"{words}: walltime_s is {walltime_s:g}, and a minute was added"

@@ -10,7 +10,7 @@ from foedus.launch.cluster import Order, Refused, Sight, Unreachable
 from foedus.launch.folder import JobFolder
 from foedus.launch.slurm.arguments import PROLOGUE
 from foedus.launch.slurm.fields import check_path, check_resources, check_site
-from foedus.launch.slurm.refusals import REFUSALS
+from foedus.launch.slurm.refusals import REFUSALS, with_limit
 from foedus.launch.slurm.rest_body import submission
 from foedus.launch.slurm.rest_http import Answer, RestClient
 from foedus.launch.slurm.rest_json import accepted_id, native_jobs, trouble
@@ -52,7 +52,7 @@ class RestSlurmScheduler:
         answer = self._client.ask("POST", "job/submit", self._submission(order))
         scheduler_id = accepted_id(answer.values) if answer.status == _OK else None
         if scheduler_id is None:
-            self._say_why(answer)
+            self._say_why(answer, order)
         return scheduler_id
 
     def look(self, names: Collection[str]) -> Mapping[str, Sight]:
@@ -93,12 +93,12 @@ class RestSlurmScheduler:
         except ValueError as error:
             raise Unreachable(f"slurmrestd answers with something else: {error}") from error
 
-    def _say_why(self, answer: Answer) -> NoReturn:
+    def _say_why(self, answer: Answer, order: Order) -> NoReturn:
         """Raise the error for a batch job that was not taken, or not known to be."""
         told = trouble(answer.values)
         is_own = any(number in _OWN_ERRORS for number in told.numbers)
         if told.numbers & REFUSALS or (answer.status == _BAD_REQUEST and told and not is_own):
-            raise Refused(told.words)
+            raise Refused(with_limit(told.words, order.resources.walltime_s))
         raise self._unreachable(answer)
 
     def _unreachable(self, answer: Answer) -> Unreachable:

@@ -19,6 +19,7 @@ from foedus.launch.slurm.parsing import (
     scontrol_job,
     squeue_jobs,
 )
+from foedus.launch.slurm.refusals import with_limit
 from foedus.launch.slurm.site import SlurmSite
 from foedus.launch.slurm.words import NativeJob, seen
 
@@ -47,7 +48,10 @@ class SlurmScheduler:
         if self._site.prologue:
             _files.write_atomic(JobFolder(order.folder).path, PROLOGUE, [self._site.prologue.encode()])
         _files.write_atomic(JobFolder(order.folder).path, ENVIRONMENT, [_pairs(job_environment())])
-        said = self._commands.run("sbatch", sbatch_arguments(order, self._site))
+        try:
+            said = self._commands.run("sbatch", sbatch_arguments(order, self._site))
+        except Refused as error:
+            raise Refused(with_limit(error.message, order.resources.walltime_s)) from error
         found = _PARSABLE.fullmatch(said.strip().splitlines()[-1] if said.strip() else "")
         if found is None:
             raise Unreachable(f"sbatch answered {said[:80]!r} instead of a batch job's id")
