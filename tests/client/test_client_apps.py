@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 from client_tools import call, start
+from slurm_commands import VERSION, commands, slurm_home
 
 from foedus.launch import JobFolder
+from foedus.launch.cluster.journal import Journal
 
 SMALL = ("-p", "size=16", "-p", "steps=40", "-p", "frames=3", "-p", "checkpoint_s=0.05")
 SIMULATION = "SIM_REACTION_DIFFUSION"
@@ -168,7 +170,7 @@ def test_an_interrupted_batch_job_goes_on_to_the_same_bytes(tmp_path: Path, numb
 
     if number == signal.SIGINT:
         assert process.returncode == 130
-        assert "sim_reaction_diffusion-1 was cancelled; go on with it with" in said
+        assert "sim_reaction_diffusion-1 was cancelled\ngo on with\n" in said
         assert "app resume sim_reaction_diffusion-1 --home" in said
     assert not (tmp_path / "cut" / "jobs" / "sim_reaction_diffusion-1" / "result.json").exists()
     json_of("app", "resume", "sim_reaction_diffusion-1", "--home", tmp_path / "cut")
@@ -187,6 +189,113 @@ def _wait_for_checkpoint(folder: Path, process: "subprocess.Popen[str]") -> None
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+# --- what has ended is done again ---
+
+
+def program(home: Path, script: str) -> None:
+    """Make SIM_SH, which runs a shell script, an application of the home folder."""
+    (home / "applications").mkdir(parents=True)
+    text = f'name = "SIM_SH"\ntitle = "A script"\ncommand = ["/bin/sh", "-c", {script!r}]\n'
+    (home / "applications" / "sh.toml").write_text(text)
+
+
+@pytest.mark.slow
+def test_an_application_is_told_how_to_ask_for_more_and_gets_it(tmp_path: Path) -> None:
+    program(tmp_path, "test $FOEDUS_CPUS = 2 || exec sleep 60")
+    refused = call("app", "submit", "SIM_SH", "--memory-mb", "1", "--home", tmp_path)
+    assert refused.exit_code == 1
+    assert "out of memory: it used" in refused.output
+    assert "app resume sim_sh-1 --memory-mb MB --home" in refused.output
+    options = ("--memory-mb", "4000", "--cpus", "2")
+    assert call("app", "resume", "sim_sh-1", *options, "--home", tmp_path).exit_code == 0
+    spec = JobFolder(tmp_path / "jobs" / "sim_sh-1").read_spec()
+    assert spec["resources"]["memory_mb"] == 4000  # type: ignore[index, call-overload]
+    again = call("app", "resume", "sim_sh-1", "--memory-mb", "1", "--home", tmp_path)
+    assert (again.exit_code, "has ended well" in again.output) == (2, True)
+    assert call("app", "resume", "sim_sh-1", "--queue", "a b", "--home", tmp_path).exit_code == 2
+
+
+def slurm(folder: Path) -> Path:
+    """Make a home folder for a Slurm that keeps batch jobs waiting, and takes none for the queue `none`."""
+    queue = folder / "queue"
+    line = f'echo "$number|PENDING|None|${{a#*=}}" >> {queue}'
+    lines = [
+        VERSION,
+        'case "$*" in *--partition=none*) echo "error: invalid partition specified: none" >&2; exit 1;; esac',
+        f"number=$(($(wc -l < {queue}) + 1))",
+        f'for a in "$@"; do case $a in --job-name=*) {line};; esac; done',
+        "echo $number",
+    ]
+    programs = commands(
+        folder / "bin",
+        sbatch="\n".join(lines),
+        squeue=f"{VERSION}\ncat {queue}",
+        scancel=f"{VERSION}\nsed -i s/PENDING/CANCELLED/ {queue}",
+    )
+    queue.touch()
+    home = slurm_home(folder / "home", programs)
+    with (home / "config.toml").open("a") as file:
+        file.write("poll_s = 0.1\n")
+    program(home, "true")
+    return home
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("is_list", [False, True])
+def test_what_slurm_refuses_is_not_submitted(tmp_path: Path, is_list: bool) -> None:
+    home = slurm(tmp_path)
+    refused = call("app", "submit", "SIM_SH", "--no-wait", "--queue", "none", "--home", home)
+    assert refused.exit_code == 1
+    assert "the scheduler refuses it: invalid partition specified: none" in refused.output
+    assert "app resume sim_sh-1 --queue NAME" in refused.output
+    names = ["sim_sh-1"]
+    if is_list:
+        assert call("app", "submit", "SIM_SH", "--no-wait", "--home", home).exit_code == 0
+        names.append("sim_sh-2")
+        again = call("app", "resume", *names, "--no-wait", "--home", home)
+        assert again.exit_code == 1
+        assert "sim_sh-1 is failed: the scheduler refuses it" in again.output
+        assert "sim_sh-2 is queued as 1" in again.output
+        assert "app resume sim_sh-2 --home" in again.output
+    repaired = call("app", "resume", "sim_sh-1", "--no-wait", "--queue", "short", "--home", home)
+    assert repaired.exit_code == 0
+    assert f"sim_sh-1 is queued as {len(names)}\n" in repaired.output
+
+
+@pytest.mark.slow
+def test_what_was_cancelled_is_submitted_again_at_once(tmp_path: Path) -> None:
+    home = slurm(tmp_path)
+    first = call("app", "submit", "SIM_SH", "--no-wait", "--home", home)
+    assert first.output.startswith("sim_sh-1 is queued as 1\n")
+    busy = call("app", "resume", "sim_sh-1", "--memory-mb", "9", "--home", home)
+    assert (busy.exit_code, "is not known to have ended" in busy.output) == (2, True)
+    assert call("job", "cancel", "sim_sh-1", "--home", home).exit_code == 0
+    again = call("app", "resume", "sim_sh-1", "--no-wait", "--home", home)
+    assert again.exit_code == 0
+    assert again.output.startswith("sim_sh-1 is queued as 2")
+    journal = Journal.read(JobFolder(home / "jobs" / "sim_sh-1"))
+    assert journal is not None
+    assert (journal.number, journal.scheduler_id) == (1, "2")
+    same = call("app", "resume", "sim_sh-1", "--no-wait", "--home", home, "--format", "json")
+    assert (json.loads(same.stdout)["state"], json.loads(same.stdout)["scheduler_id"]) == ("queued", "2")
+
+
+@pytest.mark.slow
+def test_while_slurm_does_not_answer_nothing_is_called_submitted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = slurm(tmp_path)
+    monkeypatch.setattr("foedus.client.app_jobs._ANSWER_S", 0.5)
+    for name in ("sbatch", "squeue"):
+        (tmp_path / "bin" / name).write_text(
+            "#!/bin/sh\necho Unable to contact slurm controller >&2; exit 1\n"
+        )
+    result = call("app", "submit", "SIM_SH", "--no-wait", "--home", home)
+    assert result.exit_code == 1
+    assert "sim_sh-1 is unknown: " in result.output
+    assert "Unable to contact" in result.output
 
 
 # --- private datasets ---

@@ -7,13 +7,26 @@ import typer
 
 from foedus.client.app_words import as_json, asks_here, default_text, resource_rows, submitted_how
 from foedus.client.output import Format, print_json, print_pairs, print_table, say
-from foedus.client.shell import FormatOption, HomeOption, open_shell, program
+from foedus.client.shell import FormatOption, HomeOption, LauncherOption, open_shell, program
 from foedus.core.errors import InvalidSpec
 
 app = typer.Typer(help="Run registered programs as batch jobs.", no_args_is_help=True)
 
 NameArgument = Annotated[
     str, typer.Argument(metavar="NAME", help="Name of the application, e.g. SIM_REACTION_DIFFUSION.")
+]
+CpusOption = Annotated[
+    int | None, typer.Option("--cpus", metavar="N", min=1, help="Processors, and threads of the program.")
+]
+MemoryOption = Annotated[int | None, typer.Option("--memory-mb", metavar="MB", min=1, help="Memory.")]
+GpusOption = Annotated[int | None, typer.Option("--gpus", metavar="N", min=0, help="GPUs.")]
+GpuTypeOption = Annotated[str | None, typer.Option("--gpu-type", metavar="TYPE", help="Type of GPU.")]
+WalltimeOption = Annotated[float | None, typer.Option("--walltime-s", metavar="SECONDS", help="Time limit.")]
+QueueOption = Annotated[str | None, typer.Option("--queue", metavar="NAME", help="Queue or partition.")]
+AccountOption = Annotated[str | None, typer.Option("--account", metavar="NAME", help="Account that pays.")]
+QosOption = Annotated[str | None, typer.Option("--qos", metavar="NAME", help="Quality of service.")]
+ConstraintOption = Annotated[
+    str | None, typer.Option("--constraint", metavar="TEXT", help="Constraint on nodes.")
 ]
 WaitOption = Annotated[
     bool, typer.Option("--wait/--no-wait", help="Wait for the batch job and show its progress.")
@@ -96,21 +109,18 @@ def submit(
             help="Private dataset that the output becomes; with --each NAME-1, NAME-2 …",
         ),
     ] = None,
-    cpus: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="Processors, and threads of the program.")
-    ] = None,
-    memory_mb: Annotated[int | None, typer.Option("--memory-mb", metavar="MB", min=1, help="Memory.")] = None,
-    gpus: Annotated[int | None, typer.Option(metavar="N", min=0, help="GPUs.")] = None,
-    gpu_type: Annotated[str | None, typer.Option("--gpu-type", metavar="TYPE", help="Type of GPU.")] = None,
-    walltime_s: Annotated[
-        float | None, typer.Option("--walltime-s", metavar="SECONDS", help="Time limit.")
-    ] = None,
-    queue: Annotated[str | None, typer.Option(metavar="NAME", help="Queue or partition.")] = None,
-    account: Annotated[str | None, typer.Option(metavar="NAME", help="Account that pays.")] = None,
-    qos: Annotated[str | None, typer.Option(metavar="NAME", help="Quality of service.")] = None,
-    constraint: Annotated[str | None, typer.Option(metavar="TEXT", help="Constraint on nodes.")] = None,
+    cpus: CpusOption = None,
+    memory_mb: MemoryOption = None,
+    gpus: GpusOption = None,
+    gpu_type: GpuTypeOption = None,
+    walltime_s: WalltimeOption = None,
+    queue: QueueOption = None,
+    account: AccountOption = None,
+    qos: QosOption = None,
+    constraint: ConstraintOption = None,
     wait: WaitOption = True,
     home: HomeOption = None,
+    launcher: LauncherOption = None,
     output: FormatOption = Format.TABLE,
 ) -> None:
     """Submit an application as a batch job, or as several with --each, and wait for it.
@@ -129,7 +139,7 @@ def submit(
     from foedus.apps.sweep import combinations
     from foedus.client.app_jobs import run_application
 
-    shell = open_shell(home)
+    shell = open_shell(home, launcher=launcher)
     asked = {
         "cpus": cpus,
         "memory_mb": memory_mb,
@@ -155,30 +165,54 @@ def resume(
     job: Annotated[
         list[str], typer.Argument(metavar="JOB...", help="Names of batch jobs, e.g. sim_render-1.")
     ],
+    cpus: CpusOption = None,
+    memory_mb: MemoryOption = None,
+    gpus: GpusOption = None,
+    gpu_type: GpuTypeOption = None,
+    walltime_s: WalltimeOption = None,
+    queue: QueueOption = None,
+    account: AccountOption = None,
+    qos: QosOption = None,
+    constraint: ConstraintOption = None,
     wait: WaitOption = True,
     home: HomeOption = None,
+    launcher: LauncherOption = None,
     output: FormatOption = Format.TABLE,
 ) -> None:
-    """Go on with batch jobs that were interrupted, or take up waiting for them.
+    """Go on with batch jobs that were interrupted, or failed, or take up waiting for them.
 
-    One that has ended well is not repeated; one that keeps checkpoints goes on from the last.
+    One that has ended well is not repeated; one that keeps checkpoints goes on from the last. They ask for
+    what they asked for before, changed by what is given here: that is possible once they have ended.
 
     \b
     Examples:
       foedus app resume sim_reaction_diffusion-1
+      foedus app resume sim_reaction_diffusion-1 --memory-mb 4000 --queue long
     """
-    from foedus.apps.order import Order
-    from foedus.apps.submit import again, job_folder
-    from foedus.client.app_jobs import finish, require_waiting
+    from foedus.apps.submit import again
+    from foedus.client.app_jobs import asking_for, finish, require_waiting
     from foedus.client.launchers import open_launcher
 
-    shell = open_shell(home)
+    shell = open_shell(home, launcher=launcher)
     require_waiting(shell, wait)
     names = list(dict.fromkeys(job))
-    asked = [Order.read(job_folder(shell.home, name)).resources for name in names]  # all, before one begins
-    with open_launcher(shell.settings, asked) as launcher:
-        jobs = [again(shell.home, launcher, name) for name in names]
-        finish(shell, launcher, jobs, wait, output, is_list=len(names) > 1)
+    said = _said(
+        {
+            "cpus": cpus,
+            "memory_mb": memory_mb,
+            "gpus": gpus,
+            "gpu_type": gpu_type,
+            "walltime_s": walltime_s,
+            "queue": queue,
+            "account": account,
+            "qos": qos,
+            "constraint": constraint,
+        }
+    )
+    asked = asking_for(shell, names, said)  # all, before one begins
+    with open_launcher(shell.settings, asked) as opened:
+        jobs = [again(shell.home, opened, name) for name in names]
+        finish(shell, opened, jobs, wait, output, is_list=len(names) > 1)
 
 
 def _pairs(given: list[str], example: str) -> dict[str, str]:

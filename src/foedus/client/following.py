@@ -10,7 +10,7 @@ from foedus.apps.submit import AppJob, result_of, wait_for
 from foedus.client.cmd_dataset import show_bytes
 from foedus.client.output import console, one_line
 from foedus.client.shell import Shell, program
-from foedus.core.errors import FoedusError
+from foedus.core.errors import FoedusError, TaskFailed
 from foedus.core.records import JobState, JobStatus
 from foedus.launch.folder import OUTPUT
 
@@ -22,6 +22,14 @@ Ended: TypeAlias = tuple[AppJob, Mapping[str, Any] | FoedusError]
 
 _KNOWN: Final = ("done", "total", "what")
 _MOST_DETAILS: Final = 4
+_REMEDIES: Final = (
+    ("out of memory", "--memory-mb MB"),
+    ("ended by the signal Killed", "--memory-mb MB"),  # most often for its memory
+    ("MemoryError", "--memory-mb MB"),
+    ("time limit", "--walltime-s SECONDS"),
+    ("the scheduler refuses it", "--queue NAME, or another of its options"),
+)
+"""Words of launchers and applications, and the options that help."""
 
 
 class _Show(Protocol):
@@ -42,11 +50,21 @@ def follow(shell: Shell, launcher: "Launcher", jobs: Sequence[AppJob], stays: bo
                     _tell(f"{job.name} is done; its output is in {job.folder.path / OUTPUT}")
                     _register(shell, job)
                 except FoedusError as error:
-                    ended[job.name] = job, error
+                    hint = "" if error.hint else advice(shell, job, status)
+                    ended[job.name] = job, TaskFailed(error.message, hint) if hint else error
     except KeyboardInterrupt:
         _interrupted(shell, launcher, [job for job in jobs if job.name not in ended], stays)
         raise
     return [ended[job.name] for job in jobs]
+
+
+def advice(shell: Shell, job: AppJob, status: JobStatus) -> str:
+    """Say how a batch job that asked for too little, or what is not there, is done again; else nothing."""
+    words = status.cause.partition("\n")[0]  # what follows is the program's
+    options = next((text for sign, text in _REMEDIES if sign in words), "")
+    if not options or status.state is not JobState.FAILED:
+        return ""
+    return f"Do it again with: {program()} app resume {job.name} {options}{shell.home_option}"
 
 
 def _tell(text: str) -> None:
@@ -86,11 +104,12 @@ def _is_of(shell: Shell, name: str, place: Path) -> bool:
 def _interrupted(shell: Shell, launcher: "Launcher", jobs: Sequence[AppJob], stays: bool) -> None:
     for job in jobs:
         if stays:
-            _tell(f"{job.name} goes on as {job.native_id}; wait for it again with")
+            _tell(f"{job.name} goes on as {job.native_id}")
         else:
             launcher.cancel(job.native_id)
-            _tell(f"{job.name} was cancelled; go on with it with")
+            _tell(f"{job.name} was cancelled")
     names = " ".join(job.name for job in jobs)
+    _tell("wait again with" if stays else "go on with")
     _tell(f"  {program()} app resume {names}{shell.home_option}")
 
 
