@@ -241,10 +241,8 @@ def _conclude(shell: Shell, status: "RunStatus", out: Callable[[str], None]) -> 
 def _advice(outcome: str, reasons: list[str]) -> str:
     """Say what often helps against how a round ended, where that is known."""
     if outcome == "rejected" or any(reason.startswith("gate") for reason in reasons):
-        return "A lower training.learning_rate often helps, or laxer policy.beta (gate) or policy.epsilon (ballot)."
-    if any("diverged" in reason for reason in reasons):
-        return "A lower training.learning_rate often helps."
-    return ""
+        return f"{_LOWER_RATE}, or laxer policy.beta (gate) or policy.epsilon (ballot)."
+    return f"{_LOWER_RATE}." if any("diverged" in reason for reason in reasons) else ""
 
 
 def _commands(shell: Shell, status: "RunStatus", *names: str) -> list[tuple[str, str]]:
