@@ -38,7 +38,7 @@ def test_a_file_becomes_an_application(tmp_path: Path) -> None:
         ('title = "Counts"', 'tilte = "Counts"', "unknown key 'tilte'. Did you mean 'title'?"),
         ("cpus = 2", "cpu = 2", "unknown key 'resources.cpu'. Did you mean 'cpus'?"),
         ("minimum = 1", "minimun = 1", "unknown key 'parameters.0.minimun'. Did you mean 'minimum'?"),
-        ('name = "SIM_COUNT"', 'name = "sim count"', "name: String should match"),
+        ('name = "SIM_COUNT"', 'name = "sim count"', "name must be up to 32 capital letters"),
         ("{upto}", "{uptoo}", "command: {uptoo} is no parameter. Did you mean 'upto'?"),
         ("maximum = 1000", "maximum = 0.5", "minimum 1 lies above maximum 0.5"),
         ("default = 3", "default = 0", "default: upto must be in its range: 1 to 1,000"),
@@ -48,9 +48,37 @@ def test_a_file_becomes_an_application(tmp_path: Path) -> None:
         ("cpus = 2", "cpus = 0", "resources.cpus"),
         ("cpus = 2", 'queue = "a b; rm"', "resources.queue"),
         ("walltime_s = 60", "walltime_s = nan", "resources.walltime_s"),
-        ('title = "Counts"', "", "title: Field required"),
-        ('title = "Counts"', 'title = "a\\nb"', "title: "),
-        ("command = [", "command = [3, ", "command.0"),
+        ('title = "Counts"', "", "title is missing"),
+        ('title = "Counts"', 'title = "a\\nb"', "title must be one line of text"),
+        ('title = "Counts"', 'title = ""', "title must not be empty"),
+        ('title = "Counts"', f'title = "{"x" * 201}"', "title must have at most 200 characters"),
+        ("command = [", "command = [3, ", 'command.0 must be a text in quotes: "…" (got 3)'),
+        (
+            'command = ["PYTHON", "PROGRAM", "--up-to", "{upto}", "{output}"]',
+            "command = []",
+            "must not be empty",
+        ),
+        (
+            'command = ["PYTHON", "PROGRAM", "--up-to", "{upto}", "{output}"]',
+            'command = "x"',
+            "must be a list",
+        ),
+        ("cpus = 2", "cpus = 1.5", "resources.cpus must be a whole number (got 1.5)"),
+        ("cpus = 2", "cpus = 5000", "resources.cpus must be at most 4,096 (got 5000)"),
+        ("cpus = 2", "memory_mb = 0", "resources.memory_mb must be at least 1 (got 0)"),
+        ("walltime_s = 60", "walltime_s = 0", "resources.walltime_s must be above 0 (got 0)"),
+        ("walltime_s = 60", 'walltime_s = "1 h"', "resources.walltime_s must be a number (got '1 h')"),
+        ("walltime_s = 60", "walltime_s = inf", "resources.walltime_s must be a finite number"),
+        ("cpus = 2", 'qos = "a b"', "resources.qos must have letters, digits and _"),
+        ("checkpoints = true", "checkpoints = 3", "checkpoints must be true or false"),
+        ("checkpoints = true", 'dataset = "picture"', "dataset must be '', 'idx', 'images', "),
+        ('name = "upto"', 'name = "1a"', "parameters.0.name must be up to 32 letters, digits and _"),
+        (
+            "default = 3",
+            "default = []",
+            "parameters.0.default must be a text, a number, true or false (got [])",
+        ),
+        ("\n[resources]\ncpus = 2\nwalltime_s = 60\n", "resources = 3\n", "resources must be a section"),
     ],
 )
 def test_faults_are_told_with_file_key_and_what_is_valid(
@@ -65,6 +93,9 @@ def test_faults_are_told_with_file_key_and_what_is_valid(
     assert caught.value.message.startswith("count.toml: ")
     assert words in caught.value.message
     assert "own-application.md" in caught.value.hint
+    lines = caught.value.message.splitlines()
+    assert len(set(lines)) == len(lines)
+    assert "should" not in caught.value.message  # as Pydantic says it
 
 
 def test_two_parameters_of_one_name_are_refused(tmp_path: Path) -> None:
@@ -84,10 +115,10 @@ def test_two_applications_of_one_name_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "name", "words"),
     [
-        ("name = 3", "bad.toml", "name: Input should be a valid string"),
+        ("name = 3", "bad.toml", "name must be a text in quotes"),
         ("name = ", "bad.toml", "is not TOML"),
         ("\udcff", "bad.toml", "is not TOML"),
-        ('name = "SIM_BAD"', "SIM_BAD", "title: Field required"),
+        ('name = "SIM_BAD"', "SIM_BAD", "title is missing"),
     ],
 )
 def test_a_faulty_file_is_listed_and_hinders_no_other_application(
@@ -101,9 +132,19 @@ def test_a_faulty_file_is_listed_and_hinders_no_other_application(
     found = applications(home)[name]
     assert found.title.startswith("damaged: ")
     assert not found.is_submitted_by_rounds
-    for wanted in ("SIM_BAD", "bad.toml"):  # its own name may be unknown
-        with pytest.raises(InvalidSpec, match=words):
-            find_application(home, wanted)
+    with pytest.raises(InvalidSpec, match=words):
+        find_application(home, name)
+
+
+def test_an_unknown_name_is_told_without_the_faults_of_others(tmp_path: Path) -> None:
+    path = write_application(tmp_path, "")
+    path.with_name("bad.toml").write_text("name = ")
+    path.with_name("worse.toml").write_text('name = "SIM_COUNTER"\ntitle = 3')
+    with pytest.raises(InvalidSpec) as caught:
+        find_application(Home(tmp_path), "SIM_COUNTERS")
+    assert caught.value.message == "there is no application 'SIM_COUNTERS'"
+    assert "Did you mean 'SIM_COUNT'?" in caught.value.hint
+    assert "Damaged files without a name: bad.toml; `foedus app show` tells of each." in caught.value.hint
 
 
 def test_a_folder_that_is_called_like_an_application_is_listed_as_damaged(tmp_path: Path) -> None:

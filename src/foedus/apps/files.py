@@ -11,9 +11,10 @@ from typing import Annotated, Any, Final, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from foedus.apps._faults import APPLICATION_NAME, ARGUMENT, LINE, PARAMETER_NAME, WORD, in_words
 from foedus.apps.application import NAME as NAME_OF_APPLICATION
 from foedus.apps.application import Application, Result
-from foedus.apps.parameters import NAME, REQUIRED, Kind, Parameter
+from foedus.apps.parameters import REQUIRED, Kind, Parameter
 from foedus.core.errors import InvalidSpec
 from foedus.core.records import Resources
 from foedus.learn.arguments import hint_for
@@ -24,9 +25,9 @@ OUTPUT: Final = "output"
 
 _PLACE: Final = re.compile(r"\{(\{[a-zA-Z][a-zA-Z0-9_]*\})\}|\{([a-zA-Z][a-zA-Z0-9_]*)\}", re.ASCII)
 _HINT: Final = "See docs/how-to/own-application.md for an example of such a file."
-_Line = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
-_Argument = Annotated[str, Field(max_length=4096, pattern=r"^[^\x00]*$")]
-_Word = Annotated[str, Field(max_length=100, pattern=r"^[A-Za-z0-9_.,:=&|*\[\]()/-]*$")]
+_Line = Annotated[str, Field(min_length=1, max_length=200, pattern=LINE)]
+_Argument = Annotated[str, Field(max_length=4096, pattern=ARGUMENT)]
+_Word = Annotated[str, Field(max_length=100, pattern=WORD)]
 
 
 class _Section(BaseModel):
@@ -51,7 +52,7 @@ class ResourcesSection(_Section):
 class ParameterSection(_Section):
     """One parameter; without a default it must be given."""
 
-    name: str = Field(pattern=f"^{NAME.pattern}$")
+    name: str = Field(pattern=PARAMETER_NAME)
     kind: Kind
     help: _Line
     default: bool | int | float | str | None = None
@@ -97,7 +98,7 @@ class ResultSection(_Section):
 class ApplicationFile(_Section):
     """The whole file."""
 
-    name: str = Field(pattern=r"^[A-Z][A-Z0-9_]{0,31}$")
+    name: str = Field(pattern=APPLICATION_NAME)
     title: _Line
     description: str = Field("", max_length=4000)
     command: list[_Argument] = Field(min_length=1, max_length=1000)
@@ -129,8 +130,8 @@ def read_application(path: Path) -> Application:
     try:
         found = ApplicationFile.model_validate(values)
     except ValidationError as error:
-        faults = "\n".join(f"{path.name}: {_described(dict(fault))}" for fault in error.errors())
-        raise InvalidSpec(faults, _HINT) from error
+        faults = dict.fromkeys(f"{path.name}: {_described(dict(fault))}" for fault in error.errors())
+        raise InvalidSpec("\n".join(faults), _HINT) from error
     return Application(
         name=found.name,
         title=found.title,
@@ -179,13 +180,17 @@ def filled(argument: str, texts: Mapping[str, str]) -> str:
 
 
 def _described(fault: dict[str, Any]) -> str:
-    location = ".".join(str(part) for part in fault["loc"])
+    parts = [str(part) for part in fault["loc"]]
+    location = ".".join(parts)
     if fault["type"] == "extra_forbidden":
-        return f"unknown key {location!r}. {hint_for(str(fault['loc'][-1]), _keys_at(fault['loc'][:-1]))}"
-    message = str(fault["msg"]).removeprefix("Value error, ")
+        return f"unknown key {location!r}. {hint_for(parts[-1], _keys_at(fault['loc'][:-1]))}"
+    if "default" in parts[:-1]:  # Pydantic tells one fault for each type that it might have had
+        location, words = ".".join(parts[:-1]), "must be a text, a number, true or false"
+    else:
+        words = in_words(fault)
     if not location or fault["type"] == "missing":
-        return f"{location}: {message}".removeprefix(": ")
-    return f"{location}: {message} (got {repr(fault['input'])[:80]})"
+        return f"{location} {words}".strip()
+    return f"{location} {words} (got {repr(fault['input'])[:80]})"
 
 
 def _keys_at(location: tuple[str | int, ...]) -> list[str]:

@@ -6,7 +6,7 @@ The built-in ones are in `foedus.apps.builtin`; a home folder's own ones are TOM
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from foedus.apps.application import Application
+from foedus.apps.application import NAME, Application
 from foedus.apps.builtin import BUILT_IN
 from foedus.core.errors import InvalidSpec
 from foedus.learn.arguments import hint_for
@@ -40,19 +40,21 @@ def applications(home: "Home") -> dict[str, Application]:
 
 
 def find_application(home: "Home", name: str) -> Application:
-    """Look an application up. Raises `InvalidSpec` naming the nearest valid name, or what is wrong with it.
+    """Look an application up. Raises `InvalidSpec` naming the nearest usable one, or what is wrong with it.
 
-    A faulty file in the home folder is no hindrance to other applications.
+    A faulty file in the home folder is no hindrance to other applications; it may hold the one that is sought
+    where it tells no name.
     """
     for one in BUILT_IN:
         if one.name == name:
             return one
     known = applications(home)
     if name not in known:
-        faults = [one.fault for one in known.values() if one.fault]  # perhaps it is one of these
-        raise InvalidSpec(
-            "\n".join([f"there is no application {name[:60]!r}", *faults]), hint_for(name, known)
-        )
+        hint = hint_for(name, [one.name for one in known.values() if not one.fault])
+        nameless = [one.name for one in known.values() if one.fault and not NAME.fullmatch(one.name)]
+        if nameless:
+            hint += f" Damaged files without a name: {', '.join(nameless)}; `foedus app show` tells of each."
+        raise InvalidSpec(f"there is no application {name[:60]!r}", hint)
     if known[name].fault:
         raise InvalidSpec(known[name].fault, "docs/how-to/own-application.md has an example of such a file.")
     return known[name]
