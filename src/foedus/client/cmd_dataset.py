@@ -50,8 +50,8 @@ def register(
     """Register private data under a name: check them, take their fingerprint, and keep metadata only.
 
     Kinds: idx (MNIST's files), images (one folder of PNG or JPEG per class), arrays (.npy, .npz), table (CSV
-    with a column `label`), frames (output of SIM_REACTION_DIFFUSION). Steps: deduplicate, filter, resize,
-    normalise.
+    with a column `label`), frames (output of SIM_REACTION_DIFFUSION). Steps: deduplicate, filter, grey,
+    resize, normalise.
 
     \b
     Examples:
@@ -207,7 +207,8 @@ def _check(dataset: "Dataset") -> None:
 def _print(dataset: "Dataset") -> None:
     values = dataset.to_json()
     shown = ("kind", "path", "examples", "shape", "dtype", "ranges", "parts", "recipe", "split")
-    sizes = f"{dataset.files:,} files, {size_text(dataset.size_bytes)}"
+    files = f"{dataset.files:,} file" + "s" * (dataset.files != 1)
+    sizes = f"{files}, {size_text(dataset.size_bytes)}"
     print_pairs([*_pairs({key: values[key] for key in shown}), ("source", sizes), ("id", dataset.id)])
     if any(dataset.histogram):
         names = dataset.label_names
@@ -225,6 +226,10 @@ def _print(dataset: "Dataset") -> None:
 
 
 def _pairs(values: dict[str, Any]) -> list[tuple[str, object]]:
+    from foedus.apps.datasets.splits import PARTS
+
+    parts = values["parts"]  # as they were written down: sorted by name
+    values = values | {"parts": {name: parts[name] for name in PARTS if name in parts}}
     return [(key.replace("_", " "), _words(value)) for key, value in values.items()]
 
 

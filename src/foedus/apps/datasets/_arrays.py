@@ -21,8 +21,10 @@ _MOST_AXES: Final = 16
 def pick(listing: Listing) -> Sequence[str]:
     """Return the one file."""
     found = [name for name in listing.names if name.endswith((".npy", ".npz"))]
-    if len(found) != 1:
-        raise InvalidData(f"there are {len(found)} files .npy or .npz, not one", "Name the file itself.")
+    if not found:
+        raise InvalidData("there is no .npy or .npz file", _HINT)
+    if len(found) > 1:
+        raise InvalidData(f"there are {len(found):,} .npy or .npz files, not one", "Name the file itself.")
     return found
 
 

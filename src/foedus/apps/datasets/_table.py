@@ -21,8 +21,10 @@ _HINT: Final = "One header line, then numbers separated by commas; the class in 
 def pick(listing: Listing) -> Sequence[str]:
     """Return the one file."""
     found = [name for name in listing.names if name.lower().endswith(".csv")]
-    if len(found) != 1:
-        raise InvalidData(f"there are {len(found)} CSV files, not one", "Name the file itself.")
+    if not found:
+        raise InvalidData("there is no CSV file: none whose name ends in .csv", _HINT)
+    if len(found) > 1:
+        raise InvalidData(f"there are {len(found):,} CSV files, not one", "Name the file itself.")
     return found
 
 
