@@ -1,16 +1,18 @@
 """`foedus job cancel`: whoever follows the batch job; what ended by itself is not cancelled."""
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from tests.client.client_tools import call
-from tests.client.job_tools import home_with_jobs
+from tests.client.job_tools import home_with_jobs, made
 from tests.client.slurm_commands import VERSION, commands, slurm_home
 
 from foedus.client.batch_jobs import find_batch_job
 from foedus.core.errors import Interrupted
-from foedus.core.records import JobState
+from foedus.core.ids import NativeId
+from foedus.core.records import JobState, JobStatus
 from foedus.launch import JobFolder
 from foedus.launch.cluster.journal import Journal
 from foedus.rounds.home import Home
@@ -122,7 +124,7 @@ def test_what_has_ended_already_is_not_cancelled(
     ("state", "outcome", "words"),
     [
         ("CANCELLED", "completed", "is completed"),
-        ("FAILED", "failed", "is failed"),
+        ("FAILED", "failed", "has ended: the scheduler says FAILED"),
         ("FAILED", "", "has ended: the scheduler says FAILED"),
     ],
 )
@@ -148,3 +150,67 @@ def test_an_attempt_that_wrote_its_checkpoint_when_told_to_end_was_cancelled(
     ended_attempt(home, "interrupted")
     assert call("job", "cancel", "sim-1", "--home", home.root).stdout == "sim-1 is cancelled\n"
     assert find_batch_job(home, "sim-1").state is JobState.CANCELLED
+
+
+def noted(home: Home, name: str) -> Journal:
+    journal = Journal.read(find_batch_job(home, name).folder)
+    assert journal is not None
+    return journal
+
+
+@pytest.mark.slow
+def test_whoever_follows_it_is_told_before_it_is_stopped(home: Home, tmp_path: Path) -> None:
+    slurm(home, tmp_path / "bin", "RUNNING CANCELLED")
+    seen = tmp_path / "seen"
+    with (tmp_path / "bin/scancel").open("a") as file:
+        file.write(f"cp {home.root / 'jobs/sim-1/batch.json'} {seen}\n")
+    call("job", "cancel", "sim-1", "--home", home.root)
+    assert '"is_cancelled":true' in seen.read_text()
+    assert noted(home, "sim-1").is_cancelled
+
+
+# --- all of a run ---
+
+
+def submitted(home: Home, name: str, scheduler_id: str) -> str:
+    """Make a batch job of run mnist-1 that is on a cluster, and return how that calls it."""
+    folder = made(home.root, f"runs/mnist-1/{name}", kind="train")
+    journal = replace(Journal.new(folder, name), scheduler_id=scheduler_id)
+    journal.write(folder)
+    folder.write_status(JobStatus(NativeId(journal.name), JobState.RUNNING, "", scheduler_id))
+    return journal.full_name
+
+
+def run_on_slurm(home: Home, programs: Path) -> None:
+    """Have two tasks of a run on a Slurm that ends by scancel alone what it is told to end."""
+    (home.runs / "mnist-1/spec.json").write_text("{}")
+    names = {number: submitted(home, f"jobs/r00002.1/client-{number}.train", number) for number in ("1", "2")}
+    submitted(home, "jobs/r00002.1/client-3.train", "3")  # which is gone
+    state = f"[ -e {programs}/$1 ] && echo CANCELLED || echo RUNNING"
+    lines = "\n".join(f'echo "{number}|$(state {name})|None|{name}"' for number, name in names.items())
+    stop = 'for a in "$@"; do case $a in --name=*) touch ' + f"{programs}/${{a#*=}};; esac; done"
+    slurm_home(
+        home.root,
+        commands(programs, squeue=f"state() {{ {state}; }}\n{lines}", scancel=stop, sbatch=VERSION),
+    )
+
+
+@pytest.mark.slow
+def test_all_batch_jobs_of_a_run_are_cancelled_and_no_others(home: Home, tmp_path: Path) -> None:
+    run_on_slurm(home, tmp_path / "bin")
+    before = status_of(home)
+    said = call("job", "cancel", "--run", "mnist-1", "--home", home.root).stdout.splitlines()
+    assert sorted(said) == [f"mnist-1/r00002.1/client-{number}.train is cancelled" for number in (1, 2)]
+    assert find_batch_job(home, "mnist-1/r00002.1/client-2").state is JobState.CANCELLED
+    assert find_batch_job(home, "mnist-1/r00002.1/client-3").state is JobState.RUNNING
+    assert status_of(home) == before
+    again = call("job", "cancel", "--run", "mnist-1", "--home", home.root).stdout
+    assert again == "the cluster has no batch job of mnist-1\n"
+
+
+def test_one_batch_job_or_one_run_is_named(home: Home) -> None:
+    for named in ((), ("sim-1", "--run", "mnist-1")):
+        refused = call("job", "cancel", *named, "--home", home.root)
+        assert (refused.exit_code, "either a batch job or a run" in refused.stderr) == (2, True)
+    refused = call("job", "cancel", "--run", "mnist-7", "--home", home.root)
+    assert "there is no run 'mnist-7'" in refused.stderr

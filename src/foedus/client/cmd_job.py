@@ -149,20 +149,39 @@ def log(
 
 
 @app.command()
-def cancel(job: JobArgument, home: HomeOption = None) -> None:
-    """Cancel a batch job that runs on the cluster, or waits there.
+def cancel(
+    job: Annotated[
+        str | None,
+        typer.Argument(metavar="JOB", help="Name of the batch job, or its beginning.", show_default=False),
+    ] = None,
+    run: Annotated[
+        str | None,
+        typer.Option("--run", metavar="RUN", help="All batch jobs of this run.", show_default=False),
+    ] = None,
+    home: HomeOption = None,
+) -> None:
+    """Cancel a batch job that runs on the cluster, or waits there; or all of a run.
 
     It goes by the cluster itself, so any process may do it, also while another one drives the run. One that
-    has ended by itself is left as it is.
+    has ended by itself is left as it is. A run that is being driven goes on with other batch jobs: interrupt
+    that command first.
 
     \b
     Examples:
       foedus job cancel mnist-1/r00001.1/client-1.train
+      foedus job cancel --run mnist-1
     """
     from foedus.client.batch_jobs import find_batch_job
-    from foedus.client.cancelling import cancel_job
+    from foedus.client.cancelling import cancel_job, cancel_run
 
+    if (job is None) == (run is None):
+        raise InvalidSpec("name either a batch job or a run", "A run is named by --run RUN.")
     shell = open_shell(home)
+    if run is not None:
+        for words in cancel_run(shell, run) or [f"the cluster has no batch job of {run}"]:
+            say(words)
+        return
+    assert job is not None
     found = find_batch_job(shell.home, job)
     if found.state.is_final:
         say(f"{found.name} has ended: it is {found.state}")
