@@ -15,11 +15,11 @@ from tests.client.dataset_tools import dataset_at
 from tests.rounds.project import World, build_world
 
 from foedus.apps.builtin import FL_PREDICT
-from foedus.apps.datasets.catalogue import find_dataset
 from foedus.apps.datasets.loading import SplitRule, register
 from foedus.apps.datasets.recipe import parse_step
-from foedus.apps.predict.fit import require_fit, require_suits
+from foedus.apps.predict.fit import require_fit
 from foedus.apps.predict.task import open_version
+from foedus.apps.submit import check
 from foedus.core.errors import InvalidData, ObjectDamaged, ObjectMissing
 from foedus.core.ids import Cid
 from foedus.launch import JobFolder
@@ -218,12 +218,10 @@ def test_data_of_another_shape_are_refused(world: World, digits: np.ndarray) -> 
     register(Home(world.folder), "little", "arrays", world.folder / "digits.npz", [step])
     with pytest.raises(InvalidData, match=r"uint8 of shape \(14, 14\), the model wants"):
         run_here(predict(world, "p-9", "little"))
-    found = find_dataset(Home(world.folder), "little")
-    with pytest.raises(
-        InvalidData, match=r"uint8 of shape \(14, 14\), the model wants"
-    ):  # before it is queued
-        require_suits(world.project.store, world.version0, found)
-    require_suits(world.project.store, world.version0, find_dataset(Home(world.folder), "digits"))
+    given = {"model": str(world.version0), "dataset": "little"}
+    with pytest.raises(InvalidData, match=r"uint8 of shape \(14, 14\), the model wants"):  # nor queued
+        check(Home(world.folder), FL_PREDICT, given)
+    check(Home(world.folder), FL_PREDICT, given | {"dataset": "digits"})
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,8 @@ class Application:
 
     Either `entry`, "package.module:function" of ours, called with the job folder, or `command`, the argument
     list of a program; neither: rounds submit it. `check` names a function of ours that is called with the
-    checked parameters before anything is submitted, for what concerns several of them.
+    checked parameters before anything is submitted, for what concerns several of them; `check_at` one that is
+    called with the home folder, too, for what concerns what is there.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Application:
     results: tuple[Result, ...] = ()
     entry: str = ""
     check: str = ""
+    check_at: str = ""
     command: tuple[str, ...] = ()
     own_resources: tuple[str, ...] = ()  # of `resources`, those that its file names
     keeps_checkpoints: bool = False  # a command that saves and ends with code 75 when it gets SIGUSR1

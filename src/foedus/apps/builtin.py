@@ -55,6 +55,7 @@ FL_PREDICT = Application(
         Result("confusion.png", "the confusion matrix, where there are scores"),
     ),
     entry="foedus.apps.predict.task:run",
+    check_at="foedus.apps.predict.fit:check",
 )
 
 SIM_REACTION_DIFFUSION = Application(

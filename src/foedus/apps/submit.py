@@ -72,6 +72,10 @@ def check(
         )
     values = application.checked(parameters)
     _require_datasets(home, application, values)
+    if application.check_at:
+        from foedus.launch._code import load
+
+        load(application.check_at)(home, values)
     if dataset:
         _require_free(home, application, dataset)
     return values

@@ -87,7 +87,7 @@ def as_json(settings: "Settings", application: "Application") -> dict[str, Any]:
     from dataclasses import asdict
 
     values = {**asdict(application), "is_submitted_by_rounds": application.is_submitted_by_rounds}
-    for name in ("entry", "check", "own_resources"):
+    for name in ("entry", "check", "check_at", "own_resources"):
         del values[name]
     if not application.fault:
         values["resources"] = asdict(resources_of(settings, application))

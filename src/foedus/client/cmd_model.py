@@ -100,14 +100,10 @@ def predict(
       foedus model predict bafkrei… --dataset digits --part test -n 100 --format json
     """
     from foedus.apps.builtin import FL_PREDICT
-    from foedus.apps.datasets.catalogue import find_dataset
-    from foedus.apps.predict.fit import require_suits
     from foedus.client.app_jobs import run_application
 
     shell = open_shell(home)
-    version = _version_of(shell, model)
-    require_suits(open_store(shell), version, find_dataset(shell.home, dataset))
-    given: dict[str, object] = {"model": version, "dataset": dataset, "part": part}
+    given: dict[str, object] = {"model": _version_of(shell, model), "dataset": dataset, "part": part}
     if limit is not None:
         given["limit"] = limit
     run_application(shell, FL_PREDICT, given, output)

@@ -1,21 +1,24 @@
 """Whether a private dataset suits a model: its metadata tell, so nobody queues to learn that it does not."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from foedus.apps.datasets.catalogue import Dataset
-from foedus.core.errors import InvalidData
+from foedus.apps.datasets.catalogue import Dataset, find_dataset
+from foedus.apps.parameters import Value
+from foedus.core.errors import InvalidData, ObjectMissing
+from foedus.core.ids import Cid
 
 if TYPE_CHECKING:
-    from foedus.core.ids import Cid
+    from foedus.rounds.home import Home
     from foedus.store import DirectoryStore
 
 _LARGEST_BYTE: Final = np.iinfo(np.uint8).max
 
 
-def require_suits(store: "DirectoryStore", model: "Cid", dataset: Dataset) -> None:
-    """Raise `InvalidData` where the model of a manifest cannot predict the dataset's examples.
+def check(home: "Home", values: Mapping[str, Value]) -> None:
+    """Raise `InvalidData` where the model of these parameters of FL_PREDICT cannot predict their dataset.
 
     Raises `ObjectMissing` and `ObjectDamaged` for the model.
     """
@@ -23,8 +26,18 @@ def require_suits(store: "DirectoryStore", model: "Cid", dataset: Dataset) -> No
     from foedus.rounds.documents import ModelSpec, fetch
     from foedus.store import get_manifest
 
-    spec = fetch(store, get_manifest(store, model).model, ModelSpec)
-    require_fit(dataset, model_info(spec.name).input_shape)
+    store = store_of(home)
+    spec = fetch(store, get_manifest(store, Cid(str(values["model"]))).model, ModelSpec)
+    require_fit(find_dataset(home, str(values["dataset"])), model_info(spec.name).input_shape)
+
+
+def store_of(home: "Home") -> "DirectoryStore":
+    """Open the store. Raises `ObjectMissing` where there is none: opening would make one."""
+    from foedus.store import DirectoryStore
+
+    if not home.store.is_dir():
+        raise ObjectMissing(f"there is no store in {home.root}", "Is that the home folder of the run?")
+    return DirectoryStore(home.store)
 
 
 def require_fit(dataset: Dataset, input_shape: tuple[int, int, int]) -> None:

@@ -17,10 +17,10 @@ from torch import nn
 
 from foedus.apps.datasets.loading import Loaded, load
 from foedus.apps.order import Order, home_of
-from foedus.apps.predict.fit import require_fit
+from foedus.apps.predict.fit import require_fit, store_of
 from foedus.apps.predict.pictures import draw_confusion, draw_examples
 from foedus.core.canonical import Json
-from foedus.core.errors import InvalidData, ObjectDamaged, ObjectMissing, TaskFailed, UpdateRefused
+from foedus.core.errors import InvalidData, ObjectDamaged, TaskFailed, UpdateRefused
 from foedus.core.ids import Cid
 from foedus.launch import JobFolder
 from foedus.learn.algorithms import get_strategy
@@ -29,7 +29,6 @@ from foedus.learn.metrics import confusion, f1_per_label
 from foedus.learn.models import ModelInfo, build_model, model_info
 from foedus.learn.process import prepare_worker
 from foedus.rounds.documents import ModelSpec, fetch
-from foedus.rounds.home import Home
 from foedus.store import DirectoryStore, Schema, TensorFile, TensorSpec, get_manifest
 
 PREDICTIONS, EXAMPLES, CONFUSION = "predictions.csv", "examples.png", "confusion.png"
@@ -56,7 +55,7 @@ def run(folder: JobFolder) -> None:
     prepare_worker(order.resources.cpus)
     values: dict[str, Any] = dict(order.parameters)
     home = home_of(folder)
-    model = open_version(_store_of(home), Cid(values["model"]))
+    model = open_version(store_of(home), Cid(values["model"]))
     loaded = load(home, values["dataset"])
     rows = loaded.rows(values["part"])[: values["limit"]]
     if not len(rows):
@@ -81,13 +80,6 @@ def run(folder: JobFolder) -> None:
             "note": note or None,
         }
     )
-
-
-def _store_of(home: Home) -> DirectoryStore:
-    """Open the store; where there is none, opening would make one."""
-    if not home.store.is_dir():
-        raise ObjectMissing(f"there is no store in {home.root}", "Is that the home folder of the run?")
-    return DirectoryStore(home.store)
 
 
 def open_version(store: DirectoryStore, cid: Cid) -> _Model:
