@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from foedus.core.canonical import Json
 from foedus.core.ids import NativeId
 from foedus.core.records import JobState, JobStatus, Resources
 from foedus.launch import JobFolder
@@ -11,7 +12,7 @@ from foedus.rounds.home import Home
 TRAIN = "runs/mnist-1/jobs/r00001.1/client-1.train"
 
 
-def made(home: Path, below: str, **spec: str) -> JobFolder:
+def made(home: Path, below: str, **spec: Json) -> JobFolder:
     """Make a job folder with this spec."""
     folder = JobFolder(home / below)
     folder.path.mkdir(parents=True)

@@ -167,6 +167,39 @@ def test_a_list_for_spreadsheets_has_one_line_each_and_no_formulas(home: Home) -
     assert rows["sim-1"]["native id"] == "77"
 
 
+@pytest.mark.slow
+def test_batch_jobs_of_a_sweep_can_be_told_apart(home: Home) -> None:
+    for number, value in (("3", 0.03), ("4", 0.04)):
+        made(
+            home.root,
+            f"jobs/wave-{number}",
+            application="WAVE",
+            parameters={"F": value, "steps": 10},
+            dataset=f"waves-{number}",
+        )
+    table = {line.split()[0]: line for line in call("job", "list", "--home", home.root).stdout.splitlines()}
+    assert "F = 0.03" in table["wave-3"]
+    assert "steps" not in table["wave-3"]
+    assert "client-2" in table["mnist-1/held/0a1b/0001"]
+    rows = csv.DictReader(io.StringIO(call("job", "list", "--format", "csv", "--home", home.root).stdout))
+    found = {row["batch job"]: row for row in rows}
+    assert (found["wave-4"]["parameters"], found["wave-4"]["dataset"]) == ('{"F":0.04,"steps":10}', "waves-4")
+    shown = call("job", "show", "wave-3", "--home", home.root).stdout
+    assert "F = 0.03, steps = 10" in shown
+    assert "waves-3" in shown
+
+
+def test_an_empty_list_says_of_what_there_is_none(home: Home, tmp_path: Path) -> None:
+    assert call("job", "list", "--state", "lost", "--home", home.root).stdout == (
+        f"no lost batch jobs in {home.root}\n"
+    )
+    elsewhere = tmp_path / "elsewhere"
+    assert "elsewhere, which is not there" in call("job", "list", "--home", elsewhere).stdout
+    assert call("job", "list", "--format", "csv", "--home", elsewhere).stdout.startswith("batch job,")
+    wrong = call("job", "list", "--run", "mnits-1", "--home", home.root)
+    assert (wrong.exit_code, "there is no run 'mnits-1'" in wrong.stderr) == (2, True)
+
+
 # --- logs ---
 
 

@@ -4,7 +4,6 @@ What the cluster says of those that have not ended is asked in `client.looking`.
 """
 
 import difflib
-import math
 import os
 import time
 from collections.abc import Iterator, Mapping
@@ -13,11 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from foedus.client.ends import exit_report, own_end
 from foedus.core.canonical import Json
 from foedus.core.errors import InvalidSpec, TaskFailed
-from foedus.core.records import JobState, Resources
+from foedus.core.records import JobState
 from foedus.launch import JobFolder
-from foedus.launch.cluster.ended import attempt_with_result, newest_attempt, newest_outcome
 from foedus.launch.cluster.journal import Journal
 from foedus.launch.folder import SPEC
 from foedus.launch.held.post import APPLICATION as HOLD
@@ -38,6 +37,8 @@ _SILENT = "it waits for a worker of a command that runs now, or was interrupted"
 class BatchJob:
     """One batch job. `name` is the path of its folder below the home folder, without what all paths have.
 
+    `client` is whose work it does in a run. An application has `parameters`, and `dataset` names what its
+    output is registered as.
     `scheduler_id` and `scheduler_state` are the scheduler's own words; empty for jobs of local workers, and
     the state where a result or failure was found before the scheduler was asked again. `queued_s` and
     `running_s` are None where nobody saw when it was queued, or began. `as_of` is when its state was noted
@@ -47,6 +48,8 @@ class BatchJob:
     name: str
     application: str
     client: str
+    parameters: Mapping[str, Json]
+    dataset: str
     state: JobState
     cause: str
     attempt: int
@@ -136,6 +139,8 @@ def _read(name: str, path: Path) -> BatchJob:
         name=name,
         application=_application(name, spec),
         client=_text(spec.get("client")) or _text(spec.get("affinity")),
+        parameters=_parameters(spec),
+        dataset=_text(spec.get("dataset")),
         state=state,
         cause=cause,
         attempt=_count(status.get("attempt")),
@@ -150,15 +155,6 @@ def _read(name: str, path: Path) -> BatchJob:
         as_of=as_of,
         journal=journal,
     )
-
-
-def exit_report(folder: JobFolder, journal: Journal | None) -> Mapping[str, Json]:
-    """Return how its process ended, as noted by whoever ran it; empty where nobody did (yet)."""
-    report = folder.read_exit()
-    if report is None and journal is not None:  # nobody has taken its newest attempt over yet
-        attempt = newest_attempt(folder, journal.number)
-        report = JobFolder(folder.path, attempt).read_exit() if attempt else None
-    return report or {}
 
 
 def _noted_at(status: Mapping[str, Json]) -> float:
@@ -197,7 +193,7 @@ def _state(
             return JobState.FAILED, str(damaged)
     if noted is JobState.RUNNING and journal is None and not folder.is_held():
         return JobState.LOST, f"the command that ran it is gone; `{resuming(name)}` does it again"
-    if journal is not None and (own := _own_end(folder, journal, asked)) is not None:
+    if journal is not None and (own := own_end(folder, journal, asked)) is not None:
         return own
     if noted is not None:
         return noted, cause
@@ -205,27 +201,6 @@ def _state(
     if failure is not None:
         return JobState.FAILED, str(failure)
     return JobState.UNKNOWN, _SILENT
-
-
-def _own_end(folder: JobFolder, journal: Journal, asked: Mapping[str, Json]) -> tuple[JobState, str] | None:
-    """Return how its attempts say that it ended, if nobody has taken that over yet.
-
-    The same rule as the launcher's: a result counts in any case, an error unless it is to go on.
-    """
-    if attempt_with_result(folder) is not None:
-        return JobState.COMPLETED, ""
-    outcome = newest_outcome(folder, asked_for(asked), journal.number)
-    if outcome is None or outcome.failure is None or outcome.is_interrupted or journal.is_cancelled:
-        return None
-    return JobState.FAILED, str(outcome.failure)
-
-
-def asked_for(noted: Mapping[str, Json]) -> Resources:
-    """Return the limits that a batch job's note tells, for words about its end."""
-    memory_mb, walltime_s = noted.get("memory_mb"), _moment(noted.get("walltime_s"))
-    return Resources(
-        memory_mb=memory_mb if type(memory_mb) is int else None, walltime_s=walltime_s or math.inf
-    )
 
 
 def resuming(name: str) -> str:
@@ -273,6 +248,11 @@ def _application(name: str, spec: Mapping[str, Any]) -> str:
     if "/held/" in name:
         return HOLD
     return _text(spec.get("application")) or _APPLICATIONS.get(_text(spec.get("kind")), "?")
+
+
+def _parameters(spec: Mapping[str, Any]) -> Mapping[str, Json]:
+    found = spec.get("parameters") if "application" in spec else None
+    return found if isinstance(found, Mapping) else {}
 
 
 def _text(value: object) -> str:

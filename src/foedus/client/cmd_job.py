@@ -13,10 +13,7 @@ from foedus.client.output import (
     print_csv,
     print_json,
     print_pairs,
-    print_table,
     say,
-    seconds_text,
-    time_text,
     warn,
 )
 from foedus.client.shell import INTERRUPTED, FormatOption, HomeOption, open_shell
@@ -66,10 +63,13 @@ def list_jobs(
       foedus job list --run mnist-1 --state failed
       foedus job list --all --format csv > jobs.csv
     """
+    from foedus.client.job_words import CSV_COLUMNS, csv_row, print_list
     from foedus.client.looking import current_jobs
     from foedus.core.records import JobState
 
     shell = open_shell(home)
+    if run:
+        shell.home.run_folder(run)
     if state and state not in list(JobState):
         raise InvalidSpec(f"there is no state {state!r}", f"States: {', '.join(JobState)}.")
     known, trouble = current_jobs(shell)
@@ -80,9 +80,11 @@ def list_jobs(
     if output is ListFormat.JSON:
         print_json([job.to_json() for job in shown])
     elif output is ListFormat.CSV:
-        print_csv(_COLUMNS, map(_row, shown))
+        print_csv(CSV_COLUMNS, map(csv_row, shown))
+    elif not shown:
+        say(_nothing(shell, state, run))
     else:
-        _print_list(shown)
+        print_list(shown, known)
         if len(shown) < len(found):
             say(f"and {len(found) - len(shown):,} more: --all", "dim")
 
@@ -96,7 +98,8 @@ def show(job: JobArgument, home: HomeOption = None, output: FormatOption = Forma
       foedus job show mnist-1/r00001.1/client-1.train
       foedus job show sim_reaction_diffusion-1
     """
-    from foedus.client.batch_jobs import exit_report
+    from foedus.client.ends import exit_report
+    from foedus.client.job_words import duration, state_text, values_text
     from foedus.client.looking import current_job
 
     found, trouble = current_job(open_shell(home), job)
@@ -109,14 +112,16 @@ def show(job: JobArgument, home: HomeOption = None, output: FormatOption = Forma
         ("batch job", found.name),
         ("application", found.application),
         ("client", found.client),
-        ("state", _state(found)),
+        ("parameters", values_text(found.parameters, found.parameters)),
+        ("dataset", found.dataset),
+        ("state", state_text(found)),
         ("cause", found.cause),
         ("native id", found.scheduler_id),
         ("native state", found.scheduler_state),
         ("attempt", found.attempt),
         ("asked for", _asked(found)),
-        ("queued", _seconds(found.queued_s)),
-        ("running", _seconds(found.running_s)),
+        ("queued", duration(found.queued_s)),
+        ("running", duration(found.running_s)),
         ("node", found.node),
         ("peak memory", f"{ended['peak_mb']} MB" if "peak_mb" in ended else ""),
         ("folder", found.folder.path),
@@ -191,47 +196,18 @@ def cancel(
 
 # --- listing ---
 
-_COLUMNS = (
-    *("batch job", "application", "client", "state", "native id", "native state", "attempt"),
-    *("queued_s", "running_s", "node", "cause", "as of", "folder"),
-)
 
-
-def _row(job: "BatchJob") -> tuple[object, ...]:
-    queued, running = ("" if s is None else f"{s:.1f}" for s in (job.queued_s, job.running_s))
-    return (
-        *(job.name, job.application, job.client, job.state, job.scheduler_id, job.scheduler_state),
-        *(job.attempt, queued, running, job.node, job.cause),
-        *("" if job.as_of is None else time_text(int(job.as_of)), job.folder.path),
-    )
-
-
-def _print_list(shown: "list[BatchJob]") -> None:
-    columns = ("batch job", "application", "state", "native id", "attempt", "queued", "running", "cause")
-    rows = [
-        (
-            *(job.name, job.application, _state(job), job.scheduler_id, job.attempt),
-            *(_seconds(job.queued_s), _seconds(job.running_s), job.cause.partition("\n")[0]),
-        )
-        for job in shown
-    ]
-    print_table(columns, rows, right=("attempt", "queued", "running"))
-
-
-def _state(job: "BatchJob") -> str:
-    """Say its state, and of when that is where nobody could be asked."""
-    if job.as_of is None:
-        return job.state
-    return f"{job.state} as of {time.strftime('%d %b %H:%M', time.localtime(job.as_of))}"
+def _nothing(shell: "Shell", state: str, run: str) -> str:
+    """Say of what there is none: a table without lines could be a mistake."""
+    which = f"{state} batch jobs" if state else "batch jobs"
+    where = run or str(shell.home.root)
+    missing = "" if shell.home.root.is_dir() else ", which is not there"
+    return f"no {which} in {where}{missing}"
 
 
 def _warn(trouble: str) -> None:
     if trouble:
         warn(f"{trouble}; states are those that were noted last")
-
-
-def _seconds(seconds: float | None) -> str:
-    return "" if seconds is None else seconds_text(seconds)
 
 
 def _asked(job: "BatchJob") -> str:

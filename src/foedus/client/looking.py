@@ -4,7 +4,8 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from foedus.client.batch_jobs import BatchJob, allocations, asked_for, batch_jobs, find_batch_job, resuming
+from foedus.client.batch_jobs import BatchJob, allocations, batch_jobs, find_batch_job, resuming
+from foedus.client.ends import asked_for
 from foedus.client.launchers import outlives_us, scheduler_of
 from foedus.client.shell import Shell
 from foedus.core.errors import FoedusError
