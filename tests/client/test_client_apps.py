@@ -164,7 +164,7 @@ LONG = ("-p", "size=48", "-p", "steps=6000", "-p", "frames=4", "-p", "checkpoint
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_an_interrupted_batch_job_goes_on_to_the_same_bytes(tmp_path: Path, number: signal.Signals) -> None:
     process = start("app", "submit", SIMULATION, *LONG, "--home", tmp_path / "cut")
-    _wait_for_checkpoint(tmp_path / "cut" / "jobs" / "sim_reaction_diffusion-1", process)
+    _wait_for(tmp_path / "cut" / "jobs" / "sim_reaction_diffusion-1" / "checkpoint.safetensors", process)
     os.kill(process.pid, number)
     _, said = process.communicate(timeout=60)
 
@@ -183,9 +183,9 @@ def test_an_interrupted_batch_job_goes_on_to_the_same_bytes(tmp_path: Path, numb
     assert int(str(first["done"])) > 0  # the second attempt did not begin anew
 
 
-def _wait_for_checkpoint(folder: Path, process: "subprocess.Popen[str]") -> None:
+def _wait_for(path: Path, process: "subprocess.Popen[str]") -> None:
     deadline = time.monotonic() + 60
-    while not (folder / "checkpoint.safetensors").exists():
+    while not path.exists():
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.01)
@@ -194,11 +194,12 @@ def _wait_for_checkpoint(folder: Path, process: "subprocess.Popen[str]") -> None
 # --- what has ended is done again ---
 
 
-def program(home: Path, script: str) -> None:
+def program(home: Path, script: str, more: str = "") -> None:
     """Make SIM_SH, which runs a shell script, an application of the home folder."""
     (home / "applications").mkdir(parents=True)
-    text = f'name = "SIM_SH"\ntitle = "A script"\ncommand = ["/bin/sh", "-c", {script!r}]\n'
-    (home / "applications" / "sh.toml").write_text(text)
+    text = f'name = "SIM_SH"\ntitle = "A script"\ncommand = ["/bin/sh", "-c", {json.dumps(script)}]\n{more}'
+    parameter = '[[parameters]]\nname = "n"\nkind = "integer"\nhelp = "any"\ndefault = 1\n'
+    (home / "applications" / "sh.toml").write_text(text + parameter)
 
 
 @pytest.mark.slow
@@ -215,6 +216,30 @@ def test_an_application_is_told_how_to_ask_for_more_and_gets_it(tmp_path: Path) 
     again = call("app", "resume", "sim_sh-1", "--memory-mb", "1", "--home", tmp_path)
     assert (again.exit_code, "has ended well" in again.output) == (2, True)
     assert call("app", "resume", "sim_sh-1", "--queue", "a b", "--home", tmp_path).exit_code == 2
+
+
+SAVING = """
+test -e saved && exit 0
+trap 'echo 1 > saved; exit 75' USR1
+touch started
+while :; do sleep 0.05; done
+"""
+
+
+@pytest.mark.slow
+def test_a_program_that_keeps_checkpoints_is_warned_before_ctrl_c_ends_it(tmp_path: Path) -> None:
+    program(tmp_path, SAVING, "checkpoints = true\n")
+    (tmp_path / "config.toml").write_text("workers = 2\n")
+    process = start("app", "submit", "SIM_SH", "--each", "n=1,2", "--home", tmp_path)
+    names = ["sim_sh-1", "sim_sh-2"]
+    for name in names:
+        _wait_for(tmp_path / "jobs" / name / "output" / "started", process)
+    os.kill(process.pid, signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "sim_sh-1 was cancelled\nsim_sh-2 was cancelled\ngo on with\n" in said
+    assert said.count("app resume sim_sh-1 sim_sh-2") == 1
+    assert call("app", "resume", *names, "--home", tmp_path).exit_code == 0
 
 
 def slurm(folder: Path) -> Path:

@@ -8,6 +8,7 @@ import sys
 import tempfile
 import time
 
+from foedus.apps.warning import on_warning
 from foedus.core.errors import Interrupted, InvalidData
 from foedus.launch import JobFolder
 
@@ -109,6 +110,27 @@ def do_count_until_warned(folder: JobFolder) -> None:
     raise Interrupted
 
 
+def do_save_when_warned(folder: JobFolder) -> None:
+    """Write a checkpoint when warned, and go on from it the next time."""
+    checkpoint = folder.open_checkpoint()
+    if checkpoint is not None:
+        with checkpoint:
+            folder.finish({"from": checkpoint.read().decode()})
+        return
+    warnings: list[int] = []
+    with on_warning(lambda: warnings.append(1)):
+        _ready(folder, os.getpid())
+        while not warnings:
+            time.sleep(0.01)
+    folder.write_checkpoint([b"where it was"])
+    raise Interrupted
+
+
+def do_hear_warnings_and_hang(folder: JobFolder) -> None:
+    with on_warning(lambda: None):
+        _say(folder, os.getpid())
+
+
 def do_print(folder: JobFolder) -> None:
     print("from Python, ünïcode")
     print("to stderr", file=sys.stderr)
@@ -154,11 +176,16 @@ def _sleeper(start_new_session: bool = False) -> subprocess.Popen[bytes]:
 
 
 def _say(folder: JobFolder, *processes: int) -> None:
-    """Tell the test, which waits at a FIFO, that we are here, and wait for our end."""
-    with open(folder.path / "ready", "w") as pipe:
-        pipe.write(" ".join(map(str, processes)))
+    """Tell the test that we are here, and wait for our end."""
+    _ready(folder, *processes)
     while True:
         signal.pause()
+
+
+def _ready(folder: JobFolder, *processes: int) -> None:
+    """Tell the test, which waits at a FIFO, that we are here."""
+    with open(folder.path / "ready", "w") as pipe:
+        pipe.write(" ".join(map(str, processes)))
 
 
 def do_pause(folder: JobFolder) -> None:

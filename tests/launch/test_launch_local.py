@@ -206,6 +206,16 @@ def test_waiting_ends_with_the_first_change_and_with_the_time(own_jobs: Jobs) ->
     assert unknown[NativeId("unknown")].state is JobState.LOST
 
 
+def test_closing_does_not_hide_why_a_job_is_stopped(tmp_path: Path) -> None:
+    with LocalLauncher(ENTRY, workers=1) as launcher:
+        jobs = Jobs(launcher, tmp_path)
+        folder = jobs.folder("a", "hang_stubbornly")
+        native_id = jobs.submit(folder)
+        processes_at(folder)
+        launcher.cancel(native_id)
+    assert launcher.states([native_id])[native_id].cause == "cancelled while it ran"
+
+
 def test_closing_twice_is_harmless(tmp_path: Path) -> None:
     launcher = LocalLauncher(ENTRY, workers=1)
     jobs = Jobs(launcher, tmp_path)
@@ -214,7 +224,7 @@ def test_closing_twice_is_harmless(tmp_path: Path) -> None:
     launcher.close()
     states = launcher.states([running, queued], 10)
     assert {(status.state, status.cause) for status in states.values()} == {
-        (JobState.CANCELLED, "the launcher was closed")
+        (JobState.CANCELLED, "the command that ran it has ended")
     }
     launcher.cancel(running)
     with pytest.raises(RuntimeError, match="closed"):

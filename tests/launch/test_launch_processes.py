@@ -110,6 +110,34 @@ def test_a_job_that_will_not_end_is_killed_while_others_go_on(jobs: Jobs) -> Non
     assert jobs.wait(native_id)[native_id].state is JobState.CANCELLED
 
 
+def test_a_cancelled_task_that_listens_to_warnings_saves_first(jobs: Jobs) -> None:
+    folder = jobs.folder("a", "save_when_warned")
+    native_id = jobs.submit(folder, "saves")
+    (worker,) = processes_at(folder)
+    jobs.launcher.cancel(native_id)
+    status = jobs.wait(native_id)[native_id]
+    assert (status.state, status.cause) == (JobState.CANCELLED, "cancelled while it ran")
+    checkpoint = folder.open_checkpoint()
+    assert checkpoint is not None
+    with checkpoint:
+        assert checkpoint.read() == b"where it was"
+    assert worker in _children_of(_parent_of(worker))  # it was not killed, and serves the next
+
+
+@pytest.mark.slow
+def test_a_cancelled_task_that_listens_but_does_not_end_is_killed(
+    jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("foedus.launch.local._SAVING_S", 0.1)
+    folder = jobs.folder("a", "hear_warnings_and_hang")
+    native_id = jobs.submit(folder)
+    watch = Watch(*processes_at(folder))
+    jobs.launcher.cancel(native_id)
+    assert jobs.launcher.states([native_id])[native_id].state is JobState.RUNNING
+    assert jobs.wait(native_id)[native_id].state is JobState.CANCELLED
+    assert watch.alive_after(0) == []
+
+
 def test_a_retry_begins_after_the_last_process_of_the_crash_is_dead(jobs: Jobs) -> None:
     folder = jobs.folder("a", "exit_with_daemon")
     native_id = jobs.submit(folder)

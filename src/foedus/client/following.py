@@ -1,8 +1,9 @@
 """Waits for batch jobs of applications and shows how far they are: bars in a terminal, lines elsewhere."""
 
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
@@ -22,12 +23,13 @@ Ended: TypeAlias = tuple[AppJob, Mapping[str, Any] | FoedusError]
 
 _KNOWN: Final = ("done", "total", "what")
 _MOST_DETAILS: Final = 4
+_SAVING_S: Final = 15.0  # so long batch jobs may take to save and end when they are cancelled
 _REMEDIES: Final = (
     ("out of memory", "--memory-mb MB"),
     ("ended by the signal Killed", "--memory-mb MB"),  # most often for its memory
     ("MemoryError", "--memory-mb MB"),
     ("time limit", "--walltime-s SECONDS"),
-    ("the scheduler refuses it", "--queue NAME, or another of its options"),
+    ("the scheduler refuses it", "--queue NAME"),
 )
 """Words of launchers and applications, and the options that help."""
 
@@ -64,7 +66,7 @@ def advice(shell: Shell, job: AppJob, status: JobStatus) -> str:
     options = next((text for sign, text in _REMEDIES if sign in words), "")
     if not options or status.state is not JobState.FAILED:
         return ""
-    return f"Do it again with: {program()} app resume {job.name} {options}{shell.home_option}"
+    return f"Do it again, for example with: {program()} app resume {job.name} {options}{shell.home_option}"
 
 
 def _tell(text: str) -> None:
@@ -102,15 +104,33 @@ def _is_of(shell: Shell, name: str, place: Path) -> bool:
 
 
 def _interrupted(shell: Shell, launcher: "Launcher", jobs: Sequence[AppJob], stays: bool) -> None:
-    for job in jobs:
-        if stays:
+    if stays:
+        for job in jobs:
             _tell(f"{job.name} goes on as {job.native_id}")
-        else:
-            launcher.cancel(job.native_id)
-            _tell(f"{job.name} was cancelled")
-    names = " ".join(job.name for job in jobs)
-    _tell("wait again with" if stays else "go on with")
-    _tell(f"  {program()} app resume {names}{shell.home_option}")
+        left = list(jobs)
+    else:
+        left = _cancelled(launcher, jobs)
+    if left:
+        _tell("wait again with" if stays else "go on with")
+        _tell(f"  {program()} app resume {' '.join(job.name for job in left)}{shell.home_option}")
+
+
+def _cancelled(launcher: "Launcher", jobs: Sequence[AppJob]) -> list[AppJob]:
+    """Cancel the batch jobs, wait for their end and tell of it; return those that have no result.
+
+    One more Ctrl-C ends them at once.
+    """
+    ids = [job.native_id for job in jobs]
+    for native_id in ids:
+        launcher.cancel(native_id)
+    statuses, deadline = launcher.states(ids), time.monotonic() + _SAVING_S
+    with suppress(KeyboardInterrupt):
+        while not all(status.state.is_final for status in statuses.values()) and time.monotonic() < deadline:
+            statuses = launcher.states(ids, deadline - time.monotonic())
+    is_done = [statuses[native_id].state is JobState.COMPLETED for native_id in ids]
+    for job, done in zip(jobs, is_done, strict=True):
+        _tell(f"{job.name} is done" if done else f"{job.name} was cancelled")
+    return [job for job, done in zip(jobs, is_done, strict=True) if not done]
 
 
 @contextmanager

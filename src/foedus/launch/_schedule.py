@@ -31,6 +31,7 @@ class Job:
     attempt: int = 1
     continued: int = 0  # how often it went on from its checkpoint
     is_warned: bool = False  # that its time is nearly over
+    stops_at: float = float("inf")  # monotonic clock; its worker is made to die then, so long it may save
     held: int | None = None  # a descriptor that tells others that we are at work on it
 
     def becomes(self, state: JobState, cause: str = "") -> None:
@@ -68,6 +69,16 @@ class Job:
                 os.kill(self.worker.process, signal.SIGUSR1)
 
     @property
+    def is_listening(self) -> bool:
+        """Whether its task does something when it is warned, as far as the system tells that (Linux)."""
+        return self.worker is not None and bool(self.worker.process) and _catches(self.worker.process)
+
+    @property
+    def due_at(self) -> float:
+        """When something is to be done about it next (monotonic clock)."""
+        return min(self.warns_at, self.ends_at, self.stops_at)
+
+    @property
     def warns_at(self) -> float:
         """When it is to be warned that its time is nearly over (monotonic clock); never a second time."""
         walltime_s = self.spec.resources.walltime_s
@@ -79,6 +90,16 @@ class Job:
         if self.began_at is None or self.stopping:
             return float("inf")
         return self.began_at + self.spec.resources.walltime_s
+
+
+def _catches(process: int) -> bool:
+    """Whether a process has a handler for the warning."""
+    try:
+        with open(f"/proc/{process}/status", encoding="utf-8", errors="replace") as file:
+            masks = [line.split()[1] for line in file if line.startswith("SigCgt:")]
+    except OSError:
+        return False
+    return any(int(mask, 16) >> (signal.SIGUSR1 - 1) & 1 for mask in masks)
 
 
 @dataclass(eq=False, slots=True)

@@ -17,10 +17,12 @@ from foedus.launch._pool import Done, Ended, News, Pool, Ready, Worker
 from foedus.launch._schedule import Desk, Job, match
 from foedus.launch.folder import JobFolder
 
+_SAVING_S = 10.0  # so long a cancelled job that listens to warnings may take to save
 _GRACE_S = 2.0  # between asking a cancelled job to end and killing it
 _REMEMBERED = 4096  # ended jobs that can still be asked for, at least
 _CONTINUATIONS = 50  # from checkpoints, as on a cluster
 _CLOSED = "the launcher was closed"
+_INTERRUPTED = "the command that ran it has ended"
 
 
 class LocalLauncher:
@@ -111,7 +113,8 @@ class LocalLauncher:
     def cancel(self, native_id: NativeId) -> None:
         """Stop the job. Queued: at once. Running: its processes are asked to end and killed 2 s later.
 
-        Returns without waiting; the job is `CANCELLED` once its last process is dead.
+        A task that listens to warnings is warned before that, and has 10 s to save. Returns without waiting;
+        the job is `CANCELLED` once it has saved, or its last process is dead.
         """
         job = self._jobs.get(native_id)
         if job is None or job.status.state.is_final:
@@ -120,7 +123,7 @@ class LocalLauncher:
             self._queue.remove(job)
             job.ends(JobState.CANCELLED, "cancelled before it began")
         else:
-            self._stop(job, JobState.CANCELLED, "cancelled while it ran", _GRACE_S)
+            self._stop(job, JobState.CANCELLED, "cancelled while it ran", _GRACE_S, saves=True)
         self._turn(0.0)
 
     def logs(self, native_id: NativeId) -> str:
@@ -137,7 +140,7 @@ class LocalLauncher:
         self._queue.clear()
         for job in self._jobs.values():
             if not job.status.state.is_final:
-                self._settle(job, JobState.CANCELLED, _CLOSED)
+                self._settle(job, JobState.CANCELLED, job.stopping.cause if job.stopping else _INTERRUPTED)
 
     # --- jobs ---
 
@@ -159,12 +162,19 @@ class LocalLauncher:
             return
         job.ends(*((JobState.COMPLETED,) if has_result else (otherwise, cause)))
 
-    def _stop(self, job: Job, state: JobState, cause: str, grace_s: float) -> None:
-        """Have the job's worker die and note what the job is then to become; the first reason counts."""
+    def _stop(self, job: Job, state: JobState, cause: str, grace_s: float = 0.0, saves: bool = False) -> None:
+        """Have the job end, and note what it is then to become; the first reason counts."""
         if job.stopping is None and job.worker is not None:
             job.stopping = JobStatus(NativeId(job.key), state, cause)
-            self._desks[job.worker].is_leaving = True
-            self._pool.stop(job.worker, grace_s)
+            if saves and job.is_listening:
+                job.stops_at = time.monotonic() + _SAVING_S
+                job.warn()
+            else:
+                self._dismiss(job.worker, grace_s)
+
+    def _dismiss(self, worker: Worker, grace_s: float) -> None:
+        self._desks[worker].is_leaving = True
+        self._pool.stop(worker, grace_s)
 
     def _status(self, native_id: NativeId) -> JobStatus:
         job = self._jobs.get(native_id)
@@ -183,7 +193,7 @@ class LocalLauncher:
         if self._is_closed:
             return
         self._assign()
-        due = [min(desk.job.warns_at, desk.job.ends_at) for desk in self._desks.values() if desk.job]
+        due = [desk.job.due_at for desk in self._desks.values() if desk.job]
         for news in self._pool.poll(max(0.0, min([timeout_s, *(at - time.monotonic() for at in due)]))):
             self._hear(news)
         self._keep_time()
@@ -201,15 +211,13 @@ class LocalLauncher:
                     self._finished(job, error)
             case Ended(worker=worker, code=code, used_mb=used_mb):
                 del self._desks[worker]
-                if (
-                    worker.is_ready
-                ):  # one that dies while starting is replaced when a job needs it: no endless loop
+                if worker.is_ready:  # else it is replaced when a job needs it: no endless loop of starts
                     self._hire()
                 if desk.job:
                     self._died(desk.job, code, used_mb)
 
     def _finished(self, job: Job, error: str) -> None:
-        if job.stopping:  # it ended by itself in the very moment
+        if job.stopping:  # it ended by itself in the very moment, or has saved
             self._settle(job, job.stopping.state, job.stopping.cause)
         elif job.is_warned and job.continued < _CONTINUATIONS and _is_interrupted(job.folder):
             job.continued += 1
@@ -251,8 +259,11 @@ class LocalLauncher:
             if job.warns_at <= now < job.ends_at:
                 job.warn()
             if job.ends_at <= now:
-                limit = f"{job.spec.resources.walltime_s:g}"
-                self._stop(job, JobState.FAILED, f"time limit of {limit} s reached", 0.0)
+                limit_s = job.spec.resources.walltime_s
+                self._stop(job, JobState.FAILED, f"time limit of {limit_s:g} s reached")
+            if job.stops_at <= now and job.worker is not None:
+                job.stops_at = float("inf")
+                self._dismiss(job.worker, _GRACE_S)
 
     def _hire(self) -> None:
         worker = self._pool.start()
