@@ -90,6 +90,17 @@ def test_a_refusal_is_told_with_what_to_do(tmp_path: Path) -> None:
     assert not (home / "site-check").exists()
 
 
+def test_what_no_scheduler_could_mend_is_told_before_one_is_asked(tmp_path: Path) -> None:
+    volume = f'volume = {{ claim = "c", root = "{tmp_path}" }}'
+    (tmp_path / "config.toml").write_text(
+        f'launcher = "kubernetes"\n[kubernetes]\nimage = "i"\nuser = 0\n{volume}\n'
+    )
+    code, found = checked(tmp_path)
+    assert (code, list(found)) == (1, ["settings"])
+    assert found["settings"]["words"] == "batch jobs may not run as root"
+    assert "ordinary user" in found["settings"]["advice"]
+
+
 def test_an_unknown_application_is_told_before_anything_is_tried(tmp_path: Path) -> None:
     code, found = checked(tmp_path, "--application", "FL_TRIAN")
     assert (code, found["settings"]["words"]) == (1, "there is no application 'FL_TRIAN'")

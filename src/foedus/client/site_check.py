@@ -21,6 +21,7 @@ from foedus.core.ids import NativeId
 from foedus.core.protocols import Launcher
 from foedus.core.records import JobSpec, JobState, JobStatus, Resources
 from foedus.launch import JobFolder, LocalLauncher
+from foedus.launch.cluster import Order
 
 FOLDER: Final = "site-check"
 _WALLTIME_S: Final = 300.0  # of the batch jobs of a check
@@ -44,6 +45,7 @@ def check_site(
         asked, threads = wanted(settings, application)
         asked = replace(asked, walltime_s=min(asked.walltime_s, _WALLTIME_S))
         if outlives_us(settings):
+            _require_fit(settings, asked)
             yield from _scheduler_found(settings, observer)
         with _work_folder(settings.home) as folder, _launcher(settings, threads) as launcher:
             site = _Site(settings, launcher, folder, asked, threads, deadline, observer)
@@ -71,6 +73,12 @@ def _settings_found(settings: Settings) -> Finding:
     file = settings.home / CONFIG_FILE
     said = f"{len([row for row in rows if row[2] != 'default'])} of {file}" if file.is_file() else "defaults"
     return Finding("settings", True, f"launcher {settings.launcher}; {said}")
+
+
+def _require_fit(settings: Settings, asked: Resources) -> None:
+    """Raise `InvalidSpec` for what no answer of the scheduler could mend: the user, the folder, a wish."""
+    argv, folder = ("true",), str(settings.home / FOLDER / "fit")
+    scheduler_of(settings).check(Order(f"foedus-{FOLDER}", argv, folder, asked, "SITE_CHECK"))
 
 
 def _scheduler_found(settings: Settings, observer: Observer) -> Iterator[Finding]:
