@@ -96,7 +96,7 @@ def predict(
 
     \b
     Examples:
-      foedus model predict mnist-1 --dataset digits
+      foedus model predict demo-1 --dataset digits
       foedus model predict bafkrei… --dataset digits --part test -n 100 --format json
     """
     from foedus.apps.builtin import FL_PREDICT
