@@ -30,16 +30,22 @@ value and nothing else.
 FOOT = """
 ## Settings
 
-Read once, later ones win: `config.toml` in the home folder (keys `data`, `workers`, `threads`, `log_level`),
-then the environment, then the command line. `foedus config check` shows them and where each comes from.
+Read once, later ones win: `config.toml` in the home folder, then the environment, then the command line.
+`foedus config check` shows them and where each comes from.
 
-| variable | meaning |
-| --- | --- |
-| `FOEDUS_HOME` | home folder; `~/.foedus` without it |
-| `FOEDUS_DATA` | folder with the four MNIST idx files; replaces the data that a spec names |
-| `FOEDUS_WORKERS` | warm worker processes; one per client without it |
-| `FOEDUS_THREADS` | threads of each worker; other than 1 changes the last digits of results |
-| `FOEDUS_LOG_LEVEL` | `debug`, `info`, `warning` (default) or `error`, for `foedus.log` in the home folder |
+| key | variable | meaning |
+| --- | --- | --- |
+| | `FOEDUS_HOME` | home folder; `~/.foedus` without it |
+| `data` | `FOEDUS_DATA` | folder with the four MNIST idx files; replaces the data that a spec names |
+| `workers` | `FOEDUS_WORKERS` | warm worker processes; one per client without it |
+| `threads` | `FOEDUS_THREADS` | threads of each worker; other than 1 changes the last digits of results |
+| `log_level` | `FOEDUS_LOG_LEVEL` | of `foedus.log`: `debug`, `info`, `warning` (default) or `error` |
+| `launcher` | `FOEDUS_LAUNCHER` | what runs batch jobs: `local` (default), `slurm` or `kubernetes` |
+| `allocation` | `FOEDUS_ALLOCATION` | batch jobs of a run: `per-task` (default), or `held` |
+
+Sections stand in the file only. `[resources]` and `[resources.NAME]` say what batch jobs ask for, those of
+all applications and of one; `[slurm]`, `[kubernetes]` and `[held]` describe the cluster. See
+[Slurm](../how-to/slurm.md) and [Kubernetes](../how-to/kubernetes.md).
 """
 
 

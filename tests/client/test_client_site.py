@@ -1,11 +1,13 @@
 """The sections of config.toml about the site's cluster."""
 
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
+from tests.client.client_tools import ROOT
 
 from foedus.client.launchers import backend_of
-from foedus.client.settings import Settings, read_settings
+from foedus.client.settings import SECTIONS, Settings, read_settings
 from foedus.client.site import held_times, kubernetes_site, resources_for, site_rows, slurm_site
 from foedus.core.errors import InvalidSpec
 from foedus.core.records import Resources
@@ -269,3 +271,10 @@ def test_held_allocations_on_kubernetes_need_the_same_path_on_both_sides(tmp_pat
     found = settings(tmp_path, f'{text}claim = "c"\nroot = "/here"\nmount_path = "/there"\n')
     with pytest.raises(InvalidSpec, match="mount_path"), backend_of(found).open(RunSpec(), tmp_path):
         raise AssertionError("it was opened")
+
+
+def test_the_reference_names_every_setting_and_section() -> None:
+    text = (ROOT / "docs/reference/cli.md").read_text().partition("## Settings")[2]
+    keys = [field.name for field in fields(Settings) if field.name not in ("home", "sections", "origin")]
+    assert [key for key in keys if f"| `{key}` | `FOEDUS_{key.upper()}` |" not in text] == []
+    assert [name for name in SECTIONS if f"`[{name}]`" not in text] == []
