@@ -308,6 +308,20 @@ def test_what_was_cancelled_is_submitted_again_at_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_what_a_cluster_had_is_done_here_once_it_has_ended_there(tmp_path: Path) -> None:
+    home = slurm(tmp_path)
+    assert call("app", "submit", "SIM_SH", "--no-wait", "--home", home).exit_code == 0
+    here = ("app", "resume", "sim_sh-1", "--launcher", "local", "--home", home)
+    refused = call(*here)
+    assert refused.exit_code == 1
+    assert "is not known to have ended" in refused.output
+    assert "foedus job cancel sim_sh-1\n" in refused.output
+    subprocess.run([tmp_path / "bin" / "scancel"], check=True)  # nobody follows it
+    assert call(*here).exit_code == 0
+    assert call("app", "resume", "sim_sh-1", "--home", home).exit_code == 0
+
+
+@pytest.mark.slow
 def test_while_slurm_does_not_answer_nothing_is_called_submitted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

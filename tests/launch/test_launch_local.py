@@ -8,8 +8,8 @@ from launch_helpers import ENTRY, Jobs, processes_at
 
 from foedus.core.errors import HomeInUse, InvalidSpec
 from foedus.core.ids import NativeId
-from foedus.core.records import JobSpec, JobState
-from foedus.launch import LocalLauncher
+from foedus.core.records import JobSpec, JobState, JobStatus
+from foedus.launch import JobFolder, LocalLauncher
 from foedus.launch.cluster.journal import Journal
 
 
@@ -291,10 +291,60 @@ def test_a_job_whose_batch_job_has_not_ended_is_not_begun_here(jobs: Jobs) -> No
     journal.write(folder)
     with pytest.raises(HomeInUse, match=f"the batch job {journal.full_name} of a cluster") as refused:
         jobs.launcher.submit(spec, "elsewhere")
-    assert f"foedus job cancel {journal.full_name}" in refused.value.hint
+    assert f"foedus job cancel {folder.path}" in refused.value.hint
     replace(journal, is_settled=True).write(folder)
     native_id = jobs.launcher.submit(spec, "elsewhere")
     assert jobs.wait(native_id)[native_id].state is JobState.COMPLETED
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("home/jobs/sim_render-1", "sim_render-1"),
+        ("home/runs/mnist-1/jobs/r00001.1/client-1.train", "mnist-1/r00001.1/client-1.train"),
+        ("jobs/runs/mnist-1/jobs/prepare", "mnist-1/prepare"),
+    ],
+)
+def test_a_batch_job_is_told_by_the_name_that_can_be_cancelled(jobs: Jobs, path: str, name: str) -> None:
+    folder = JobFolder(jobs.root / path)
+    folder.path.mkdir(parents=True)
+    folder.write_spec({"do": "finish"})
+    Journal.new(folder, "k").write(folder)
+    with pytest.raises(HomeInUse) as refused:
+        jobs.launcher.submit(JobSpec("", str(folder.path)), "k")
+    assert refused.value.hint.endswith(f": foedus job cancel {name}")
+
+
+@pytest.mark.parametrize("who", ["whoever cancelled it", "its attempt"])
+def test_a_batch_job_whose_end_is_known_is_done_here(jobs: Jobs, who: str) -> None:
+    folder = jobs.folder("elsewhere", "finish")
+    key = ascii(folder.path)  # the launcher serves other tests, too
+    journal = Journal.new(folder, key)
+    journal.write(folder)
+    if who == "its attempt":
+        attempt = JobFolder(folder.path, "attempt-00.00")
+        attempt.claim()
+        attempt.fail(ValueError("no good"))
+    else:
+        folder.write_status(JobStatus(NativeId(journal.name), JobState.CANCELLED))
+    native_id = jobs.submit(folder, key)
+    assert jobs.wait(native_id)[native_id].state is JobState.COMPLETED
+    noted = Journal.read(folder)
+    assert noted is not None
+    assert noted.is_settled
+
+
+def test_what_a_batch_job_of_a_cluster_has_done_is_taken_over(jobs: Jobs) -> None:
+    folder = jobs.folder("elsewhere", "raise")
+    key = ascii(folder.path)
+    folder.begin(key)
+    Journal.new(folder, key).write(folder)
+    attempt = JobFolder(folder.path, "attempt-00.00")
+    attempt.claim()
+    attempt.finish({"by": "a node"})
+    native_id = jobs.submit(folder, key)
+    assert jobs.wait(native_id)[native_id].state is JobState.COMPLETED
+    assert folder.read_result() == {"by": "a node"}
 
 
 # --- warned ---

@@ -191,11 +191,13 @@ def resume(
     """
     from foedus.apps.submit import again
     from foedus.client.app_jobs import asking_for, finish, require_waiting
+    from foedus.client.elsewhere import note_ends
     from foedus.client.launchers import open_launcher
 
     shell = open_shell(home, launcher=launcher)
     require_waiting(shell, wait)
     names = list(dict.fromkeys(job))
+    note_ends(shell, names)
     said = _said(
         {
             "cpus": cpus,
