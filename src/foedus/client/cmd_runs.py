@@ -113,7 +113,9 @@ def resume(
     status = run_status(shell.home, run)
     if not status.has_ended:
         from foedus.client.drive import drive
+        from foedus.client.elsewhere import note_ends
 
+        note_ends(shell, [run])
         status = _drive(shell, run, output, drive)
     _finish(shell, status, output)
 

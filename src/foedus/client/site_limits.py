@@ -20,8 +20,8 @@ def wanted(settings: Settings, name: str) -> tuple[Resources, int]:
 
     Raises `InvalidSpec` for an unknown one.
     """
-    usual, is_of_rounds = _usual(settings, name)
-    asked = resources_for(settings, name, usual)
+    usual, own, is_of_rounds = _usual(settings, name)
+    asked = resources_for(settings, name, usual, own)
     threads = (settings.threads or 1) if is_of_rounds else asked.cpus
     return replace(asked, cpus=max(asked.cpus, threads)), threads
 
@@ -32,7 +32,7 @@ def all_wanted(settings: Settings, name: str) -> Mapping[Resources, list[str]]:
     That is the application itself, or, with one of a round, all of a round: in held allocations where those
     are held. Raises `InvalidSpec` for an unknown one.
     """
-    is_of_rounds = _usual(settings, name)[1]
+    is_of_rounds = _usual(settings, name)[2]
     found: dict[Resources, list[str]] = {}
     for each in _OF_ROUNDS if is_of_rounds else (name,):
         asked, _ = wanted(settings, each)
@@ -51,9 +51,9 @@ def _is_held(settings: Settings) -> bool:
     return settings.allocation == "held" and outlives_us(settings)
 
 
-def _usual(settings: Settings, name: str) -> tuple[Resources, bool]:
-    """Return an application's usual resources, and whether rounds submit it."""
+def _usual(settings: Settings, name: str) -> tuple[Resources, tuple[str, ...], bool]:
+    """Return an application's usual resources, which its own file names, and whether rounds submit it."""
     if name == PREPARE:
-        return OF_ROUNDS, True
+        return OF_ROUNDS, (), True
     application = find_application(Home(settings.home), name)
-    return application.resources, application.is_submitted_by_rounds
+    return application.resources, application.own_resources, application.is_submitted_by_rounds
