@@ -3,6 +3,8 @@
 import os
 import signal
 
+import pytest
+
 # Tests run side by side, one a processor: threads of numeric libraries on top would only wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -10,3 +12,12 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # the processes that tests interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+_UMASK = os.umask(0)
+os.umask(_UMASK)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """Begin each test with our own umask: commands that run in this process make theirs private."""
+    os.umask(_UMASK)
