@@ -112,7 +112,8 @@ def test_an_unknown_application_is_told_before_anything_is_tried(tmp_path: Path)
     ("name", "settings", "options"),
     [
         ("MINE", "", ("--cpus-per-task=3", "--threads=3", "--mem=700M", "--partition=big")),
-        ("MINE", "[resources]\ncpus = 5\n", ("--cpus-per-task=5", "--threads=5", "--mem=700M")),
+        ("MINE", "[resources]\ncpus = 5\n", ("--cpus-per-task=3", "--threads=3", "--mem=700M")),
+        ("MINE", "[resources.MINE]\ncpus = 5\n", ("--cpus-per-task=5", "--threads=5", "--mem=700M")),
         ("FL_VERIFY", "", ("--cpus-per-task=2", "--threads=2", "--mem=2000M")),
         ("FL_PREPARE", "[resources.FL_PREPARE]\ncpus = 4\n", ("--cpus-per-task=4", "--threads=2")),
     ],
