@@ -60,6 +60,8 @@ def _told(
     sight = sights.get(_full_name(job))
     if sight is not None and not sight.state.is_final:
         seen = replace(job, scheduler_id=sight.scheduler_id, scheduler_state=sight.native)
+        if sight.state is JobState.UNKNOWN:  # it may run where this scheduler does not look: not over
+            return replace(seen, state=sight.state, cause=sight.cause)
         return _until_now(seen, sight.state, sight.cause)
     if sight is None and job.scheduler_id in live:  # a worker serves it: its state is what that said last
         return _until_now(job, job.state, job.cause)
