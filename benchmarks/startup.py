@@ -68,7 +68,7 @@ def _demo(home: Home) -> Iterator["subprocess.Popen[bytes]"]:
     """Start the demo's run in the home folder, which has no full MNIST; kill it at the end."""
     home.root.mkdir()
     spec = home.root / "demo.toml"
-    shutil.copyfile(str(files("foedus.client") / "demo.toml"), spec)
+    shutil.copyfile(str(files("foedus.site") / "demo.toml"), spec)
     if _has_cli():
         command = [*_MAIN, "run", str(spec), "--home", str(home.root)]
     else:

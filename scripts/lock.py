@@ -40,6 +40,7 @@ def main() -> None:
         *project["project"]["dependencies"],
         *project["project"]["optional-dependencies"]["dev"],
         *project["project"]["optional-dependencies"]["kubernetes"],
+        *project["project"]["optional-dependencies"]["postgres"],
     ]
     (ROOT / "build").mkdir(exist_ok=True)
     folder = Path(tempfile.mkdtemp(dir=ROOT / "build", prefix="lock-"))

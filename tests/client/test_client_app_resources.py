@@ -10,12 +10,12 @@ from tests.client.slurm_commands import VERSION, commands, slurm_home
 
 from foedus.apps.builtin import FL_PREDICT
 from foedus.apps.registry import find_application
-from foedus.client.by_processors import ByProcessors
-from foedus.client.launchers import resources_of
-from foedus.client.settings import read_settings
 from foedus.core.ids import NativeId
 from foedus.core.records import JobSpec, JobState, JobStatus, Resources
 from foedus.rounds.home import Home
+from foedus.site.by_processors import ByProcessors
+from foedus.site.launchers import resources_of
+from foedus.site.settings import read_settings
 
 THREADS = 'echo "$OMP_NUM_THREADS threads of $FOEDUS_CPUS"'
 

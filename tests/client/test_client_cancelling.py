@@ -9,13 +9,13 @@ from tests.client.client_tools import call
 from tests.client.job_tools import home_with_jobs, made
 from tests.client.slurm_commands import VERSION, commands, slurm_home
 
-from foedus.client.batch_jobs import find_batch_job
 from foedus.core.errors import Interrupted
 from foedus.core.ids import NativeId
 from foedus.core.records import JobState, JobStatus
 from foedus.launch import JobFolder
 from foedus.launch.cluster.journal import Journal
 from foedus.rounds.home import Home
+from foedus.site.batch_jobs import find_batch_job
 
 
 @pytest.fixture

@@ -13,13 +13,13 @@ import pytest
 from tests.client.client_tools import call, start
 from tests.client.job_tools import TRAIN, home_with_jobs, made
 
-from foedus.client.batch_jobs import batch_jobs, find_batch_job
 from foedus.core.errors import InvalidSpec
 from foedus.core.ids import NativeId
 from foedus.core.records import JobState, JobStatus
 from foedus.launch import JobFolder
 from foedus.launch.cluster.journal import Journal
 from foedus.rounds.home import Home
+from foedus.site.batch_jobs import batch_jobs, find_batch_job
 
 LIMIT_S = 20.0
 

@@ -16,9 +16,9 @@ from foedus.client.output import (
     short,
     size_text,
 )
-from foedus.client.settings import Settings
 from foedus.client.shell import Shell
 from foedus.rounds.home import Home
+from foedus.site.settings import Settings
 
 
 @pytest.mark.parametrize(

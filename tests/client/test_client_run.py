@@ -144,7 +144,7 @@ def test_config_and_data_show_what_a_run_would_use(tmp_path: Path) -> None:
 def test_demo_ends_with_the_figures_and_what_to_do_next(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("foedus.client.specs.DEMO", write_spec(tmp_path))
+    monkeypatch.setattr("foedus.site.specs.DEMO", write_spec(tmp_path))
     monkeypatch.setenv("FOEDUS_HOME", str(tmp_path / "elsewhere"))
     monkeypatch.chdir(tmp_path)
 
@@ -191,7 +191,7 @@ def test_run_in_which_nothing_is_accepted_says_so_and_exits_with_1(tmp_path: Pat
 
 
 def test_demo_without_a_model_offers_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("foedus.client.specs.DEMO", write_spec(tmp_path, NOTHING_PASSES))
+    monkeypatch.setattr("foedus.site.specs.DEMO", write_spec(tmp_path, NOTHING_PASSES))
 
     result = call("demo", "--rounds", "1", "--home", tmp_path / "home")
 

@@ -13,12 +13,12 @@ from tests.client.client_tools import call, start
 from tests.client.slurm_commands import VERSION, commands, slurm_home, waiting_slurm
 
 from foedus.client import probe, site_words
-from foedus.client.settings import Settings
-from foedus.client.site_limits import all_wanted
 from foedus.core.ids import NativeId
 from foedus.core.records import JobState, JobStatus, Resources
 from foedus.launch import JobFolder
 from foedus.launch.slurm import SlurmSite
+from foedus.site.limits import all_wanted
+from foedus.site.settings import Settings
 
 
 def checked(home: Path, *options: str) -> tuple[int, dict[str, dict[str, Any]]]:

@@ -12,9 +12,9 @@ from client_tools import call, clean_environment
 
 import foedus
 from foedus.client.cli import app
-from foedus.client.specs import rehearse
 from foedus.rounds.home import Home
 from foedus.rounds.spec import load_spec
+from foedus.site.specs import rehearse
 
 ROOT = Path(__file__).parents[2]
 HEAVY = ("torch", "eth", "numpy", "matplotlib", "pydantic")

@@ -10,8 +10,8 @@ from compare_tools import COMPARE, HOSTILE, write_compare
 
 from foedus.client.compare import parse_compare_spec
 from foedus.client.compare.spec import compare_for_this_machine, load_compare_spec
-from foedus.client.settings import read_settings
 from foedus.core.errors import InvalidSpec
+from foedus.site.settings import read_settings
 
 
 def values(**changes: Any) -> dict[str, Any]:  # noqa: ANN401 - TOML

@@ -12,10 +12,10 @@ import yaml
 from tests.kubernetes.fake_api import FakeApi
 from tests.kubernetes.makers import order, until
 
-from foedus.client.settings import Settings
-from foedus.client.site import Common, kubernetes_site
 from foedus.core.records import JobState, Resources
 from foedus.launch.kubernetes import KubernetesScheduler, KubernetesSite, Volume
+from foedus.site.config import Common, kubernetes_site
+from foedus.site.settings import Settings
 
 PAGE = (Path(__file__).parents[2] / "docs" / "how-to" / "kubernetes.md").read_text()
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)

@@ -12,7 +12,6 @@ from foedus.apps.submit import submit as send
 from foedus.apps.sweep import submit_each
 from foedus.client.app_words import figures
 from foedus.client.following import follow
-from foedus.client.launchers import open_launcher, outlives_us, resources_of
 from foedus.client.output import Format, print_json, print_pairs, say
 from foedus.client.shell import Shell, program
 from foedus.core.errors import FoedusError, InvalidSpec, TaskFailed
@@ -20,6 +19,7 @@ from foedus.core.ids import NativeId
 from foedus.core.protocols import Launcher
 from foedus.core.records import JobState, JobStatus, Resources
 from foedus.launch.cluster.journal import Journal
+from foedus.site.launchers import open_launcher, outlives_us, resources_of
 
 _ANSWER_S: Final = 60.0  # so long the scheduler may take to say what has become of a submission
 

@@ -3,14 +3,14 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from foedus.client.launchers import resource_origins, resources_of
 from foedus.client.output import seconds_text
-from foedus.client.settings import CONFIG_FILE
+from foedus.site.launchers import resource_origins, resources_of
+from foedus.site.settings import CONFIG_FILE
 
 if TYPE_CHECKING:
     from foedus.apps.application import Application
-    from foedus.client.settings import Settings
     from foedus.core.records import Resources
+    from foedus.site.settings import Settings
 
 _MOST_IN_LINE = 12
 

@@ -6,14 +6,14 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Final
 
-from foedus.client.batch_jobs import BatchJob, batch_jobs, find_batch_job
-from foedus.client.launchers import outlives_us, scheduler_of
 from foedus.client.shell import Shell
 from foedus.core.errors import FoedusError, InvalidSpec
 from foedus.core.ids import NativeId
 from foedus.core.records import JobState, JobStatus
 from foedus.launch.cluster import Scheduler, Sight
 from foedus.launch.cluster.journal import Journal
+from foedus.site.batch_jobs import BatchJob, batch_jobs, find_batch_job
+from foedus.site.launchers import outlives_us, scheduler_of
 
 _PAUSE_S: Final = 0.5
 _LIMIT_S: Final = 20.0

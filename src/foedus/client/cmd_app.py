@@ -192,7 +192,7 @@ def resume(
     from foedus.apps.submit import again
     from foedus.client.app_jobs import asking_for, finish, require_waiting
     from foedus.client.elsewhere import note_ends
-    from foedus.client.launchers import open_launcher
+    from foedus.site.launchers import open_launcher
 
     shell = open_shell(home, launcher=launcher)
     require_waiting(shell, wait)

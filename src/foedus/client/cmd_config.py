@@ -10,9 +10,9 @@ from foedus.client.shell import DataOption, FormatOption, HomeOption, open_shell
 from foedus.core.errors import InvalidSpec
 
 if TYPE_CHECKING:
-    from foedus.client.settings import Settings
     from foedus.rounds.documents import PrepareResult
     from foedus.rounds.spec import RunSpec
+    from foedus.site.settings import Settings
 
 config_app = typer.Typer(help="Check settings and run specs.", no_args_is_help=True)
 data_app = typer.Typer(help="Fetch data and see how it falls to clients.", no_args_is_help=True)
@@ -44,7 +44,7 @@ def check(
       foedus config check
       foedus config check mnist.toml
     """
-    from foedus.client.specs import notes_on
+    from foedus.site.specs import notes_on
 
     shell = open_shell(home, data)
     checked = None if spec is None else _checked(spec, shell.settings)
@@ -104,16 +104,16 @@ def show(
 
 
 def _checked(path: Path, settings: "Settings") -> "tuple[RunSpec, PrepareResult]":
-    from foedus.client.specs import for_this_machine, rehearse
     from foedus.rounds.home import Home
     from foedus.rounds.spec import load_spec
+    from foedus.site.specs import for_this_machine, rehearse
 
     spec = for_this_machine(load_spec(path), settings)
     return spec, rehearse(spec, Home(settings.home))
 
 
 def _print_settings(settings: "Settings") -> None:
-    from foedus.client.settings import CONFIG_FILE, ignored_variables
+    from foedus.site.settings import CONFIG_FILE, ignored_variables
 
     values = {name: getattr(settings, name) for name in _NAMES}
     rows = [
@@ -133,7 +133,7 @@ def _site_rows(settings: "Settings") -> list[tuple[str, object, str]]:
     """Return what the sections about the cluster say. Raises `InvalidSpec`."""
     if not settings.sections and settings.launcher == "local":
         return []
-    from foedus.client.site import site_rows
+    from foedus.site.config import site_rows
 
     return site_rows(settings)
 

@@ -182,8 +182,8 @@ def _source(shell: Shell, text: str) -> tuple[Path, str, str]:
     """Return the place of the data, and kind and name where a batch job tells them."""
     from foedus.apps.order import Order
     from foedus.apps.submit import job_folder, job_names
-    from foedus.client.settings import whole_path
     from foedus.launch.folder import OUTPUT
+    from foedus.site.settings import whole_path
 
     path = whole_path(Path(text), "PATH")
     if path.exists() or text not in job_names(shell.home):

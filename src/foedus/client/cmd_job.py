@@ -20,8 +20,8 @@ from foedus.client.shell import INTERRUPTED, FormatOption, HomeOption, open_shel
 from foedus.core.errors import InvalidSpec
 
 if TYPE_CHECKING:
-    from foedus.client.batch_jobs import BatchJob
     from foedus.client.shell import Shell
+    from foedus.site.batch_jobs import BatchJob
 
 app = typer.Typer(help="Look at batch jobs, and cancel them.", no_args_is_help=True)
 
@@ -98,9 +98,9 @@ def show(job: JobArgument, home: HomeOption = None, output: FormatOption = Forma
       foedus job show mnist-1/r00001.1/client-1.train
       foedus job show sim_reaction_diffusion-1
     """
-    from foedus.client.ends import exit_report
     from foedus.client.job_words import duration, state_text, values_text
     from foedus.client.looking import current_job
+    from foedus.site.ends import exit_report
 
     found, trouble = current_job(open_shell(home), job)
     ended = exit_report(found.folder, found.journal)
@@ -141,7 +141,7 @@ def log(
     Examples:
       foedus job log -f sim_reaction_diffusion-1
     """
-    from foedus.client.batch_jobs import find_batch_job
+    from foedus.site.batch_jobs import find_batch_job
 
     shell = open_shell(home)
     found = find_batch_job(shell.home, job)
@@ -176,8 +176,8 @@ def cancel(
       foedus job cancel mnist-1/r00001.1/client-1.train
       foedus job cancel --run mnist-1
     """
-    from foedus.client.batch_jobs import find_batch_job
     from foedus.client.cancelling import cancel_job, cancel_run
+    from foedus.site.batch_jobs import find_batch_job
 
     if (job is None) == (run is None):
         raise InvalidSpec("name either a batch job or a run", "A run is named by --run RUN.")
@@ -224,8 +224,8 @@ def _print_log(shell: "Shell", job: "BatchJob", follow: bool) -> int:
 
     Returns how far the log was read.
     """
-    from foedus.client.batch_jobs import find_batch_job
     from foedus.client.looking import current_job
+    from foedus.site.batch_jobs import find_batch_job
 
     decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
     offset, is_final, asked_at = _FROM_END, False, -_ASK_S
@@ -245,8 +245,8 @@ def _print_log(shell: "Shell", job: "BatchJob", follow: bool) -> int:
 
 def _other_output(shell: "Shell", job: "BatchJob") -> str:
     """Return what there is when the task itself printed nothing: of the start script, or from the cluster."""
-    from foedus.client.launchers import outlives_us, scheduler_of
     from foedus.launch.cluster import BATCH_LOG
+    from foedus.site.launchers import outlives_us, scheduler_of
 
     text = job.folder.read_tail(BATCH_LOG)
     if text or job.journal is None or not outlives_us(shell.settings):

@@ -59,7 +59,7 @@ def demo(
       foedus demo --rounds 3 --home /tmp/demo
       foedus demo --data my-mnist-folder
     """
-    from foedus.client.specs import DEMO
+    from foedus.site.specs import DEMO
 
     shell = open_shell(home, data or _fetched_before())
     status = _new_run(shell, _load(DEMO, shell, rounds), Format.TABLE)
@@ -121,8 +121,8 @@ def resume(
 
 
 def _load(path: Path, shell: Shell, rounds: int | None) -> "RunSpec":
-    from foedus.client.specs import for_this_machine
     from foedus.rounds.spec import load_spec
+    from foedus.site.specs import for_this_machine
 
     return for_this_machine(load_spec(path), shell.settings, rounds)
 
@@ -135,8 +135,8 @@ def _fetched_before() -> Path | None:
 
 def _new_run(shell: Shell, spec: "RunSpec", output: Format) -> "RunStatus":
     from foedus.client.drive import drive_new
-    from foedus.client.specs import notes_on
     from foedus.rounds.runs import create_run
+    from foedus.site.specs import notes_on
 
     notes = notes_on(spec)
     name = create_run(shell.home, spec)
@@ -151,9 +151,9 @@ def _drive(
     shell: Shell, name: str, output: Format, drive: "Callable[[Home, str, Observer, Backend], None]"
 ) -> "RunStatus":
     """Drive a run under the eyes of the user. With JSON, progress goes to standard error."""
-    from foedus.client.launchers import backend_of, outlives_us
     from foedus.client.progress import show_progress
     from foedus.client.status import run_status
+    from foedus.site.launchers import backend_of, outlives_us
 
     backend = backend_of(shell.settings)
     stream = sys.stdout if output is Format.TABLE else sys.stderr

@@ -4,12 +4,12 @@ from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import replace
 
-from foedus.client.launchers import outlives_us
 from foedus.client.looking import current_jobs
-from foedus.client.settings import Settings, read_settings
 from foedus.client.shell import Shell
 from foedus.core.errors import FoedusError
 from foedus.core.records import JobState
+from foedus.site.launchers import outlives_us
+from foedus.site.settings import Settings, read_settings
 
 _CLUSTERS = ("slurm", "kubernetes")
 

@@ -5,9 +5,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-from foedus.client.batch_jobs import BatchJob
 from foedus.client.output import print_table, seconds_text, time_text
 from foedus.core.canonical import Json, canonical_json
+from foedus.site.batch_jobs import BatchJob
 
 CSV_COLUMNS: Final = (
     *("batch job", "application", "client", "dataset", "parameters", "state", "native id", "native state"),

@@ -4,15 +4,15 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from foedus.client.batch_jobs import BatchJob, allocations, batch_jobs, find_batch_job, resuming
-from foedus.client.ends import asked_for
-from foedus.client.launchers import outlives_us, scheduler_of
 from foedus.client.shell import Shell
 from foedus.core.errors import FoedusError
 from foedus.core.records import JobState
 from foedus.launch.cluster import Sight
 from foedus.launch.cluster.ended import newest_outcome
 from foedus.launch.held.post import APPLICATION as HOLD
+from foedus.site.batch_jobs import BatchJob, allocations, batch_jobs, find_batch_job, resuming
+from foedus.site.ends import asked_for
+from foedus.site.launchers import outlives_us, scheduler_of
 
 
 def current_jobs(shell: Shell) -> tuple[list[BatchJob], str]:

@@ -5,15 +5,15 @@ from pathlib import Path
 from typing import TypeAlias
 
 from foedus.client.drive import drive, drive_new
-from foedus.client.launchers import backend_of
-from foedus.client.settings import Settings, read_settings
-from foedus.client.specs import for_this_machine
 from foedus.client.status import RunStatus, all_statuses, run_status
 from foedus.rounds.home import Home
 from foedus.rounds.progress import Observer, ignore
 from foedus.rounds.runs import create_run
 from foedus.rounds.spec import RunSpec, load_spec
 from foedus.rounds.verify import VerifySummary, verify_run
+from foedus.site.launchers import backend_of
+from foedus.site.settings import Settings, read_settings
+from foedus.site.specs import for_this_machine
 
 Place: TypeAlias = "Home | Path | str | None"
 """A home folder; None is what the settings say (`FOEDUS_HOME`, else `~/.foedus`)."""

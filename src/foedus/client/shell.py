@@ -15,8 +15,8 @@ from foedus.client.output import Format, console, print_error
 from foedus.core.errors import FoedusError
 
 if TYPE_CHECKING:
-    from foedus.client.settings import Settings
     from foedus.rounds.home import Home
+    from foedus.site.settings import Settings
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C."""
@@ -82,8 +82,8 @@ def program() -> str:
 def open_shell(home: Path | None, data: Path | None = None, launcher: str | None = None) -> Shell:
     """Read the settings, once, and direct the log into the home folder. Raises `InvalidSpec`."""
     from foedus.client.log import direct_log
-    from foedus.client.settings import read_settings
     from foedus.rounds.home import Home
+    from foedus.site.settings import read_settings
 
     be_private()
     settings = read_settings(home, data, launcher=launcher)

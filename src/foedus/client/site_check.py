@@ -11,10 +11,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from foedus.client import probe, site_words
-from foedus.client.launchers import cluster_launcher, outlives_us, scheduler_of
-from foedus.client.settings import CONFIG_FILE, Settings
-from foedus.client.site import site_rows, slurm_site
-from foedus.client.site_limits import all_wanted, wanted
 from foedus.client.site_words import Finding
 from foedus.core.errors import FoedusError, InvalidSpec
 from foedus.core.ids import NativeId
@@ -22,6 +18,10 @@ from foedus.core.protocols import Launcher
 from foedus.core.records import JobSpec, JobState, JobStatus, Resources
 from foedus.launch import JobFolder, LocalLauncher
 from foedus.launch.cluster import Order
+from foedus.site.config import site_rows, slurm_site
+from foedus.site.launchers import cluster_launcher, outlives_us, scheduler_of
+from foedus.site.limits import all_wanted, wanted
+from foedus.site.settings import CONFIG_FILE, Settings
 
 FOLDER: Final = "site-check"
 _WALLTIME_S: Final = 300.0  # of the batch jobs of a check

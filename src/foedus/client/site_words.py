@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from foedus.client import probe
-from foedus.client.settings import CONFIG_FILE, Settings
-from foedus.client.site_limits import limit_setting
 from foedus.core.errors import FoedusError
 from foedus.core.records import JobState, JobStatus, Resources
 from foedus.launch import JobFolder
 from foedus.launch.cluster import BATCH_LOG
 from foedus.launch.slurm import SlurmSite
+from foedus.site.limits import limit_setting
+from foedus.site.settings import CONFIG_FILE, Settings
 
 _NEEDED: Final = ("sbatch", "squeue", "scancel")
 _USEFUL: Final = ("scontrol", "sacct")

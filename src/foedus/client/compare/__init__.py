@@ -39,7 +39,7 @@ def compare(
     `InvalidData`, `UnsupportedModel`, `HomeInUse`.
     """
     from foedus.client.compare.spec import compare_for_this_machine
-    from foedus.client.settings import read_settings
+    from foedus.site.settings import read_settings
 
     root = home.root if isinstance(home, Home) else Path(home) if home else None
     settings = read_settings(root)

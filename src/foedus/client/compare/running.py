@@ -5,7 +5,6 @@ from typing import Final
 from foedus.client.compare.plan import Plan
 from foedus.client.compare.spec import CompareSpec
 from foedus.client.drive import drive, drive_new
-from foedus.client.specs import rehearse
 from foedus.client.status import RunStatus, run_status
 from foedus.core.errors import (
     ChainDamaged,
@@ -19,6 +18,7 @@ from foedus.core.errors import (
 )
 from foedus.rounds.home import Home
 from foedus.rounds.progress import Observer, Progress
+from foedus.site.specs import rehearse
 
 BEGINS: Final = "compare-begins"
 ENDED: Final = "compare-ended"

@@ -9,10 +9,10 @@ from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from foedus.client.settings import Settings
-from foedus.client.specs import for_this_machine
 from foedus.core.errors import InvalidSpec
 from foedus.rounds.spec import RunSpec, parse_spec, read_toml
+from foedus.site.settings import Settings
+from foedus.site.specs import for_this_machine
 
 SECTIONS: Final = tuple(
     name for name, field in RunSpec.model_fields.items() if isinstance(field.default, BaseModel)

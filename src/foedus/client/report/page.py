@@ -79,7 +79,7 @@ def inlined(script: str, style: str = "") -> dict[str, str]:
 
     `script` and `style` (on top of the report's) are files of ours, never anything from outside.
     """
-    library, common = asset("foedus.client.report", ECHARTS), asset("foedus.client.report", "report.css")
+    library, common = asset("foedus.server", f"vendor/{ECHARTS}"), asset("foedus.client.report", "report.css")
     return {
         "policy": _policy(library, script),
         "library": Markup(library),  # noqa: S704 — files of this package

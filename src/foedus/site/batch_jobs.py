@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from foedus.client.ends import exit_report, own_end
 from foedus.core.canonical import Json
 from foedus.core.errors import InvalidSpec, TaskFailed
 from foedus.core.records import JobState
@@ -21,6 +20,7 @@ from foedus.launch.cluster.journal import Journal
 from foedus.launch.folder import SPEC
 from foedus.launch.held.post import APPLICATION as HOLD
 from foedus.rounds.home import Home
+from foedus.site.ends import exit_report, own_end
 
 _APPLICATIONS = {
     "train": "FL_TRAIN",

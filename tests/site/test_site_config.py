@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 from tests.client.client_tools import ROOT
 
-from foedus.client.launchers import backend_of
-from foedus.client.settings import SECTIONS, Settings, read_settings
-from foedus.client.site import held_times, kubernetes_site, resources_for, site_rows, slurm_site
 from foedus.core.errors import InvalidSpec
 from foedus.core.records import Resources
 from foedus.launch.kubernetes import Toleration, Volume
 from foedus.launch.slurm import Container, SlurmRest
 from foedus.rounds.spec import JobsSection, RunSpec
+from foedus.site.config import held_times, kubernetes_site, resources_for, site_rows, slurm_site
+from foedus.site.launchers import backend_of
+from foedus.site.settings import SECTIONS, Settings, read_settings
 
 FULL = """
 launcher = "slurm"

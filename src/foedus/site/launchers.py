@@ -8,17 +8,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from foedus.client.settings import CONFIG_FILE, Settings
 from foedus.core.errors import InvalidSpec
+from foedus.site.settings import CONFIG_FILE, Settings
 
 if TYPE_CHECKING:
     from foedus.apps.application import Application
-    from foedus.client.site import Common
     from foedus.core.protocols import Launcher
     from foedus.core.records import Resources
     from foedus.launch.cluster import Program, Scheduler, Times
     from foedus.rounds.backend import Backend
     from foedus.rounds.spec import RunSpec
+    from foedus.site.config import Common
 
 TASKS: Final = "foedus.rounds.tasks"
 """What warm workers import before their first task."""
@@ -30,7 +30,7 @@ def open_launcher(settings: Settings, asked: Iterable["Resources"]) -> Iterator[
 
     Programs get as many threads as their batch job asks for processors.
     """
-    from foedus.client.by_processors import ByProcessors
+    from foedus.site.by_processors import ByProcessors
 
     jobs = Counter(resources.cpus for resources in asked)
     with ExitStack() as stack:
@@ -63,7 +63,7 @@ def backend_of(settings: Settings) -> "Backend":
 
     if not outlives_us(settings):
         return replace(LOCAL, resources=_with_memory_limit(settings))
-    from foedus.client.site import changed, said_of_resources
+    from foedus.site.config import changed, said_of_resources
 
     said = said_of_resources(settings)
 
@@ -83,7 +83,7 @@ def backend_of(settings: Settings) -> "Backend":
 def _require_same_paths(settings: Settings) -> None:
     """Raise `InvalidSpec` where batch jobs see job folders under another path: workers are told ours."""
     if settings.launcher == "kubernetes":
-        from foedus.client.site import kubernetes_site
+        from foedus.site.config import kubernetes_site
 
         volume = kubernetes_site(settings)[0].volume
         if volume.mount_path not in ("", volume.root):
@@ -99,7 +99,7 @@ def _with_memory_limit(settings: Settings) -> "Callable[[RunSpec, str], Resource
 
     if "resources" not in settings.sections:
         return local_resources
-    from foedus.client.site import changed, said_of_resources
+    from foedus.site.config import changed, said_of_resources
 
     said = said_of_resources(settings)
 
@@ -114,7 +114,7 @@ def resources_of(settings: Settings, application: "Application") -> "Resources":
     """Return what an application's batch jobs ask for: its own wishes, changed by this site's settings."""
     if "resources" not in settings.sections:
         return application.resources
-    from foedus.client.site import resources_for
+    from foedus.site.config import resources_for
 
     return resources_for(settings, application.name, application.resources, application.own_resources)
 
@@ -124,7 +124,7 @@ def resource_origins(settings: Settings, application: "Application") -> dict[str
     found = dict.fromkeys(application.own_resources, "its file")
     if "resources" not in settings.sections:
         return found
-    from foedus.client.site import changes, said_of_resources
+    from foedus.site.config import changes, said_of_resources
 
     said = said_of_resources(settings)
     for key, name in changes(said, application.name, application.own_resources).items():
@@ -151,9 +151,9 @@ def cluster_launcher(
 @contextmanager
 def held_launcher(settings: Settings, threads: int, folder: Path) -> Iterator["Launcher"]:
     """Open the launcher that holds allocations of the site's cluster; what it notes lies in `folder`."""
-    from foedus.client.site import held_times
     from foedus.launch.cluster import ClusterLauncher
     from foedus.launch.held import HeldLauncher, holding_program
+    from foedus.site.config import held_times
 
     scheduler, program, times = _cluster(settings, threads)
     with (
@@ -181,7 +181,7 @@ def scheduler_of(settings: Settings) -> "Scheduler":
 
 
 def _scheduler(settings: Settings) -> tuple["Scheduler", "Common", float]:
-    from foedus.client.site import kubernetes_site, slurm_site
+    from foedus.site.config import kubernetes_site, slurm_site
 
     if settings.launcher == "slurm":
         from foedus.launch.slurm import scheduler_for

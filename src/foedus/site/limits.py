@@ -6,11 +6,11 @@ from typing import Final
 
 from foedus.apps.builtin import OF_ROUNDS
 from foedus.apps.registry import find_application
-from foedus.client.launchers import outlives_us
-from foedus.client.settings import Settings
-from foedus.client.site import PREPARE, held_times, resources_for
 from foedus.core.records import Resources
 from foedus.rounds.home import Home
+from foedus.site.config import PREPARE, held_times, resources_for
+from foedus.site.launchers import outlives_us
+from foedus.site.settings import Settings
 
 _OF_ROUNDS: Final = (PREPARE, "FL_TRAIN", "FL_AGGREGATE", "FL_VERIFY")
 

@@ -13,7 +13,6 @@ from typing import Any, TypeAlias, TypeVar, get_args, get_type_hints
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from foedus.apps.files import ResourcesSection
-from foedus.client.settings import CONFIG_FILE, Settings
 from foedus.core.errors import InvalidSpec
 from foedus.core.records import Resources
 from foedus.launch.held import HeldTimes
@@ -21,6 +20,7 @@ from foedus.launch.kubernetes import KubernetesSite
 from foedus.launch.kubernetes.fields import check_site as check_kubernetes
 from foedus.launch.slurm import SlurmSite, scheduler_for
 from foedus.learn.arguments import hint_for
+from foedus.site.settings import CONFIG_FILE, Settings
 
 PREPARE = "FL_PREPARE"
 """Deals out the data of a run: rounds submit it, so it is no application of the registry."""

@@ -4,9 +4,9 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from foedus.client.settings import Settings, whole_path
 from foedus.core.errors import UnsupportedArchitecture
 from foedus.rounds.home import Home
+from foedus.site.settings import Settings, whole_path
 
 if TYPE_CHECKING:
     from foedus.rounds.documents import PrepareResult

@@ -22,7 +22,7 @@ DEFAULT_HOME: Final = Path("~/.foedus")
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 LAUNCHERS: Final = ("local", "slurm", "kubernetes")
 ALLOCATIONS: Final = ("per-task", "held")
-SECTIONS: Final = ("resources", "slurm", "kubernetes", "held")
+SECTIONS: Final = ("resources", "slurm", "kubernetes", "held", "server", "oidc")
 _MOST_WORKERS: Final = 256
 _NOT_OURS: Final = frozenset({"FOEDUS_SHARED", "FOEDUS_REQUIRE_ALL"})  # these steer the test suite
 
@@ -38,7 +38,7 @@ class Settings:
     log_level: str = "warning"  # of foedus.log in the home folder
     launcher: str = "local"  # what runs batch jobs: one of LAUNCHERS
     allocation: str = "per-task"  # of a run's tasks on a cluster: one of ALLOCATIONS
-    sections: Mapping[str, object] = field(default_factory=dict)  # of the file, for `foedus.client.site`
+    sections: Mapping[str, object] = field(default_factory=dict)  # of the file, for `foedus.site.config`
     origin: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from foedus.client.settings import Settings, ignored_variables, read_settings
-from foedus.client.specs import DEMO, for_this_machine
 from foedus.core.errors import InvalidSpec
 from foedus.rounds.spec import load_spec, parse_spec
+from foedus.site.settings import Settings, ignored_variables, read_settings
+from foedus.site.specs import DEMO, for_this_machine
 
 
 def test_without_anything_the_defaults_hold() -> None:

@@ -1,0 +1,101 @@
+"""The web application: routes, what surrounds them, and how errors are answered."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+from urllib.parse import quote
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, Response
+from fastapi.staticfiles import StaticFiles
+from starlette.exceptions import HTTPException
+
+import foedus
+from foedus.core.errors import FoedusError
+from foedus.server.api import projects as api_projects
+from foedus.server.auth.signing import SignIn
+from foedus.server.errors import Conflict, HttpError, Invalid, NotFound, SignInNeeded, TooMany
+from foedus.server.guards import BodyLimit, Csrf, SecurityHeaders
+from foedus.server.pages import projects
+from foedus.server.pages.render import FOLDER, page, see
+from foedus.server.platform import Platform
+
+API: Final = "/api/v1"
+PAGES: Final = (projects.router,)
+RESOURCES: Final = (api_projects.router,)
+
+
+def create_app(platform: Platform) -> FastAPI:
+    """Return the application for an opened platform."""
+    app = FastAPI(
+        title="Foedus",
+        version=foedus.__version__,
+        description="Train one model together without sharing data.",
+        docs_url=None,  # its scripts come from elsewhere
+        redoc_url=None,
+        openapi_url=f"{API}/openapi.json",
+    )
+    app.state.platform = platform
+    for router in RESOURCES:
+        app.include_router(router, prefix=API)
+    for router in PAGES:
+        app.include_router(router, include_in_schema=False)
+    app.mount("/static", StaticFiles(directory=FOLDER / "static"), name="static")
+    # the last one added sees a request first
+    app.add_middleware(SignIn, platform=platform)
+    app.add_middleware(Csrf, public_url=platform.server.public_url)
+    app.add_middleware(BodyLimit, limit=int(platform.server.body_limit_mb * 1_000_000))
+    app.add_middleware(SecurityHeaders)
+    app.add_exception_handler(FoedusError, _answer)
+    app.add_exception_handler(RequestValidationError, _answer)
+    app.add_exception_handler(HTTPException, _answer)
+    app.add_exception_handler(Exception, _answer)
+    return app
+
+
+def _answer(request: Request, error: Exception) -> Response:
+    """Answer with an error: as JSON for programs, as a page for people, who are sent to sign in first."""
+    found = _known(error)
+    headers = _headers(found)
+    if request.url.path.startswith(API):
+        return JSONResponse(_as_json(found), found.status, headers)
+    if isinstance(found, SignInNeeded) and request.method == "GET" and not request.headers.get("HX-Request"):
+        wanted = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+        return see(f"/sign-in?next={quote(wanted, safe='')}")
+    answer = page(request, "error.html", found.status, error=found)
+    answer.headers.update(headers)
+    return answer
+
+
+def _known(error: Exception) -> HttpError:
+    """Return what the outside is told about an error; of defects, nothing but that they are in the log."""
+    match error:
+        case HttpError():
+            return error
+        case RequestValidationError():
+            return Invalid({_place(fault["loc"]): str(fault["msg"]) for fault in error.errors()})
+        case HTTPException(status_code=404 | 405):
+            return NotFound()
+        case HTTPException():
+            found = HttpError(str(error.detail))
+            found.status = error.status_code
+            return found
+        case FoedusError():
+            return Conflict(error.message, error.hint)
+    return HttpError("something went wrong on our side", "It is in the log of the platform.")
+
+
+def _place(location: Any) -> str:  # noqa: ANN401 - Pydantic's own
+    return ".".join(str(part) for part in location if part not in ("body", "query", "path"))
+
+
+def _as_json(error: HttpError) -> dict[str, Any]:
+    """Return the one shape of all errors."""
+    fields = error.fields if isinstance(error, Invalid) else {}
+    return {"error": {"code": error.code, "message": error.message, "hint": error.hint, "fields": fields}}
+
+
+def _headers(error: HttpError) -> Mapping[str, str]:
+    if isinstance(error, SignInNeeded):
+        return {"WWW-Authenticate": "Bearer"}
+    return {"Retry-After": str(error.retry_s)} if isinstance(error, TooMany) else {}

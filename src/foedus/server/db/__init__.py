@@ -1,0 +1,65 @@
+"""The platform's database: tables, engine, migrations."""
+
+from foedus.server.db.accounts import (
+    Announcement,
+    ApiToken,
+    AuditEntry,
+    IdempotencyKey,
+    Identity,
+    RateCount,
+    Setting,
+    User,
+    WebSession,
+)
+from foedus.server.db.base import Base, utc_now
+from foedus.server.db.chain import (
+    ChainAnswer,
+    ChainBlock,
+    ChainEvent,
+    ChainHead,
+    ChainMember,
+    ChainRound,
+    ChainRun,
+    ChainTransaction,
+    ChainVersion,
+    ChainVote,
+)
+from foedus.server.db.projects import Dataset, Invitation, Membership, Project, SharedDataset
+from foedus.server.db.runs import AppJob, Decision, Metric, ModelNote, Run, RunClient, RunEvent, Worker
+
+__all__ = [
+    "Announcement",
+    "ApiToken",
+    "AppJob",
+    "AuditEntry",
+    "Base",
+    "ChainAnswer",
+    "ChainBlock",
+    "ChainEvent",
+    "ChainHead",
+    "ChainMember",
+    "ChainRound",
+    "ChainRun",
+    "ChainTransaction",
+    "ChainVersion",
+    "ChainVote",
+    "Dataset",
+    "Decision",
+    "IdempotencyKey",
+    "Identity",
+    "Invitation",
+    "Membership",
+    "Metric",
+    "ModelNote",
+    "Project",
+    "RateCount",
+    "Run",
+    "RunClient",
+    "RunEvent",
+    "Setting",
+    "SharedDataset",
+    "User",
+    "WebSession",
+    "Worker",
+    "utc_now",
+]

@@ -1,0 +1,1 @@
+"""One installation: its settings, and the launchers, batch jobs and limits that follow from them."""
