@@ -45,7 +45,8 @@ Read once, later ones win: `config.toml` in the home folder, then the environmen
 
 Sections stand in the file only. `[resources]` and `[resources.NAME]` say what batch jobs ask for, those of
 all applications and of one; `[slurm]`, `[kubernetes]` and `[held]` describe the cluster. See
-[Slurm](../how-to/slurm.md) and [Kubernetes](../how-to/kubernetes.md). `[server]` and `[oidc]` are those of the platform.
+[Slurm](../how-to/slurm.md) and [Kubernetes](../how-to/kubernetes.md). `[server]` and `[oidc]` are those of
+the platform.
 """
 
 

@@ -12,6 +12,8 @@ The names below are the Python SDK. Each is imported on first use, so `import fo
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from foedus.version import VERSION as __version__
+
 if TYPE_CHECKING:
     from foedus.client.compare import Comparison, compare
     from foedus.client.sdk import open_home, report, resume, run, runs, status, verify
@@ -23,8 +25,6 @@ if TYPE_CHECKING:
     from foedus.rounds.spec import RunSpec, load_spec, parse_spec
     from foedus.rounds.verify import VerifySummary
     from foedus.store import DirectoryStore, ModelManifest, get_manifest, lineage
-
-__version__ = "0.1.0"
 
 _MODULE_OF = {
     "Comparison": "client.compare",

@@ -10,7 +10,6 @@ from fastapi.responses import JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
-import foedus
 from foedus.core.errors import FoedusError
 from foedus.server.api import projects as api_projects
 from foedus.server.auth.signing import SignIn
@@ -19,6 +18,7 @@ from foedus.server.guards import BodyLimit, Csrf, SecurityHeaders
 from foedus.server.pages import projects
 from foedus.server.pages.render import FOLDER, page, see
 from foedus.server.platform import Platform
+from foedus.version import VERSION
 
 API: Final = "/api/v1"
 PAGES: Final = (projects.router,)
@@ -29,7 +29,7 @@ def create_app(platform: Platform) -> FastAPI:
     """Return the application for an opened platform."""
     app = FastAPI(
         title="Foedus",
-        version=foedus.__version__,
+        version=VERSION,
         description="Train one model together without sharing data.",
         docs_url=None,  # its scripts come from elsewhere
         redoc_url=None,

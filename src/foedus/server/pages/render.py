@@ -13,9 +13,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from sqlalchemy.orm import Session
 
-import foedus
 from foedus.server.http import actor_of, platform_of
 from foedus.server.listing import Kind, Listing, Query, as_csv, export, find, plain
+from foedus.version import VERSION
 
 FOLDER: Final = Path(__file__).parents[1]
 _UNITS: Final = (("d", 86_400), ("h", 3_600), ("min", 60))
@@ -38,7 +38,7 @@ def _environment() -> Environment:
         "data": as_data,
         "shown": shown,
     }
-    env.globals |= {"version": foedus.__version__}
+    env.globals |= {"version": VERSION}
     return env
 
 
