@@ -15,6 +15,7 @@ from foedus.client import (
     cmd_job,
     cmd_look,
     cmd_model,
+    cmd_platform,
     cmd_runs,
     cmd_site,
     cmd_store,
@@ -44,6 +45,8 @@ for _command, _panel in (
     (cmd_look.status, "Runs"),
     (cmd_look.verify, "Runs"),
     (cmd_look.report, "Runs"),
+    (cmd_platform.serve, "Platform"),
+    (cmd_platform.up, "Platform"),
 ):
     app.command(rich_help_panel=_panel)(_command)
 app.command(rich_help_panel="Models, data and what lies beneath")(cmd_algorithms.algorithms)

@@ -1,0 +1,65 @@
+"""The commands that run the platform: serve, up."""
+
+from typing import Annotated
+
+import typer
+
+from foedus.client.output import say
+from foedus.client.shell import HomeOption, open_shell
+
+HostOption = Annotated[
+    str | None,
+    typer.Option("--host", metavar="ADDRESS", help="Address to listen on; else what config.toml says."),
+]
+PortOption = Annotated[
+    int | None,
+    typer.Option(
+        "--port",
+        min=0,
+        max=65535,
+        help="Port to listen on, 0 for any free one; else what config.toml says.",
+    ),
+]
+
+
+def serve(home: HomeOption = None, host: HostOption = None, port: PortOption = None) -> None:
+    """Serve the platform's pages and API. Runs go on only where `foedus worker` runs as well.
+
+    \b
+    Examples:
+      foedus serve
+      foedus serve --port 8650
+    """
+    from foedus.server.app import create_app
+    from foedus.server.platform import open_platform
+    from foedus.server.serve import address_of, listen
+    from foedus.server.serve import serve as answer
+
+    shell = open_shell(home)
+    with open_platform(shell.settings) as platform:
+        wanted = platform.server.port if port is None else port
+        with listen(host or platform.server.host, wanted) as listening:
+            where = platform.server.public_url or address_of(listening)
+            answer(create_app(platform), listening, lambda: say(f"Foedus is at {where}", "bold"))
+
+
+def up(home: HomeOption = None, host: HostOption = None, port: PortOption = None) -> None:
+    """Run the whole platform here: pages, API and worker. Ctrl-C ends them all.
+
+    \b
+    Examples:
+      foedus up
+      foedus up --home my-platform
+    """
+    from foedus.server.platform import open_platform
+    from foedus.server.serve import foedus, run_together
+
+    shell = open_shell(home)
+    with open_platform(shell.settings):
+        pass  # a new database gets its tables here, not in two processes at once
+    where = ["--home", str(shell.home.root)]
+    listening = [] if host is None else ["--host", host]
+    listening += [] if port is None else ["--port", str(port)]
+    run_together(
+        {"web": foedus("serve", *where, *listening), "worker": foedus("worker", *where)},
+    )
