@@ -15,13 +15,13 @@ from foedus.server.api import projects as api_projects
 from foedus.server.auth.signing import SignIn
 from foedus.server.errors import Conflict, HttpError, Invalid, NotFound, SignInNeeded, TooMany
 from foedus.server.guards import BodyLimit, Csrf, SecurityHeaders
-from foedus.server.pages import frame, projects
+from foedus.server.pages import frame, home, projects
 from foedus.server.pages.render import FOLDER, page, see
 from foedus.server.platform import Platform
 from foedus.version import VERSION
 
 API: Final = "/api/v1"
-PAGES: Final = (frame.router, projects.router)
+PAGES: Final = (frame.router, home.router, projects.router)
 RESOURCES: Final = (api_projects.router,)
 
 
