@@ -46,6 +46,8 @@ lint: $(READY)
 test: $(READY)
 	$(check_sources)
 	@sh scripts/install_slurm.sh
+	@sh scripts/install_browser.sh
+	@sh scripts/install_postgres.sh
 	'$(BIN)/python' -m pytest $(PARALLEL) $(addprefix --cov=foedus.,$(MEASURED)) --cov-report=
 	@'$(BIN)/python' scripts/check_coverage.py 95 $(MEASURED)
 

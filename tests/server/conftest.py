@@ -1,5 +1,6 @@
 """A platform in a temporary home folder, and browsers and programs that talk to it without a network."""
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -7,16 +8,64 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from tests.server.people import Person, make_person
+from tests.server.postgres import Postgres, running_postgres
 
 from foedus.server.app import create_app
+from foedus.server.db.engine import make_engine, migrate
 from foedus.server.platform import Platform, open_platform
-from foedus.site.settings import read_settings
+from foedus.site.settings import Settings, read_settings
+
+ENGINES = ("sqlite", "postgresql")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run each test on both databases; slow ones on SQLite alone, unless they ask for `database_kind`."""
+    if "database_kind" not in metafunc.fixturenames:
+        return
+    asked = any("database_kind" in str(m.args[0]) for m in metafunc.definition.iter_markers("parametrize"))
+    if not asked:
+        is_slow = metafunc.definition.get_closest_marker("slow") is not None
+        metafunc.parametrize("database_kind", ENGINES[:1] if is_slow else ENGINES)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A PostgreSQL server of these tests."""
+    with running_postgres() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file with all tables and no rows: copying it is faster than making them."""
+    path = tmp_path_factory.mktemp("template") / "platform.sqlite"
+    engine = make_engine(f"sqlite:///{path}")
+    migrate(engine)
+    engine.dispose()
+    return path
 
 
 @pytest.fixture
-def platform(tmp_path: Path) -> Iterator[Platform]:
+def site(
+    tmp_path: Path, database_kind: str, sqlite_template: Path, request: pytest.FixtureRequest
+) -> Iterator[Settings]:
+    """The settings of a home folder whose database has its tables."""
     home = tmp_path / "home"
-    with open_platform(read_settings(home, environ={})) as opened:
+    home.mkdir(mode=0o700)
+    if database_kind == "sqlite":
+        shutil.copy(sqlite_template, home / "platform.sqlite")
+        yield read_settings(home, environ={})
+        return
+    server: Postgres = request.getfixturevalue("postgres")
+    url = server.new_database()
+    (home / "config.toml").write_text(f'[server]\ndatabase = "{url}"\n')
+    yield read_settings(home, environ={})
+    server.drop(url)
+
+
+@pytest.fixture
+def platform(site: Settings) -> Iterator[Platform]:
+    with open_platform(site) as opened:
         yield opened
 
 
