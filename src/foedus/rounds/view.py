@@ -124,13 +124,13 @@ def view_run(events: Iterable[Event], run: int, keep_history: bool = True) -> Ru
 
 def _member_set(view: RunView, event: Event) -> None:
     address = str(event.args["account"])
-    view.names[address] = _client_name(str(event.args["name"]), address)
+    view.names[address] = client_name(str(event.args["name"]), address)
     view.roles[address] = Role(int(event.args["role"]))
     if view.round is not None and view.round.phase in (Phase.OPEN, Phase.AGGREGATING):
         view.round = replace(view.round, **_members_now(view, view.round.number))
 
 
-def _client_name(name: str, address: str) -> ClientId:
+def client_name(name: str, address: str) -> ClientId:
     """Take the name from the chain where it is one; else make one, for anything may stand there."""
     return ClientId(name if _NAME.fullmatch(name) else f"member-{address[2:26].lower()}")
 

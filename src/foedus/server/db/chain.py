@@ -80,7 +80,7 @@ class ChainMember(Base):
 
 
 class ChainRun(Base):
-    """A run on the chain, and where it stands."""
+    """A run on the chain, and where it stands. `rules` has the gate's threshold as it is in force now."""
 
     __tablename__ = "chain_runs"
 

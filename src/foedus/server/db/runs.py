@@ -160,12 +160,17 @@ class Worker(Base):
 
 
 class ModelNote(Base):
-    """What people say about a version of a model: its alias and their words. The rest is on the chain."""
+    """What a project says about a version of a model: its alias and words. The rest is on the chain.
+
+    Projects that began with the same model each have a note of their own on it.
+    """
 
     __tablename__ = "model_notes"
 
     cid: Mapped[Text64] = mapped_column(primary_key=True)
-    project_id: Mapped[int] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE"), index=True)
+    project_id: Mapped[int] = mapped_column(
+        ForeignKey("projects.id", ondelete="CASCADE"), primary_key=True, index=True
+    )
     alias: Mapped[Text32] = mapped_column(default="")  # candidate, champion …
     description: Mapped[Long] = mapped_column(default="")
     limits: Mapped[Long] = mapped_column(default="")

@@ -404,7 +404,7 @@ def upgrade() -> None:
             name=op.f("fk_model_notes_project_id_projects"),
             ondelete="CASCADE",
         ),
-        sa.PrimaryKeyConstraint("cid", name=op.f("pk_model_notes")),
+        sa.PrimaryKeyConstraint("cid", "project_id", name=op.f("pk_model_notes")),
     )
     with op.batch_alter_table("model_notes", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_model_notes_project_id"), ["project_id"], unique=False)
