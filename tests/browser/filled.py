@@ -1,0 +1,122 @@
+"""A platform with people and what they have made, written straight into its database."""
+
+import datetime
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy.orm import Session
+
+from foedus.server.auth import browsers
+from foedus.server.db import (
+    Announcement,
+    Dataset,
+    Decision,
+    Membership,
+    Metric,
+    Project,
+    Run,
+    RunClient,
+    User,
+    Worker,
+)
+from foedus.server.platform import Platform, open_platform
+from foedus.site.settings import read_settings
+
+CANDIDATE = "bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku"
+PEOPLE = {"root": True, "alice": False, "bob": False, "nora": False}
+"""Their names, and whether they are administrators. Nora has an account and nothing else."""
+_STATES = ("running", "waiting", "completed", "failed", "cancelled")
+
+
+@dataclass(frozen=True)
+class Filled:
+    """Where the platform lives, and everybody's cookie."""
+
+    home: Path
+    cookies: dict[str, str]
+
+
+def fill(home: Path) -> Filled:
+    """Make a home folder with four people, two projects and runs in every state."""
+    with open_platform(read_settings(home, environ={})) as platform, platform.writing() as db:
+        users = {
+            name: User(name=name, display_name=name.title(), state="active", is_admin=is_admin, site="CERN")
+            for name, is_admin in PEOPLE.items()
+        }
+        db.add_all(users.values())
+        db.flush()
+        now = platform.now()
+        cookies = {
+            name: browsers.sign_in(db, user, platform.server, now, "test", "127.0.0.1")
+            for name, user in users.items()
+        }
+        _fill_projects(db, platform, users)
+    return Filled(home, cookies)
+
+
+def _fill_projects(db: Session, platform: Platform, users: dict[str, User]) -> None:
+    now = platform.now()
+    alice, bob = users["alice"], users["bob"]
+    lungs = Project(
+        slug="lungs",
+        title="Lung masks from three hospitals",
+        goal="Find the lungs in X-ray images.",
+        task="segmentation",
+        draft={},
+        asks_votes=True,
+    )
+    digits = Project(slug="digits", title="Digits", task="classification", draft={}, state="archived")
+    lungs.memberships = [
+        Membership(user_id=alice.id, role="owner", client="alice"),
+        Membership(user_id=bob.id, role="member", client="bob"),
+    ]
+    digits.memberships = [Membership(user_id=alice.id, role="owner", client="alice")]
+    db.add_all([lungs, digits])
+    db.flush()
+    datasets = [
+        Dataset(
+            owner_id=user.id, name=f"{user.name}-xrays", kind="images", state="ready", request={}, examples=n
+        )
+        for user, n in ((alice, 1200), (bob, 830))
+    ]
+    db.add_all(datasets)
+    db.flush()
+    for number, state in enumerate(_STATES, 1):
+        run = Run(
+            name=f"lungs-{number}",
+            project_id=lungs.id,
+            created_by=alice.id,
+            title=f"Attempt {number}",
+            spec={},
+            algorithm="fedavg",
+            rounds=20,
+            round=7 if state == "running" else 0,
+            state=state,
+            score=0.8931 if state == "completed" else None,
+            cause="3 batch jobs wait for nodes" if state == "waiting" else "",
+            created_at=now - datetime.timedelta(hours=30 - number),
+        )
+        run.clients = [
+            RunClient(user_id=user.id, client=user.name, account=user.account, dataset_id=data.id)
+            for user, data in zip((alice, bob), datasets, strict=True)
+        ]
+        db.add(run)
+    db.flush()
+    running = run.id - len(_STATES) + 1
+    db.add(
+        Decision(
+            run_id=running,
+            round=7,
+            user_id=alice.id,
+            candidate=CANDIDATE,
+            score=0.91,
+            base_score=0.9,
+            deadline=int(now.timestamp()) + 900,
+        )
+    )
+    db.add_all(
+        Metric(run_id=running, name="test_accuracy", client="", round=n, value=1 - 0.5**n)
+        for n in range(1, 7)
+    )
+    db.add(Announcement(text="The cluster is down for maintenance on Sunday from 6 to 8.", level="warning"))
+    db.add(Worker(name="worker-1", started_at=now, seen_at=now, state="working"))

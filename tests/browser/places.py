@@ -1,0 +1,24 @@
+"""The pages that the browser walks. Whoever adds a page with parameters adds its address here.
+
+Pages without parameters are found by themselves. Of what `filled.py` makes there are the projects `lungs` and
+`digits`, and the runs `lungs-1` (running), `lungs-2` (waiting), `lungs-3` (completed), `lungs-4` (failed) and
+`lungs-5` (cancelled).
+"""
+
+from fastapi.routing import APIRoute
+
+from foedus.server.app import PAGES
+
+SIGNED_OUT: tuple[str, ...] = ()
+"""Pages for whoever is not signed in."""
+
+WITH_PARAMETERS: tuple[str, ...] = ("/projects?q=nothing-like-it", "/projects?sort=-created_at&state=active")
+"""Pages that need a name, as Alice sees them."""
+
+
+def plain_pages() -> list[str]:
+    """Return the addresses of all pages without parameters."""
+    found = [route for router in PAGES for route in router.routes if isinstance(route, APIRoute)]
+    return sorted(
+        {route.path for route in found if "GET" in route.methods and "{" not in route.path} - set(SIGNED_OUT)
+    )

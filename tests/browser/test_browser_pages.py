@@ -1,0 +1,75 @@
+"""Every page in a real browser: no errors, nothing from elsewhere, accessible in all sizes and colours."""
+
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import expect
+from tests.browser import places
+from tests.browser.watched import Watched
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("browser")]
+
+
+@pytest.mark.parametrize("path", [*places.plain_pages(), *places.WITH_PARAMETERS])
+def test_a_page_is_in_order(path: str, visit: Callable[..., Watched]) -> None:
+    watched = visit("root" if path.startswith("/admin") else "alice")
+    answer = watched.go(path)
+    if "text/html" in answer.headers.get("content-type", "") and "<html" in answer.text():
+        watched.check()
+
+
+@pytest.mark.parametrize("path", places.SIGNED_OUT)
+def test_a_page_for_anybody_is_in_order(path: str, visit: Callable[..., Watched]) -> None:
+    watched = visit()
+    watched.go(path)
+    watched.check()
+
+
+@pytest.mark.parametrize("path", ["/", "/projects"])
+def test_an_empty_page_is_in_order(path: str, visit: Callable[..., Watched]) -> None:
+    watched = visit("nora")
+    watched.go(path)
+    watched.check()
+
+
+def test_a_missing_page_is_in_order(visit: Callable[..., Watched]) -> None:
+    watched = visit("alice")
+    watched.go("/no-such-page", 404)
+    watched.check()
+
+
+def test_a_form_with_faults_is_in_order(visit: Callable[..., Watched]) -> None:
+    watched = visit("alice")
+    page = watched.page
+    watched.go("/projects/new")
+    page.get_by_label("Title").fill("Digits again")
+    page.get_by_label("Name in addresses").fill("digits")
+    watched.expects_error = True
+    page.get_by_role("button", name="Create the project").click()
+    expect(page.get_by_role("alert")).to_contain_text("this name is taken")
+    assert page.get_by_label("Name in addresses").get_attribute("aria-invalid") == "true"
+    watched.check()
+
+
+def test_everything_works_without_javascript(visit: Callable[..., Watched]) -> None:
+    page = visit("alice", has_script=False).page
+    page.goto("/")
+    page.get_by_role("link", name="Projects", exact=True).first.click()
+    page.get_by_label("Words to look for").fill("lung")
+    page.get_by_role("button", name="Show").click()
+    expect(page.get_by_text("1 entry")).to_be_visible()
+    page.get_by_role("button", name="Dark").click()
+    expect(page.locator("html")).to_have_attribute("data-theme", "dark")
+    assert "q=lung" in page.url
+
+
+def test_the_watch_notices_what_is_wrong(visit: Callable[..., Watched]) -> None:
+    watched = visit("alice")
+    watched.go("/projects")
+    watched.page.evaluate("document.querySelector('main').innerHTML = '<h1 style=width:2000px>x</h1><input>'")
+    with pytest.raises(AssertionError, match=r"(?s)px wide.*label"):
+        watched.check()
+    with watched.page.expect_console_message():
+        watched.page.evaluate("console.error('oh')")
+    assert watched.complaints == ["error on the console: oh"]
+    watched.complaints.clear()
