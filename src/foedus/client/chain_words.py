@@ -2,18 +2,12 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from enum import IntEnum
 from typing import Any, Final
 
 from foedus.client.output import short
-from foedus.core.records import SCORE_SCALE, WAD, Choice, Event, GateMode, Phase, Role
+from foedus.core.records import Event
+from foedus.site.chain_words import text_of, words_of
 
-_NUMBERED: Final[dict[str, type[IntEnum]]] = {
-    "choice": Choice,
-    "outcome": Phase,
-    "role": Role,
-    "gate_mode": GateMode,
-}
 _LONG: Final = re.compile(r"0x[0-9a-fA-F]{40,64}|baf[a-z2-7]{56}")
 
 
@@ -29,27 +23,11 @@ def brief(args: Mapping[str, Any], names: Mapping[str, str]) -> str:
 
 def full(key: str, value: object, names: Mapping[str, str]) -> str:
     """Say one argument completely, in words where there are some."""
-    text = _text(value)
-    words = names.get(text) or _words(key, value)
+    text = text_of(value)
+    words = names.get(text) or words_of(key, value)
     return f"{words} ({text})" if words else text
 
 
 def _brief_value(key: str, value: object, names: Mapping[str, str]) -> str:
-    text = _text(value)
-    return names.get(text) or _words(key, value) or (short(text) if _LONG.fullmatch(text) else text or "''")
-
-
-def _text(value: object) -> str:
-    return value.hex() if isinstance(value, bytes) else str(value)
-
-
-def _words(key: str, value: object) -> str:
-    """Say what a number of the contract means; an empty text where it means itself."""
-    if not isinstance(value, int):
-        return ""
-    if key in _NUMBERED:
-        kind = _NUMBERED[key]
-        return kind(value).name.lower() if value in list(kind) else ""
-    if key.endswith("_ppb"):
-        return f"{value / SCORE_SCALE:.4f}"
-    return f"{value / WAD:.4f}" if key in ("reward", "amount") else ""
+    text = text_of(value)
+    return names.get(text) or words_of(key, value) or (short(text) if _LONG.fullmatch(text) else text or "''")

@@ -12,6 +12,7 @@ from foedus.client import (
     cmd_compare,
     cmd_config,
     cmd_dataset,
+    cmd_index,
     cmd_job,
     cmd_look,
     cmd_model,
@@ -60,6 +61,7 @@ for _group, _name in (
     (cmd_site.app, "site"),
     (cmd_store.app, "store"),
     (cmd_chain.app, "chain"),
+    (cmd_index.app, "index"),
 ):
     app.add_typer(_group, name=_name, rich_help_panel="Models, data and what lies beneath")
 
