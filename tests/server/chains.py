@@ -1,9 +1,12 @@
 """Chains for tests of the platform: runs played out on the contract in a home folder, without training."""
 
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import inspect, select
-from tests.chain.chain_tools import CLIENTS, RULES, Chain, Clock
+from tests.chain.chain_tools import CLIENTS, RULES, Chain, Clock, cid
 
 from foedus.core.ids import Cid, ClientId
 from foedus.core.records import Choice, Rules
@@ -20,8 +23,9 @@ from foedus.server.db import (
     ChainVote,
     Project,
 )
+from foedus.server.index import rebuild
 from foedus.server.platform import Platform
-from foedus.store import AlgorithmRef, ModelManifest, UsedUpdate, put_manifest
+from foedus.store import AlgorithmRef, DirectoryStore, ModelManifest, UsedUpdate, put_manifest
 
 TABLES = (
     ChainBlock,
@@ -79,9 +83,8 @@ def play_round(
         chain.do(client, "vote", run, number, int(choice), 800_000_000, 700_000_000)
 
 
-def put_model(platform: Platform, version: int, base: str | None = None, seed: str = "") -> str:
+def put_model(store: DirectoryStore, version: int, base: str | None = None, seed: str = "") -> str:
     """Put a version with small weights into the store; return the CID of its manifest."""
-    store = platform.store
     weights = store.put(f"weights {seed} {version}".encode() * 10)
     update = store.put(f"update {seed} {version}".encode())
     updates = (UsedUpdate(ClientId("alice"), update, 10, 5),) if version else ()
@@ -90,6 +93,40 @@ def put_model(platform: Platform, version: int, base: str | None = None, seed: s
     return put_manifest(
         store, ModelManifest(version, model, weights, parent, AlgorithmRef("fedavg", {}), updates)
     )
+
+
+@dataclass(frozen=True)
+class Story:
+    """Two projects on one chain: `lungs` with a run of three rounds, and `hearts` with one that goes on."""
+
+    folder: Path
+    first: str  # version 0 of the run of lungs
+    second: str  # accepted in round 1
+    third: str  # accepted in round 3; the store does not hold it
+    theirs: str  # version 0 of the run of hearts
+
+
+def tell_story(root: Path) -> Story:
+    """Play the story out in a home folder."""
+    store = DirectoryStore(root / "store")
+    chain = Chain(root, clock=Clock())
+    first = put_model(store, 0)
+    story = Story(root, first, put_model(store, 1, first), cid("third"), put_model(store, 0, seed="hearts"))
+    run = start(chain, found(chain), story.first)
+    play_round(chain, run, story.second)
+    play_round(chain, run, cid("bad"), (Choice.NO, Choice.NO, Choice.YES))
+    play_round(chain, run, story.third)
+    chain.try_("bob", "vote", 1, 1, 1, 1, 1)  # refused: the run has ended
+    theirs = start(chain, found(chain, "hearts"), story.theirs)
+    play_round(chain, theirs, cid("heart"), prefix="hidden")
+    chain.close()
+    return story
+
+
+def live_story(platform: Platform, story: Story) -> None:
+    """Give the platform the story's chain and store, indexed."""
+    shutil.copytree(story.folder, platform.home.root, dirs_exist_ok=True)
+    rebuild(platform)
 
 
 def link(platform: Platform, slug: str, number: int) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
+from tests.server.chains import Story, link, live_story, tell_story
 from tests.server.people import Person, make_person
 from tests.server.postgres import Postgres, running_postgres
 
@@ -106,6 +107,19 @@ def project(alice: Person, platform: Platform) -> str:
     answer = alice.program.post("/api/v1/projects", json={"slug": "lungs", "title": "Lungs"})
     assert answer.status_code == 201, answer.text
     return "lungs"
+
+
+@pytest.fixture(scope="session")
+def told_story(tmp_path_factory: pytest.TempPathFactory) -> Story:
+    return tell_story(tmp_path_factory.mktemp("story"))
+
+
+@pytest.fixture
+def story(platform: Platform, project: str, told_story: Story) -> Story:
+    """Two projects on an indexed chain: `lungs`, which is Alice's `project`, and one of people unknown."""
+    live_story(platform, told_story)
+    link(platform, project, 1)
+    return told_story
 
 
 @pytest.fixture

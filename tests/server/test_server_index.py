@@ -72,8 +72,8 @@ def chain(platform: Platform) -> Iterator[Chain]:
 @pytest.fixture
 def played(platform: Platform, chain: Chain) -> Chain:
     """A run of three rounds: accepted, rejected, accepted."""
-    first = put_model(platform, 0)
-    second = put_model(platform, 1, first)
+    first = put_model(platform.store, 0)
+    second = put_model(platform.store, 1, first)
     run = start(chain, found(chain), first)
     play_round(chain, run, second)
     play_round(chain, run, cid("bad"), NO)
@@ -137,7 +137,7 @@ def test_blocks_transactions_and_events_are_those_of_the_chain(platform: Platfor
 
 def test_index_made_step_by_step_equals_the_rebuilt_one(platform: Platform, chain: Chain) -> None:
     follow(platform, chain.ledger)
-    run = start(chain, found(chain), put_model(platform, 0))
+    run = start(chain, found(chain), put_model(platform.store, 0))
     follow(platform, chain.ledger)
     play_round(chain, run, cid("one"))
     number, step, *_ = chain.view("round_of", run)

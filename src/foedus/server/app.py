@@ -11,18 +11,27 @@ from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
 from foedus.core.errors import FoedusError
+from foedus.server.api import chain as api_chain
 from foedus.server.api import projects as api_projects
 from foedus.server.auth.signing import SignIn
 from foedus.server.errors import Conflict, HttpError, Invalid, NotFound, SignInNeeded, TooMany
 from foedus.server.guards import BodyLimit, Csrf, SecurityHeaders
-from foedus.server.pages import frame, home, projects
+from foedus.server.pages import chain, frame, home, projects
 from foedus.server.pages.render import FOLDER, page, see
 from foedus.server.platform import Platform
 from foedus.version import VERSION
 
 API: Final = "/api/v1"
-PAGES: Final = (frame.router, home.router, projects.router)
-RESOURCES: Final = (api_projects.router,)
+PAGES: Final = (
+    frame.router,
+    home.router,
+    projects.router,
+    chain.router,
+)
+RESOURCES: Final = (
+    api_projects.router,
+    api_chain.router,
+)
 
 
 def create_app(platform: Platform) -> FastAPI:

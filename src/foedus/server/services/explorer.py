@@ -1,0 +1,394 @@
+"""The chain as people look at it. All projects share it: of others' blocks one sees how many transactions."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from eth_utils.address import to_checksum_address
+from sqlalchemy import BigInteger, ColumnElement, Select, case, cast, func, or_, select
+from sqlalchemy.orm import Session
+
+from foedus.core.canonical import Json
+from foedus.core.records import Role
+from foedus.server.auth.actors import Actor
+from foedus.server.auth.permissions import visible_projects
+from foedus.server.db import (
+    ChainBlock,
+    ChainEvent,
+    ChainHead,
+    ChainMember,
+    ChainRun,
+    ChainTransaction,
+    ChainVersion,
+    Project,
+)
+from foedus.server.errors import Invalid, NotFound
+from foedus.server.listing import Column, Filter, Listing
+from foedus.site.chain_words import method_of, text_of, words_of
+
+FUNCTIONS: Final = (
+    "register",
+    "decline",
+    "propose",
+    "vote",
+    "close",
+    "finalize",
+    "start_run",
+    "cancel_run",
+    "create_project",
+    "set_member",
+)
+EVENTS: Final = (
+    "RunStarted",
+    "RoundOpened",
+    "Registered",
+    "Declined",
+    "StepClosed",
+    "Proposed",
+    "Voted",
+    "Finalized",
+    "RewardPaid",
+    "GateEased",
+    "Alarm",
+    "RunEnded",
+    "ProjectCreated",
+    "MemberSet",
+)
+_PUBLIC_CALLS: Final = ("", "set_validators")  # they belong to no project
+_PUBLIC_EVENTS: Final = ("ValidatorsSet",)
+_HASH: Final = re.compile(r"(0x)?[0-9a-fA-F]{64}")
+_ADDRESS: Final = re.compile(r"0x[0-9a-fA-F]{40}")
+_HEIGHT: Final = re.compile(r"[0-9]{1,9}")
+_CID: Final = re.compile(r"baf[a-z2-7-]{56}")
+_MANY: Final = 100_000  # transactions of a block, at most: orders them within the chain
+_LONGEST: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """One argument of a call or event. `words` says it for people, where the value alone does not."""
+
+    name: str
+    value: str
+    words: str
+
+    @property
+    def href(self) -> str:
+        """The page about it, for addresses."""
+        return f"/chain/addresses/{self.value}" if _ADDRESS.fullmatch(self.value) else ""
+
+
+@dataclass(frozen=True, slots=True)
+class EventView:
+    """An event with its arguments in words."""
+
+    row: ChainEvent
+    args: Sequence[Argument]
+
+
+@dataclass(frozen=True, slots=True)
+class TransactionView:
+    """A transaction as its page shows it."""
+
+    row: ChainTransaction
+    method: str
+    sender_name: str
+    confirmations: int
+    args: Sequence[Argument]
+    events: Sequence[EventView]
+
+
+@dataclass(frozen=True, slots=True)
+class AddressView:
+    """As what an address is known in the actor's projects: project, name and role of each."""
+
+    address: str
+    name: str
+    known: Sequence[tuple[str, str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class BlockView:
+    """A block: its neighbours, and how many of its transactions others may not see."""
+
+    row: ChainBlock
+    previous: int | None
+    next: int | None
+    hidden: int
+
+
+def chain_projects(actor: Actor) -> Select[Any]:
+    """Return a query for the chain's numbers of the projects that the actor may see."""
+    return select(Project.chain_project).where(
+        Project.id.in_(visible_projects(actor)), Project.chain_project.is_not(None)
+    )
+
+
+def visible_transactions(actor: Actor) -> ColumnElement[bool]:
+    """Return the condition under which the actor may see a transaction."""
+    return or_(
+        ChainTransaction.project.in_(chain_projects(actor)),
+        ChainTransaction.project.is_(None) & ChainTransaction.function.in_(_PUBLIC_CALLS),
+    )
+
+
+def visible_events(actor: Actor) -> ColumnElement[bool]:
+    """Return the condition under which the actor may see an event."""
+    return or_(
+        ChainEvent.project.in_(chain_projects(actor)),
+        ChainEvent.project.is_(None) & ChainEvent.name.in_(_PUBLIC_EVENTS),
+    )
+
+
+def block_listing() -> Listing:
+    """Return the list of blocks, which everybody may see."""
+    return Listing(
+        "Blocks",
+        (
+            Column("number", "Block", ChainBlock.number, link="/chain/blocks/{number}"),
+            Column("time", "Age", ChainBlock.time, "time"),
+            Column("hash", "Hash", ChainBlock.hash, "id"),
+            Column("transactions", "Transactions", ChainBlock.transactions, "number"),
+            Column("gas_used", "Gas", ChainBlock.gas_used, "number"),
+        ),
+        select().select_from(ChainBlock),
+        ChainBlock.number,
+        "-number",
+    )
+
+
+def transaction_listing(actor: Actor, block: int | None = None, sender: str | None = None) -> Listing:
+    """Return the list of transactions that the actor may see: all, of a block, or of a sender."""
+    rows = select().select_from(ChainTransaction).where(visible_transactions(actor))
+    if block is not None:
+        rows = rows.where(ChainTransaction.block == block)
+    if sender is not None:
+        rows = rows.where(ChainTransaction.sender == sender)
+    state = case((ChainTransaction.error.is_(None), "done"), else_="failed")
+    place = cast(ChainTransaction.block, BigInteger) * _MANY + ChainTransaction.position
+    return Listing(
+        "Transactions",
+        (
+            Column("hash", "Transaction", ChainTransaction.hash, "id", "/chain/transactions/{hash}"),
+            Column("state", "State", state, "state"),
+            Column("function", "Method", ChainTransaction.function),
+            Column("sender_name", "From", _name_of_sender(actor), link="/chain/addresses/{sender}"),
+            Column("sender", "Address", ChainTransaction.sender, "id", is_hidden=True),
+            Column("run", "Run", ChainTransaction.run),
+            Column("block", "Block", ChainTransaction.block, link="/chain/blocks/{block}"),
+            Column("time", "Age", ChainTransaction.time, "time"),
+            Column("gas_used", "Gas", ChainTransaction.gas_used, "number"),
+        ),
+        rows,
+        place,
+        "-block",
+        search=(ChainTransaction.hash, ChainTransaction.function, ChainTransaction.sender),
+        filters=(
+            Filter("function", "Method", ChainTransaction.function, FUNCTIONS),
+            Filter("state", "State", state, ("done", "failed")),
+        ),
+    )
+
+
+def event_listing(actor: Actor, address: str | None = None) -> Listing:
+    """Return the list of events that the actor may see: all, or about an address."""
+    rows = select().select_from(ChainEvent).where(visible_events(actor))
+    if address is not None:
+        rows = rows.where(ChainEvent.address == address)
+    place = cast(ChainEvent.block, BigInteger) * _MANY + ChainEvent.position
+    return Listing(
+        "Events",
+        (
+            Column("name", "Event", ChainEvent.name, link="/chain/transactions/{tx}"),
+            Column("run", "Run", ChainEvent.run),
+            Column("address", "Address", ChainEvent.address, "id", "/chain/addresses/{address}"),
+            Column("cid", "CID", ChainEvent.cid, "id"),
+            Column("block", "Block", ChainEvent.block, link="/chain/blocks/{block}"),
+            Column("time", "Age", ChainEvent.time, "time"),
+            Column("tx", "Transaction", ChainEvent.tx, "id", "/chain/transactions/{tx}"),
+        ),
+        rows,
+        place,
+        "-block",
+        search=(ChainEvent.name, ChainEvent.cid, ChainEvent.address),
+        filters=(Filter("name", "Event", ChainEvent.name, EVENTS),),
+    )
+
+
+def find_block(db: Session, actor: Actor, number: str) -> BlockView:
+    """Return a block by its height. Raises `NotFound`, saying where the chain's index ends."""
+    head = head_of(db)
+    row = db.get(ChainBlock, int(number)) if _HEIGHT.fullmatch(number) else None
+    if row is None:
+        error = NotFound(f"block {number[:20]}")
+        error.hint = f"The chain's head is {head}, as far as the index goes."
+        raise error
+    mine = visible_transactions(actor)
+    seen = db.scalar(
+        select(func.count()).select_from(ChainTransaction).where(ChainTransaction.block == row.number, mine)
+    )
+    before = row.number - 1 if row.number else None
+    after = row.number + 1 if row.number < head else None
+    return BlockView(row, before, after, row.transactions - (seen or 0))
+
+
+def find_transaction(db: Session, actor: Actor, text: str) -> TransactionView:
+    """Return a transaction by its hash. Raises `NotFound` for missing ones and those of others alike."""
+    row = db.scalar(
+        select(ChainTransaction).where(ChainTransaction.hash == _hash_of(text), visible_transactions(actor))
+    )
+    if row is None:
+        raise NotFound("such transaction")
+    events = db.scalars(
+        select(ChainEvent)
+        .where(ChainEvent.tx == row.hash, visible_events(actor))
+        .order_by(ChainEvent.position)
+    ).all()
+    names = names_of(db, actor)
+    return TransactionView(
+        row,
+        method_of(row.function, row.args),
+        names.get(row.sender, ""),
+        head_of(db) - row.block + 1,
+        _arguments(row.args, names),
+        [EventView(event, _arguments(event.args, names)) for event in events],
+    )
+
+
+def find_address(db: Session, actor: Actor, address: str) -> AddressView:
+    """Return as what an address is known. Raises `NotFound` when the actor may see nothing of it."""
+    if not _ADDRESS.fullmatch(address):
+        raise NotFound("such address")
+    address = to_checksum_address(address)
+    found = db.execute(
+        select(Project.slug, ChainMember.name, ChainMember.role)
+        .join(Project, Project.chain_project == ChainMember.project)
+        .where(ChainMember.address == address, ChainMember.project.in_(chain_projects(actor)))
+        .order_by(Project.slug)
+    ).all()
+    sent = select(ChainTransaction.hash).where(
+        ChainTransaction.sender == address, visible_transactions(actor)
+    )
+    named = select(ChainEvent.tx).where(ChainEvent.address == address, visible_events(actor))
+    if not found and db.scalar(sent.limit(1)) is None and db.scalar(named.limit(1)) is None:
+        raise NotFound("such address")
+    known = [(slug, name, Role(role).name.lower()) for slug, name, role in found]
+    return AddressView(address, found[0][1] if found else "", known)
+
+
+def deployment(db: Session) -> ChainTransaction | None:
+    """Return the transaction that deployed the contract; None while the index is empty."""
+    return db.get(ChainTransaction, (1, 0))
+
+
+def look_up(db: Session, actor: Actor, text: str) -> str | None:
+    """Return the page of what was looked for: height, hash, address, CID or a member's name; None if none is.
+
+    Raises `Invalid` for an overlong text.
+    """
+    wanted = text.strip()
+    if len(wanted) > _LONGEST or "\0" in wanted:
+        raise Invalid({"q": f"must be shorter than {_LONGEST} characters"})
+    if _HEIGHT.fullmatch(wanted):
+        return f"/chain/blocks/{int(wanted)}" if db.get(ChainBlock, int(wanted)) is not None else None
+    if _HASH.fullmatch(wanted):
+        return _page_of_hash(db, actor, _hash_of(wanted))
+    if _ADDRESS.fullmatch(wanted):
+        return _page_of_address(db, actor, func.lower(ChainMember.address) == wanted.lower())
+    if _CID.fullmatch(wanted):
+        return _page_of_cid(db, actor, wanted)
+    return _page_of_address(db, actor, ChainMember.name == wanted.lower())
+
+
+def head_of(db: Session) -> int:
+    """Return the index's height, -1 for an empty one."""
+    found = db.scalar(select(ChainHead.block))
+    return -1 if found is None else found
+
+
+def names_of(db: Session, actor: Actor) -> Mapping[str, str]:
+    """Return what the members of the actor's projects are called, by address."""
+    mine = ChainMember.project.in_(chain_projects(actor))
+    query = select(ChainMember.address, ChainMember.name).where(mine).order_by(ChainMember.project)
+    return {row.address: row.name for row in db.execute(query)}
+
+
+def block_as_json(view: BlockView) -> dict[str, Json]:
+    """Return a block as the API gives it."""
+    row = view.row
+    return {
+        "number": row.number,
+        "hash": row.hash,
+        "parent": row.parent,
+        "time": row.time,
+        "gas_used": row.gas_used,
+        "state_root": row.state_root,
+        "transactions": row.transactions,
+        "hidden": view.hidden,
+    }
+
+
+def transaction_as_json(view: TransactionView) -> dict[str, Json]:
+    """Return a transaction as the API gives it."""
+    row = view.row
+    events: list[Json] = [{"name": one.row.name, "args": one.row.args} for one in view.events]
+    return {
+        "hash": row.hash,
+        "block": row.block,
+        "position": row.position,
+        "time": row.time,
+        "sender": row.sender,
+        "sender_name": view.sender_name,
+        "method": view.method,
+        "function": row.function,
+        "args": row.args,
+        "run": row.run,
+        "gas_used": row.gas_used,
+        "error": row.error,
+        "confirmations": view.confirmations,
+        "events": events,
+    }
+
+
+def _arguments(args: Mapping[str, Any], names: Mapping[str, str]) -> list[Argument]:
+    return [
+        Argument(key, text_of(value), names.get(text_of(value)) or words_of(key, value))
+        for key, value in args.items()
+    ]
+
+
+def _name_of_sender(actor: Actor) -> Any:  # noqa: ANN401 - an expression; SQLAlchemy's types are longer than it
+    names = select(func.min(ChainMember.name)).where(
+        ChainMember.address == ChainTransaction.sender, ChainMember.project.in_(chain_projects(actor))
+    )
+    return func.coalesce(names.correlate(ChainTransaction).scalar_subquery(), ChainTransaction.sender)
+
+
+def _hash_of(text: str) -> str:
+    return "0x" + text[:70].removeprefix("0x").lower()
+
+
+def _page_of_hash(db: Session, actor: Actor, text: str) -> str | None:
+    block = db.scalar(select(ChainBlock.number).where(ChainBlock.hash == text))
+    if block is not None:
+        return f"/chain/blocks/{block}"
+    mine = visible_transactions(actor)
+    found = db.scalar(select(ChainTransaction.hash).where(ChainTransaction.hash == text, mine))
+    return None if found is None else f"/chain/transactions/{found}"
+
+
+def _page_of_address(db: Session, actor: Actor, condition: ColumnElement[bool]) -> str | None:
+    mine = ChainMember.project.in_(chain_projects(actor))
+    found = db.scalar(select(func.min(ChainMember.address)).where(condition, mine))
+    return None if found is None else f"/chain/addresses/{found}"
+
+
+def _page_of_cid(db: Session, actor: Actor, cid: str) -> str | None:
+    mine = chain_projects(actor)
+    runs = select(ChainRun.run).where(ChainRun.project.in_(mine))
+    is_version = select(ChainVersion.cid).where(ChainVersion.cid == cid, ChainVersion.run.in_(runs))
+    if db.scalar(is_version.limit(1)) is not None:
+        return f"/models/{cid}"
+    named = select(ChainEvent.tx).where(ChainEvent.cid == cid, visible_events(actor))
+    return None if db.scalar(named.limit(1)) is None else f"/chain/events?q={cid}"
