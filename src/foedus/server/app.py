@@ -8,21 +8,26 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
+from sqlalchemy.exc import DataError
 from starlette.exceptions import HTTPException
 
 from foedus.core.errors import FoedusError
+from foedus.server import health
 from foedus.server.api import chain as api_chain
 from foedus.server.api import projects as api_projects
+from foedus.server.api.idempotency import Idempotency
 from foedus.server.auth.signing import SignIn
-from foedus.server.errors import Conflict, HttpError, Invalid, NotFound, SignInNeeded, TooMany
-from foedus.server.guards import BodyLimit, Csrf, SecurityHeaders
+from foedus.server.errors import BadRequest, Conflict, HttpError, Invalid, NotFound, SignInNeeded, TooMany
+from foedus.server.guards import BodyLimit, Csrf, Hosts, SecurityHeaders
+from foedus.server.logs import API, Requests
+from foedus.server.metrics import Metrics
 from foedus.server.pages import chain, frame, home, projects
 from foedus.server.pages.render import FOLDER, page, see
 from foedus.server.platform import Platform
 from foedus.version import VERSION
 
-API: Final = "/api/v1"
 PAGES: Final = (
+    health.router,
     frame.router,
     home.router,
     projects.router,
@@ -45,17 +50,22 @@ def create_app(platform: Platform) -> FastAPI:
         openapi_url=f"{API}/openapi.json",
     )
     app.state.platform = platform
+    app.state.metrics = metrics = Metrics(platform)
     for router in RESOURCES:
         app.include_router(router, prefix=API)
     for router in PAGES:
         app.include_router(router, include_in_schema=False)
     app.mount("/static", StaticFiles(directory=FOLDER / "static"), name="static")
     # the last one added sees a request first
+    app.add_middleware(Idempotency, platform=platform)
     app.add_middleware(SignIn, platform=platform)
     app.add_middleware(Csrf, public_url=platform.server.public_url)
     app.add_middleware(BodyLimit, limit=int(platform.server.body_limit_mb * 1_000_000))
+    app.add_middleware(Hosts, public_url=platform.server.public_url)
+    app.add_middleware(Requests, count=metrics.count, listen=metrics.listen, answer=_answer)
     app.add_middleware(SecurityHeaders)
-    app.add_exception_handler(FoedusError, _answer)
+    for kind in (FoedusError, DataError, OverflowError, UnicodeEncodeError):
+        app.add_exception_handler(kind, _answer)
     app.add_exception_handler(RequestValidationError, _answer)
     app.add_exception_handler(HTTPException, _answer)
     app.add_exception_handler(Exception, _answer)
@@ -89,6 +99,8 @@ def _known(error: Exception) -> HttpError:
             found = HttpError(str(error.detail))
             found.status = error.status_code
             return found
+        case DataError() | OverflowError() | UnicodeEncodeError():  # for example a NUL in a text
+            return BadRequest("a value has characters or a size that cannot be stored")
         case FoedusError():
             return Conflict(error.message, error.hint)
     return HttpError("something went wrong on our side", "It is in the log of the platform.")

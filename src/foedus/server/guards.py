@@ -4,7 +4,9 @@ All are plain ASGI, so that streams pass through them as they come.
 """
 
 import json
+from contextlib import suppress
 from typing import Final
+from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -78,17 +80,46 @@ class BodyLimit:
 
         async def noted(message: Message) -> None:
             nonlocal has_begun
+            if received > self._limit and not has_begun:
+                return  # who reads bodies turned our error into one of its own
             has_begun = True
             await send(message)
 
-        try:
+        with suppress(_TooMuch):
             await self._app(scope, counted, noted)
-        except _TooMuch:
-            if not has_begun:
-                await refuse(self._error(), send)
+        if received > self._limit and not has_begun:
+            await refuse(self._error(), send)
 
     def _error(self) -> HttpError:
         return TooLarge(f"the request is larger than {self._limit:,} bytes")
+
+
+class Hosts:
+    """Refuses requests for other hosts than the public one, which a foreign name for our address would make.
+
+    Programs on this machine, such as a monitor, may call it by a loopback address.
+    """
+
+    def __init__(self, app: ASGIApp, public_url: str | None) -> None:
+        self._app = app
+        self._ours = urlsplit(public_url).hostname if public_url else None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, or answer 400."""
+        if scope["type"] == "http" and self._ours is not None:
+            host = _host_of(Headers(scope=scope).get("host", ""))
+            if host not in (self._ours, "127.0.0.1", "localhost", "::1"):
+                hint = "Call it by its public address, or correct server.public_url."
+                await refuse(BadRequest("this host is not served here", hint), send)
+                return
+        await self._app(scope, receive, send)
+
+
+def _host_of(header: str) -> str:
+    try:
+        return urlsplit(f"//{header}").hostname or ""
+    except ValueError:
+        return ""
 
 
 class Csrf:

@@ -11,10 +11,12 @@ import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any, Final, Literal, TypeAlias
 from urllib.parse import urlencode
 
 from sqlalchemy import ColumnElement, Row, Select, SQLColumnExpression, String, cast, func, or_, select
+from sqlalchemy.exc import OperationalError, StatementError
 from sqlalchemy.orm import Session
 
 from foedus.core.canonical import Json
@@ -149,10 +151,20 @@ def find(db: Session, listing: Listing, query: Query) -> Found:
     chosen = _selected(narrowed, listing, sorted_by, is_falling)
     if query.after:
         chosen = chosen.where(_after(query.after, sorted_by.value, listing.tie, is_falling))
-    found = db.execute(chosen.limit(query.size + 1)).all()
+    found = _fetch(db, chosen.limit(query.size + 1), is_marked=bool(query.after))
     rows = [_as_mapping(row) for row in found[: query.size]]
     after = _mark(found[query.size - 1]) if len(found) > query.size else ""
     return Found(listing, query, rows, total, after)
+
+
+def _fetch(db: Session, chosen: Select[Any], is_marked: bool) -> Sequence[Row[Any]]:
+    try:
+        return db.execute(chosen).all()
+    except (StatementError, OverflowError, UnicodeError) as error:
+        # a mark of somebody's own making can hold values that the columns cannot be compared with
+        if not is_marked or isinstance(error, OperationalError):
+            raise
+        raise Invalid({"after": "must be what `next` said"}) from error
 
 
 def export(db: Session, listing: Listing, query: Query) -> list[Mapping[str, Any]]:
@@ -177,6 +189,8 @@ def plain(value: Any) -> Json:  # noqa: ANN401 - whatever a column holds
     """Return a value as JSON has it: moments as ISO 8601 in UTC."""
     if isinstance(value, datetime.datetime):
         return value.astimezone(datetime.UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    if isinstance(value, Decimal):  # PostgreSQL's sums
+        return int(value) if value == value.to_integral_value() else float(value)
     result: Json = value
     return result
 
@@ -213,7 +227,7 @@ def _mark(row: Row[Any]) -> str:
     """Return where the next page starts."""
     last = row._mapping["_sorted"]
     is_time = isinstance(last, datetime.datetime)
-    text = json.dumps([last.isoformat() if is_time else last, is_time, row._mapping["_tie"]])
+    text = json.dumps([last.isoformat() if is_time else plain(last), is_time, row._mapping["_tie"]])
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 

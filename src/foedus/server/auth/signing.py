@@ -1,5 +1,7 @@
 """Finds out who asks, before any route: by the browser's cookie, or by a bearer token."""
 
+from typing import Final
+
 from anyio.to_thread import run_sync
 from sqlalchemy import update
 from starlette.requests import HTTPConnection
@@ -11,6 +13,8 @@ from foedus.server.db import ApiToken, WebSession
 from foedus.server.errors import SignInNeeded
 from foedus.server.guards import refuse
 from foedus.server.platform import Platform
+
+_OPEN: Final = frozenset({"/healthz", "/readyz", "/metrics"})  # these must answer without the database
 
 
 class SignIn:
@@ -26,7 +30,8 @@ class SignIn:
             return
         request = HTTPConnection(scope)
         try:
-            actor = NOBODY if scope["path"].startswith("/static/") else await run_sync(self._find, request)
+            is_open = scope["path"].startswith("/static/") or scope["path"] in _OPEN
+            actor = NOBODY if is_open else await run_sync(self._find, request)
         except SignInNeeded as error:
             await refuse(error, send)
             return

@@ -30,9 +30,7 @@ class Project(Base):
     asks_votes: Mapped[bool] = mapped_column(default=False)  # members decide ballots themselves
     policy_frozen: Mapped[bool] = mapped_column(default=False)
     chain_project: Mapped[int | None] = mapped_column(unique=True)
-    evaluation_id: Mapped[int | None] = mapped_column(
-        ForeignKey("datasets.id", ondelete="SET NULL", use_alter=True)
-    )
+    evaluation_id: Mapped[int | None] = mapped_column(ForeignKey("datasets.id", ondelete="SET NULL"))
     created_at: Mapped[datetime.datetime] = mapped_column(default=utc_now)
 
     memberships: Mapped[list["Membership"]] = relationship(

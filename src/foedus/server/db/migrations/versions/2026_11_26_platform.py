@@ -193,31 +193,6 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("run", "round", "client", name=op.f("pk_chain_votes")),
     )
     op.create_table(
-        "projects",
-        sa.Column("id", sa.Integer(), nullable=False),
-        sa.Column("slug", sa.String(length=32), nullable=False),
-        sa.Column("title", sa.String(length=200), nullable=False),
-        sa.Column("goal", sa.String(length=4000), nullable=False),
-        sa.Column("task", sa.String(length=32), nullable=False),
-        sa.Column("state", sa.String(length=32), nullable=False),
-        sa.Column("draft", sa.JSON(), nullable=False),
-        sa.Column("asks_votes", sa.Boolean(), nullable=False),
-        sa.Column("policy_frozen", sa.Boolean(), nullable=False),
-        sa.Column("chain_project", sa.Integer(), nullable=True),
-        sa.Column("evaluation_id", sa.Integer(), nullable=True),
-        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["evaluation_id"],
-            ["datasets.id"],
-            name=op.f("fk_projects_evaluation_id_datasets"),
-            ondelete="SET NULL",
-            use_alter=True,
-        ),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_projects")),
-        sa.UniqueConstraint("chain_project", name=op.f("uq_projects_chain_project")),
-        sa.UniqueConstraint("slug", name=op.f("uq_projects_slug")),
-    )
-    op.create_table(
         "rate_counts",
         sa.Column("what", sa.String(length=300), nullable=False),
         sa.Column("count", sa.Integer(), nullable=False),
@@ -280,40 +255,6 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_api_tokens_user_id"), ["user_id"], unique=False)
 
     op.create_table(
-        "app_jobs",
-        sa.Column("id", sa.Integer(), nullable=False),
-        sa.Column("owner_id", sa.Integer(), nullable=False),
-        sa.Column("project_id", sa.Integer(), nullable=True),
-        sa.Column("application", sa.String(length=64), nullable=False),
-        sa.Column("parameters", sa.JSON(), nullable=False),
-        sa.Column("resources", sa.JSON(), nullable=False),
-        sa.Column("folder", sa.String(length=64), nullable=False),
-        sa.Column("state", sa.String(length=32), nullable=False),
-        sa.Column("cause", sa.String(length=4000), nullable=False),
-        sa.Column("scheduler_id", sa.String(length=64), nullable=False),
-        sa.Column("scheduler_state", sa.String(length=64), nullable=False),
-        sa.Column("attempt", sa.Integer(), nullable=False),
-        sa.Column("wants_cancel", sa.Boolean(), nullable=False),
-        sa.Column("becomes_dataset", sa.String(length=64), nullable=False),
-        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("started_at", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("lease_owner", sa.String(length=64), nullable=True),
-        sa.Column("lease_until", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("lease_version", sa.Integer(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["owner_id"], ["users.id"], name=op.f("fk_app_jobs_owner_id_users"), ondelete="CASCADE"
-        ),
-        sa.ForeignKeyConstraint(
-            ["project_id"], ["projects.id"], name=op.f("fk_app_jobs_project_id_projects"), ondelete="SET NULL"
-        ),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_app_jobs")),
-    )
-    with op.batch_alter_table("app_jobs", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_app_jobs_owner_id"), ["owner_id"], unique=False)
-        batch_op.create_index(batch_op.f("ix_app_jobs_state"), ["state"], unique=False)
-
-    op.create_table(
         "datasets",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("owner_id", sa.Integer(), nullable=False),
@@ -366,6 +307,83 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_identities_user_id"), ["user_id"], unique=False)
 
     op.create_table(
+        "web_sessions",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("token_hash", sa.String(length=64), nullable=False),
+        sa.Column("user_id", sa.Integer(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("seen_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("browser", sa.String(length=200), nullable=False),
+        sa.Column("address", sa.String(length=64), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["user_id"], ["users.id"], name=op.f("fk_web_sessions_user_id_users"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_web_sessions")),
+        sa.UniqueConstraint("token_hash", name=op.f("uq_web_sessions_token_hash")),
+    )
+    with op.batch_alter_table("web_sessions", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_web_sessions_user_id"), ["user_id"], unique=False)
+
+    op.create_table(
+        "projects",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("slug", sa.String(length=32), nullable=False),
+        sa.Column("title", sa.String(length=200), nullable=False),
+        sa.Column("goal", sa.String(length=4000), nullable=False),
+        sa.Column("task", sa.String(length=32), nullable=False),
+        sa.Column("state", sa.String(length=32), nullable=False),
+        sa.Column("draft", sa.JSON(), nullable=False),
+        sa.Column("asks_votes", sa.Boolean(), nullable=False),
+        sa.Column("policy_frozen", sa.Boolean(), nullable=False),
+        sa.Column("chain_project", sa.Integer(), nullable=True),
+        sa.Column("evaluation_id", sa.Integer(), nullable=True),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["evaluation_id"],
+            ["datasets.id"],
+            name=op.f("fk_projects_evaluation_id_datasets"),
+            ondelete="SET NULL",
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_projects")),
+        sa.UniqueConstraint("chain_project", name=op.f("uq_projects_chain_project")),
+        sa.UniqueConstraint("slug", name=op.f("uq_projects_slug")),
+    )
+    op.create_table(
+        "app_jobs",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("owner_id", sa.Integer(), nullable=False),
+        sa.Column("project_id", sa.Integer(), nullable=True),
+        sa.Column("application", sa.String(length=64), nullable=False),
+        sa.Column("parameters", sa.JSON(), nullable=False),
+        sa.Column("resources", sa.JSON(), nullable=False),
+        sa.Column("folder", sa.String(length=64), nullable=False),
+        sa.Column("state", sa.String(length=32), nullable=False),
+        sa.Column("cause", sa.String(length=4000), nullable=False),
+        sa.Column("scheduler_id", sa.String(length=64), nullable=False),
+        sa.Column("scheduler_state", sa.String(length=64), nullable=False),
+        sa.Column("attempt", sa.Integer(), nullable=False),
+        sa.Column("wants_cancel", sa.Boolean(), nullable=False),
+        sa.Column("becomes_dataset", sa.String(length=64), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("started_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("lease_owner", sa.String(length=64), nullable=True),
+        sa.Column("lease_until", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("lease_version", sa.Integer(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["owner_id"], ["users.id"], name=op.f("fk_app_jobs_owner_id_users"), ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(
+            ["project_id"], ["projects.id"], name=op.f("fk_app_jobs_project_id_projects"), ondelete="SET NULL"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_app_jobs")),
+    )
+    with op.batch_alter_table("app_jobs", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_app_jobs_owner_id"), ["owner_id"], unique=False)
+        batch_op.create_index(batch_op.f("ix_app_jobs_state"), ["state"], unique=False)
+
+    op.create_table(
         "invitations",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("project_id", sa.Integer(), nullable=False),
@@ -390,6 +408,41 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("invitations", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_invitations_project_id"), ["project_id"], unique=False)
+
+    op.create_table(
+        "memberships",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("project_id", sa.Integer(), nullable=False),
+        sa.Column("user_id", sa.Integer(), nullable=False),
+        sa.Column("role", sa.String(length=32), nullable=False),
+        sa.Column("state", sa.String(length=32), nullable=False),
+        sa.Column("client", sa.String(length=32), nullable=False),
+        sa.Column("dataset_id", sa.Integer(), nullable=True),
+        sa.Column("mixes_shared", sa.Boolean(), nullable=False),
+        sa.Column("chain_address", sa.String(length=42), nullable=True),
+        sa.Column("chain_role", sa.Integer(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["dataset_id"],
+            ["datasets.id"],
+            name=op.f("fk_memberships_dataset_id_datasets"),
+            ondelete="SET NULL",
+        ),
+        sa.ForeignKeyConstraint(
+            ["project_id"],
+            ["projects.id"],
+            name=op.f("fk_memberships_project_id_projects"),
+            ondelete="CASCADE",
+        ),
+        sa.ForeignKeyConstraint(
+            ["user_id"], ["users.id"], name=op.f("fk_memberships_user_id_users"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_memberships")),
+        sa.UniqueConstraint("project_id", "client", name=op.f("uq_memberships_project_id_client")),
+        sa.UniqueConstraint("project_id", "user_id", name=op.f("uq_memberships_project_id_user_id")),
+    )
+    with op.batch_alter_table("memberships", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_memberships_user_id"), ["user_id"], unique=False)
 
     op.create_table(
         "model_notes",
@@ -447,23 +500,42 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_runs_state"), ["state"], unique=False)
 
     op.create_table(
-        "web_sessions",
+        "shared_datasets",
         sa.Column("id", sa.Integer(), nullable=False),
-        sa.Column("token_hash", sa.String(length=64), nullable=False),
-        sa.Column("user_id", sa.Integer(), nullable=False),
+        sa.Column("project_id", sa.Integer(), nullable=False),
+        sa.Column("dataset_id", sa.Integer(), nullable=False),
+        sa.Column("published_by", sa.Integer(), nullable=False),
+        sa.Column("examples", sa.Integer(), nullable=False),
+        sa.Column("seed", sa.Integer(), nullable=False),
+        sa.Column("state", sa.String(length=32), nullable=False),
+        sa.Column("cause", sa.String(length=4000), nullable=False),
+        sa.Column("cid", sa.String(length=64), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("seen_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("browser", sa.String(length=200), nullable=False),
-        sa.Column("address", sa.String(length=64), nullable=False),
+        sa.Column("lease_owner", sa.String(length=64), nullable=True),
+        sa.Column("lease_until", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("lease_version", sa.Integer(), nullable=False),
         sa.ForeignKeyConstraint(
-            ["user_id"], ["users.id"], name=op.f("fk_web_sessions_user_id_users"), ondelete="CASCADE"
+            ["dataset_id"],
+            ["datasets.id"],
+            name=op.f("fk_shared_datasets_dataset_id_datasets"),
+            ondelete="CASCADE",
         ),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_web_sessions")),
-        sa.UniqueConstraint("token_hash", name=op.f("uq_web_sessions_token_hash")),
+        sa.ForeignKeyConstraint(
+            ["project_id"],
+            ["projects.id"],
+            name=op.f("fk_shared_datasets_project_id_projects"),
+            ondelete="CASCADE",
+        ),
+        sa.ForeignKeyConstraint(
+            ["published_by"],
+            ["users.id"],
+            name=op.f("fk_shared_datasets_published_by_users"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_shared_datasets")),
     )
-    with op.batch_alter_table("web_sessions", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_web_sessions_user_id"), ["user_id"], unique=False)
+    with op.batch_alter_table("shared_datasets", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_shared_datasets_project_id"), ["project_id"], unique=False)
 
     op.create_table(
         "decisions",
@@ -490,41 +562,6 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("decisions", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_decisions_user_id"), ["user_id"], unique=False)
-
-    op.create_table(
-        "memberships",
-        sa.Column("id", sa.Integer(), nullable=False),
-        sa.Column("project_id", sa.Integer(), nullable=False),
-        sa.Column("user_id", sa.Integer(), nullable=False),
-        sa.Column("role", sa.String(length=32), nullable=False),
-        sa.Column("state", sa.String(length=32), nullable=False),
-        sa.Column("client", sa.String(length=32), nullable=False),
-        sa.Column("dataset_id", sa.Integer(), nullable=True),
-        sa.Column("mixes_shared", sa.Boolean(), nullable=False),
-        sa.Column("chain_address", sa.String(length=42), nullable=True),
-        sa.Column("chain_role", sa.Integer(), nullable=False),
-        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["dataset_id"],
-            ["datasets.id"],
-            name=op.f("fk_memberships_dataset_id_datasets"),
-            ondelete="SET NULL",
-        ),
-        sa.ForeignKeyConstraint(
-            ["project_id"],
-            ["projects.id"],
-            name=op.f("fk_memberships_project_id_projects"),
-            ondelete="CASCADE",
-        ),
-        sa.ForeignKeyConstraint(
-            ["user_id"], ["users.id"], name=op.f("fk_memberships_user_id_users"), ondelete="CASCADE"
-        ),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_memberships")),
-        sa.UniqueConstraint("project_id", "client", name=op.f("uq_memberships_project_id_client")),
-        sa.UniqueConstraint("project_id", "user_id", name=op.f("uq_memberships_project_id_user_id")),
-    )
-    with op.batch_alter_table("memberships", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_memberships_user_id"), ["user_id"], unique=False)
 
     op.create_table(
         "metrics",
@@ -576,69 +613,23 @@ def upgrade() -> None:
     with op.batch_alter_table("run_events", schema=None) as batch_op:
         batch_op.create_index("ix_run_events_run_id_id", ["run_id", "id"], unique=False)
 
-    op.create_table(
-        "shared_datasets",
-        sa.Column("id", sa.Integer(), nullable=False),
-        sa.Column("project_id", sa.Integer(), nullable=False),
-        sa.Column("dataset_id", sa.Integer(), nullable=False),
-        sa.Column("published_by", sa.Integer(), nullable=False),
-        sa.Column("examples", sa.Integer(), nullable=False),
-        sa.Column("seed", sa.Integer(), nullable=False),
-        sa.Column("state", sa.String(length=32), nullable=False),
-        sa.Column("cause", sa.String(length=4000), nullable=False),
-        sa.Column("cid", sa.String(length=64), nullable=True),
-        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("lease_owner", sa.String(length=64), nullable=True),
-        sa.Column("lease_until", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("lease_version", sa.Integer(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["dataset_id"],
-            ["datasets.id"],
-            name=op.f("fk_shared_datasets_dataset_id_datasets"),
-            ondelete="CASCADE",
-        ),
-        sa.ForeignKeyConstraint(
-            ["project_id"],
-            ["projects.id"],
-            name=op.f("fk_shared_datasets_project_id_projects"),
-            ondelete="CASCADE",
-        ),
-        sa.ForeignKeyConstraint(
-            ["published_by"],
-            ["users.id"],
-            name=op.f("fk_shared_datasets_published_by_users"),
-            ondelete="CASCADE",
-        ),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_shared_datasets")),
-    )
-    with op.batch_alter_table("shared_datasets", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_shared_datasets_project_id"), ["project_id"], unique=False)
-
 
 def downgrade() -> None:
     """Bring them back."""
-    with op.batch_alter_table("shared_datasets", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_shared_datasets_project_id"))
-
-    op.drop_table("shared_datasets")
     with op.batch_alter_table("run_events", schema=None) as batch_op:
         batch_op.drop_index("ix_run_events_run_id_id")
 
     op.drop_table("run_events")
     op.drop_table("run_clients")
     op.drop_table("metrics")
-    with op.batch_alter_table("memberships", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_memberships_user_id"))
-
-    op.drop_table("memberships")
     with op.batch_alter_table("decisions", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_decisions_user_id"))
 
     op.drop_table("decisions")
-    with op.batch_alter_table("web_sessions", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_web_sessions_user_id"))
+    with op.batch_alter_table("shared_datasets", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_shared_datasets_project_id"))
 
-    op.drop_table("web_sessions")
+    op.drop_table("shared_datasets")
     with op.batch_alter_table("runs", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_runs_state"))
         batch_op.drop_index("ix_runs_project_id_id")
@@ -648,21 +639,30 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_model_notes_project_id"))
 
     op.drop_table("model_notes")
+    with op.batch_alter_table("memberships", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_memberships_user_id"))
+
+    op.drop_table("memberships")
     with op.batch_alter_table("invitations", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_invitations_project_id"))
 
     op.drop_table("invitations")
+    with op.batch_alter_table("app_jobs", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_app_jobs_state"))
+        batch_op.drop_index(batch_op.f("ix_app_jobs_owner_id"))
+
+    op.drop_table("app_jobs")
+    op.drop_table("projects")
+    with op.batch_alter_table("web_sessions", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_web_sessions_user_id"))
+
+    op.drop_table("web_sessions")
     with op.batch_alter_table("identities", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_identities_user_id"))
 
     op.drop_table("identities")
     op.drop_table("idempotency_keys")
     op.drop_table("datasets")
-    with op.batch_alter_table("app_jobs", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_app_jobs_state"))
-        batch_op.drop_index(batch_op.f("ix_app_jobs_owner_id"))
-
-    op.drop_table("app_jobs")
     with op.batch_alter_table("api_tokens", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_api_tokens_user_id"))
 
@@ -671,7 +671,6 @@ def downgrade() -> None:
     op.drop_table("users")
     op.drop_table("settings")
     op.drop_table("rate_counts")
-    op.drop_table("projects")
     op.drop_table("chain_votes")
     with op.batch_alter_table("chain_versions", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_chain_versions_weights"))
