@@ -1,0 +1,178 @@
+"""What the scripts of the pages do: charts, questions before deeds, logs, copying, menus."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+from tests.browser.watched import Watched
+
+from foedus.server.pages.render import _ENVIRONMENT
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("browser")]
+
+_HTML = """<!doctype html><html lang="en"><head><title>Parts</title><link rel="icon" href="/static/icon.svg">
+<link rel="stylesheet" href="/static/vendor/pico-2.1.1.min.css"><link rel="stylesheet" href="/static/app.css">
+<script src="/static/vendor/echarts-6.1.0.min.js" defer></script><script src="/static/charts.js" defer>
+</script><script src="/static/app.js" defer></script></head>
+<body><main id="main" class="container"><h1>Parts</h1>{}</main>
+<div class="toasts" role="status"></div></body></html>"""
+
+LINES = {
+    "x": list(range(1, 9)),
+    "x_name": "round",
+    "y_name": "loss",
+    "series": [
+        {"name": "mean", "values": [2.1, 1.4, 1.0, None, 0.6, 0.55, 0.5, 0.49]},
+        {"name": "alice", "values": [2.0, 1.2, 0.9, 0.7, 0.5, 0.5, 0.4, 0.4], "quiet": True},
+    ],
+    "band": {"low": [1.9, 1.1, 0.8, 0.6, 0.4, 0.4, 0.4, 0.4], "high": [2.3, 1.7, 1.2, 1, 0.8, 0.7, 0.6, 0.6]},
+    "group": "rounds",
+}
+BARS = {
+    "x": ["0", "1"],
+    "stacked": True,
+    "series": [{"name": "A", "values": [3, 4]}, {"name": "B", "values": [1, 2]}],
+}
+HEAT = {"x": ["0", "1"], "y": ["site A", "<b>site B"], "values": [[3, 4], [0, None]], "y_name": "examples"}
+GRAPH = {
+    "nodes": [
+        {"id": "a", "name": "v0", "kind": "model", "href": "/projects"},
+        {"id": "u", "name": "alice", "kind": "update"},
+        {"id": "b", "name": "v1", "kind": "model"},
+    ],
+    "links": [{"from": "a", "to": "u"}, {"from": "u", "to": "b"}, {"from": "a", "to": "b"}],
+}
+
+
+def chart(kind: str, values: Any) -> str:  # noqa: ANN401
+    parts: Any = _ENVIRONMENT.get_template("_parts.html").module
+    rows = [[1, 2.1], [2, None]]
+    return str(parts.chart(kind, "Loss", values, "It falls from 2.1 to 0.49.", ["round", "loss"], rows))
+
+
+@pytest.fixture
+def show(visit: Callable[..., Watched]) -> Callable[[str], Watched]:
+    """Open a page of ours that consists of this."""
+
+    def open_page(main: str) -> Watched:
+        watched = visit("alice")
+        headers = {"Content-Security-Policy": watched.go("/projects").headers["content-security-policy"]}
+        watched.page.route(
+            "**/parts",
+            lambda route: route.fulfill(
+                body=_HTML.format(main), content_type="text/html; charset=utf-8", headers=headers
+            ),
+        )
+        watched.go("/parts")
+        return watched
+
+    return open_page
+
+
+@pytest.mark.parametrize(
+    ("kind", "values"), [("lines", LINES), ("bars", BARS), ("heatmap", HEAT), ("graph", GRAPH)]
+)
+def test_a_chart_is_drawn_and_accessible(kind: str, values: object, show: Callable[[str], Watched]) -> None:
+    watched = show(chart(kind, values))
+    expect(watched.page.locator(".canvas canvas").first).to_be_visible()
+    expect(watched.page.get_by_role("img", name="Loss. It falls from 2.1 to 0.49.")).to_be_visible()
+    watched.page.get_by_text("Data as a table").click()
+    watched.check()
+
+
+def picture(page: Page) -> object:
+    return page.evaluate("document.querySelector('.canvas canvas').toDataURL()")
+
+
+def test_smoothing_clients_and_log_scale_change_the_picture(show: Callable[[str], Watched]) -> None:
+    page = show(chart("lines", LINES)).page
+    expect(page.locator(".canvas canvas").first).to_be_visible()
+    seen = [picture(page)]
+    page.get_by_label("Smoothing").fill("0.8")
+    seen.append(picture(page))
+    page.get_by_label("Each client").check()
+    seen.append(picture(page))
+    page.get_by_label("Log scale").check()
+    seen.append(picture(page))
+    assert len(set(seen)) == len(seen)
+
+
+def test_numbers_and_picture_can_be_taken_away(show: Callable[[str], Watched]) -> None:
+    page = show(chart("lines", LINES)).page
+    with page.expect_download() as csv:
+        page.get_by_role("button", name="CSV").click()
+    assert csv.value.suggested_filename == "loss.csv"
+    assert csv.value.path().read_text() == "round,loss\n1,2.1\n2,"
+    with page.expect_download() as png:
+        page.get_by_role("button", name="PNG").click()
+    assert png.value.path().read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_deed_waits_for_the_word(show: Callable[[str], Watched]) -> None:
+    form = (
+        '<form action="/projects" data-confirm="Cancel lungs-3?" data-confirm-word="lungs-3">'
+        "<button>Cancel it</button></form>"
+    )
+    watched = show(form)
+    page = watched.page
+    page.get_by_role("button", name="Cancel it").click()
+    expect(page.get_by_role("dialog", name="Cancel lungs-3?")).to_be_visible()
+    watched.check()
+    page.get_by_role("button", name="No, go back").click()
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    page.get_by_role("button", name="Cancel it").click()
+    expect(page.get_by_role("button", name="Yes, do it")).to_be_disabled()
+    page.get_by_label("Type lungs-3 to confirm").fill("lungs-3")
+    page.get_by_role("button", name="Yes, do it").click()
+    page.wait_for_url("**/projects**")
+
+
+def test_a_log_follows_its_end_and_is_searched(show: Callable[[str], Watched]) -> None:
+    text = "\n".join(f"line {number} &lt;b&gt;" for number in range(500))
+    pre = f'<pre role="log" tabindex="0">{text}</pre>'
+    watched = show(f'<div class="log" data-log><div class="controls"></div>{pre}</div>')
+    page = watched.page
+    log = page.get_by_role("log")
+    assert log.evaluate("e => e.scrollTop + e.clientHeight >= e.scrollHeight - 2")
+    page.get_by_label("Find in the log").fill("line 49")
+    expect(page.get_by_text("11 found")).to_be_visible()
+    expect(page.locator("mark")).to_have_count(11)
+    page.get_by_label("Find in the log").fill("")
+    page.get_by_role("button", name="Wrap").click()
+    watched.check()
+
+
+def test_an_id_is_copied_whole(show: Callable[[str], Watched]) -> None:
+    parts: Any = _ENVIRONMENT.get_template("_parts.html").module
+    watched = show(str(parts.copyable("bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku")))
+    page = watched.page
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.get_by_role("button", name="Copy bafkreih").click()
+    expect(page.get_by_text("Copied")).to_be_visible()
+    assert str(page.evaluate("navigator.clipboard.readText()")).endswith("quvyku")
+    watched.check()
+
+
+def test_the_menu_of_a_phone_opens_by_keyboard_and_closes_by_escape(visit: Callable[..., Watched]) -> None:
+    watched = visit("alice")
+    page = watched.page
+    page.set_viewport_size({"width": 360, "height": 740})
+    watched.go("/")
+    expect(page.get_by_role("navigation", name="Main")).to_be_hidden()
+    page.locator("summary", has_text="Menu").press("Enter")
+    expect(page.get_by_role("navigation", name="Menu")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("navigation", name="Menu")).to_be_hidden()
+    page.locator("summary", has_text="Menu").press("Enter")
+    page.get_by_role("navigation", name="Menu").get_by_role("link", name="Projects").click()
+    expect(page.get_by_role("heading", name="Projects")).to_be_visible()
+
+
+def test_the_first_tab_stop_skips_to_the_content(visit: Callable[..., Watched]) -> None:
+    watched = visit("alice")
+    watched.go("/projects")
+    watched.page.keyboard.press("Tab")
+    expect(watched.page.get_by_role("link", name="Skip to the content")).to_be_focused()
+    watched.page.keyboard.press("Enter")
+    assert watched.page.url.endswith("#main")
