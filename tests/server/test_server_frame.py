@@ -68,7 +68,7 @@ def test_a_missing_page_says_what_to_do(alice: Person) -> None:
 
 @pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: str(path.relative_to(FOLDER)))
 def test_templates_run_no_script_of_their_own(path: Path) -> None:
-    text = path.read_text()
+    text = re.sub(r"\{[%{#].*?[%}#]\}", "", path.read_text(), flags=re.DOTALL)
     for script in re.findall(r"<script\b[^>]*>", text):
         assert "src=" in script or 'type="application/json"' in script, script
     assert not re.search(r"\son[a-z]+\s*=", text), "event handlers do not run under the policy"
