@@ -15,7 +15,18 @@ from decimal import Decimal
 from typing import Any, Final, Literal, TypeAlias
 from urllib.parse import urlencode
 
-from sqlalchemy import ColumnElement, Row, Select, SQLColumnExpression, String, cast, func, or_, select
+from sqlalchemy import (
+    ColumnElement,
+    Row,
+    Select,
+    SQLColumnExpression,
+    String,
+    cast,
+    func,
+    literal,
+    or_,
+    select,
+)
 from sqlalchemy.exc import OperationalError, StatementError
 from sqlalchemy.orm import Session
 
@@ -249,5 +260,6 @@ def _after(
     if last is None:  # nulls come last when rising, first when falling
         in_nulls = sorted_by.is_(None) & further_tie
         return in_nulls | sorted_by.is_not(None) if is_falling else in_nulls
-    further = sorted_by < last if is_falling else or_(sorted_by > last, sorted_by.is_(None))
-    return or_(further, (sorted_by == last) & further_tie)
+    value = literal(last, sorted_by.type)  # typed, since SQLAlchemy takes a bare True for a keyword
+    further = sorted_by < value if is_falling else or_(sorted_by > value, sorted_by.is_(None))
+    return or_(further, (sorted_by == value) & further_tie)

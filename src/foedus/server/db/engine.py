@@ -10,7 +10,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine, create_engine, event
+from sqlalchemy import Engine, create_engine, event, func, select
 from sqlalchemy.exc import ArgumentError, OperationalError
 from sqlalchemy.orm import Session, sessionmaker
 
@@ -21,6 +21,7 @@ Sessions: TypeAlias = Callable[[], AbstractContextManager[Session]]
 """Opens a transaction: committed when the block ends, rolled back when it raises."""
 
 _BUSY_S: Final = 15.0  # that long a writer waits for another one
+_MIGRATING: Final = 8_640_2026  # of PostgreSQL's advisory lock
 _MIGRATIONS: Final = Path(__file__).with_name("migrations")
 
 
@@ -78,10 +79,18 @@ def sessions_of(engine: Engine, reads_only: bool = False) -> Sessions:
 
 
 def migrate(engine: Engine) -> None:
-    """Bring the tables up to this version. Raises `FoedusError` where the database does not answer."""
+    """Bring the tables up to this version; of several processes at once, one does it and the others wait.
+
+    Raises `FoedusError` where the database does not answer, or belongs to a newer version.
+    """
     config = _config()
     try:
         with engine.begin() as connection:
+            if engine.dialect.name == "postgresql":  # SQLite's BEGIN IMMEDIATE waits by itself
+                connection.execute(select(func.pg_advisory_xact_lock(_MIGRATING)))
+            found = MigrationContext.configure(connection).get_current_revision()
+            if found is not None and not _is_known(found):
+                raise _newer(found)
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
     except OperationalError as error:
@@ -104,11 +113,24 @@ def newest_revision() -> str:
 def require_current(engine: Engine) -> None:
     """Raise `FoedusError` unless the tables are those of this version."""
     found = revision_of(engine)
+    if found is not None and not _is_known(found):
+        raise _newer(found)
     if found != newest_revision():
         raise FoedusError(
             f"the database is at revision {found or 'none'}, this version needs {newest_revision()}",
             "Stop web and worker, make a backup, and run `foedus admin migrate`.",
         )
+
+
+def _is_known(revision: str) -> bool:
+    return revision in {one.revision for one in ScriptDirectory.from_config(_config()).walk_revisions()}
+
+
+def _newer(revision: str) -> FoedusError:
+    return FoedusError(
+        f"the database is at revision {revision}, which this version does not know",
+        "It was migrated by a newer version: install that one, or restore the backup from before.",
+    )
 
 
 def _config() -> Config:
