@@ -256,10 +256,15 @@ def _after(
             raise TypeError("not one of our marks")
     except (ValueError, TypeError) as error:
         raise Invalid({"after": "must be what `next` said"}) from error
-    further_tie = tie < last_tie if is_falling else tie > last_tie
+    further_tie = tie < _bound(last_tie, tie) if is_falling else tie > _bound(last_tie, tie)
     if last is None:  # nulls come last when rising, first when falling
         in_nulls = sorted_by.is_(None) & further_tie
         return in_nulls | sorted_by.is_not(None) if is_falling else in_nulls
-    value = literal(last, sorted_by.type)  # typed, since SQLAlchemy takes a bare True for a keyword
+    value = _bound(last, sorted_by)
     further = sorted_by < value if is_falling else or_(sorted_by > value, sorted_by.is_(None))
     return or_(further, (sorted_by == value) & further_tie)
+
+
+def _bound(value: Any, column: SQLColumnExpression[Any]) -> ColumnElement[Any]:  # noqa: ANN401
+    """Return a value to compare a column with; SQLAlchemy would take a bare True for a keyword."""
+    return literal(value, getattr(column, "type", None))
