@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from argon2 import PasswordHasher
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from tests.server.chains import Story, link, live_story, tell_story
@@ -12,6 +13,7 @@ from tests.server.people import Person, make_person
 from tests.server.postgres import Postgres, running_postgres
 
 from foedus.server.app import create_app
+from foedus.server.auth import passwords
 from foedus.server.db.engine import make_engine, migrate
 from foedus.server.platform import Platform, open_platform
 from foedus.site.settings import Settings, read_settings
@@ -62,6 +64,12 @@ def site(
     (home / "config.toml").write_text(f'[server]\ndatabase = "{url}"\n')
     yield read_settings(home, environ={})
     server.drop(url)
+
+
+@pytest.fixture(autouse=True)
+def _cheap_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hash passwords quickly: what they cost a thief is not what these tests are about."""
+    monkeypatch.setattr(passwords, "_HASHER", PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from foedus.core.errors import FoedusError
 from foedus.server import health
 from foedus.server.api import chain as api_chain
+from foedus.server.api import models as api_models
 from foedus.server.api import projects as api_projects
 from foedus.server.api.idempotency import Idempotency
 from foedus.server.auth.signing import SignIn
@@ -21,7 +22,7 @@ from foedus.server.errors import BadRequest, Conflict, HttpError, Invalid, NotFo
 from foedus.server.guards import BodyLimit, Csrf, Hosts, SecurityHeaders
 from foedus.server.logs import API, Requests
 from foedus.server.metrics import Metrics
-from foedus.server.pages import chain, frame, home, projects
+from foedus.server.pages import chain, frame, home, models, projects, sign_in
 from foedus.server.pages.render import FOLDER, page, see
 from foedus.server.platform import Platform
 from foedus.version import VERSION
@@ -32,10 +33,13 @@ PAGES: Final = (
     home.router,
     projects.router,
     chain.router,
+    models.router,
+    sign_in.router,
 )
 RESOURCES: Final = (
     api_projects.router,
     api_chain.router,
+    api_models.router,
 )
 
 

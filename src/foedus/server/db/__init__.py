@@ -8,6 +8,7 @@ from foedus.server.db.accounts import (
     Identity,
     RateCount,
     Setting,
+    SignInAttempt,
     User,
     WebSession,
 )
@@ -58,6 +59,7 @@ __all__ = [
     "RunEvent",
     "Setting",
     "SharedDataset",
+    "SignInAttempt",
     "User",
     "WebSession",
     "Worker",

@@ -24,6 +24,7 @@ class User(Base):
     email: Mapped[Text200 | None] = mapped_column(unique=True)
     site: Mapped[Text64] = mapped_column(default="")
     password_hash: Mapped[Text200 | None]  # none: signs in by a provider only
+    password_once: Mapped[bool] = mapped_column(default=False)  # an administrator made it: one sign-in only
     state: Mapped[Text32] = mapped_column(default="waiting")
     is_admin: Mapped[bool] = mapped_column(default=False)
     key_number: Mapped[int] = mapped_column(default=1)
@@ -84,6 +85,19 @@ class ApiToken(Base):
     used_at: Mapped[datetime.datetime | None]
 
     user: Mapped[User] = relationship()
+
+
+class SignInAttempt(Base):
+    """A sign-in at a provider that is under way: what the answer will be checked against, once."""
+
+    __tablename__ = "sign_in_attempts"
+
+    state_hash: Mapped[Text64] = mapped_column(primary_key=True)
+    browser_hash: Mapped[Text64]  # of the secret in the cookie of the browser that began it
+    nonce: Mapped[Text64]
+    verifier: Mapped[Text64]  # of PKCE
+    next: Mapped[str] = mapped_column(String(2000))
+    expires_at: Mapped[datetime.datetime] = mapped_column(index=True)
 
 
 class RateCount(Base):

@@ -84,6 +84,7 @@ class Invitation(Base):
     created_at: Mapped[datetime.datetime] = mapped_column(default=utc_now)
     expires_at: Mapped[datetime.datetime]
     uses_left: Mapped[int] = mapped_column(default=1)
+    needs_approval: Mapped[bool] = mapped_column(default=False)  # whoever opens it asks to be let in
 
     project: Mapped[Project] = relationship()
 

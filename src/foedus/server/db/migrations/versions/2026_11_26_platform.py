@@ -207,6 +207,19 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("key", name=op.f("pk_settings")),
     )
     op.create_table(
+        "sign_in_attempts",
+        sa.Column("state_hash", sa.String(length=64), nullable=False),
+        sa.Column("browser_hash", sa.String(length=64), nullable=False),
+        sa.Column("nonce", sa.String(length=64), nullable=False),
+        sa.Column("verifier", sa.String(length=64), nullable=False),
+        sa.Column("next", sa.String(length=2000), nullable=False),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("state_hash", name=op.f("pk_sign_in_attempts")),
+    )
+    with op.batch_alter_table("sign_in_attempts", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_sign_in_attempts_expires_at"), ["expires_at"], unique=False)
+
+    op.create_table(
         "users",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("name", sa.String(length=32), nullable=False),
@@ -214,6 +227,7 @@ def upgrade() -> None:
         sa.Column("email", sa.String(length=200), nullable=True),
         sa.Column("site", sa.String(length=64), nullable=False),
         sa.Column("password_hash", sa.String(length=200), nullable=True),
+        sa.Column("password_once", sa.Boolean(), nullable=False),
         sa.Column("state", sa.String(length=32), nullable=False),
         sa.Column("is_admin", sa.Boolean(), nullable=False),
         sa.Column("key_number", sa.Integer(), nullable=False),
@@ -394,6 +408,7 @@ def upgrade() -> None:
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("uses_left", sa.Integer(), nullable=False),
+        sa.Column("needs_approval", sa.Boolean(), nullable=False),
         sa.ForeignKeyConstraint(
             ["created_by"], ["users.id"], name=op.f("fk_invitations_created_by_users"), ondelete="CASCADE"
         ),
@@ -669,6 +684,10 @@ def downgrade() -> None:
     op.drop_table("api_tokens")
     op.drop_table("workers")
     op.drop_table("users")
+    with op.batch_alter_table("sign_in_attempts", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_sign_in_attempts_expires_at"))
+
+    op.drop_table("sign_in_attempts")
     op.drop_table("settings")
     op.drop_table("rate_counts")
     op.drop_table("chain_votes")

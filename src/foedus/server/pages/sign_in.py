@@ -1,0 +1,172 @@
+"""Signing in, up and out, and the first account."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Form, Request
+from fastapi.responses import Response
+
+from foedus.server.auth import browsers
+from foedus.server.auth.actors import Actor
+from foedus.server.errors import Denied, HttpError, Invalid, NotFound, TooMany
+from foedus.server.http import AnybodyDep, Db, PlatformDep
+from foedus.server.pages.frame import local_path
+from foedus.server.pages.render import page, see
+from foedus.server.platform import Platform
+from foedus.server.services import accounts
+from foedus.server.services.accounts import Entry, NewAccount
+
+router = APIRouter()
+
+Text = Annotated[str, Form(max_length=2_000)]
+_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+
+
+@router.get("/welcome")
+def show_welcome(request: Request, platform: PlatformDep, code: str = "") -> Response:
+    """Show the form for the first account, while there is none."""
+    if accounts.setup_code(platform) is None:
+        return see("/sign-in")
+    return page(request, "sign_in/welcome.html", form={"code": code}, faults={})
+
+
+@router.post("/welcome")
+def welcome(
+    request: Request,
+    platform: PlatformDep,
+    code: Text = "",
+    name: Text = "",
+    password: Text = "",
+    display_name: Text = "",
+    email: Text = "",
+    site: Text = "",
+) -> Response:
+    """Make the first account and sign it in."""
+    new = NewAccount(name.strip(), password, display_name, email, site)
+    try:
+        secret = accounts.welcome(platform, code, new, entry_of(request))
+    except Invalid as error:
+        form = {"code": code, "name": name, "display_name": display_name, "email": email, "site": site}
+        return page(request, "sign_in/welcome.html", 422, form=form, faults=error.fields)
+    return signed_in(request, platform, secret, "/")
+
+
+@router.get("/sign-in")
+def show_sign_in(
+    request: Request, db: Db, platform: PlatformDep, actor: AnybodyDep, next: str = "/"
+) -> Response:
+    """Show the form; whoever is signed in goes on, and without any account it leads to the first one."""
+    if actor.user is not None:
+        return see(local_path(next))
+    if accounts.is_unused(db):
+        return see("/welcome")
+    return _sign_in_page(request, platform, next=next)
+
+
+@router.post("/sign-in")
+def sign_in(
+    request: Request,
+    platform: PlatformDep,
+    actor: AnybodyDep,
+    name: Text = "",
+    password: Text = "",
+    next: Text = "/",
+) -> Response:
+    """Sign in by name and password."""
+    try:
+        user, secret = accounts.sign_in(platform, name, password, entry_of(request))
+    except (Invalid, Denied, TooMany) as error:
+        answer = _sign_in_page(request, platform, error, name=name, next=next)
+        if isinstance(error, TooMany):
+            answer.headers["Retry-After"] = str(error.retry_s)
+        return answer
+    end_old(platform, actor)
+    return signed_in(request, platform, secret, "/account#password" if user.password_once else next)
+
+
+@router.get("/sign-up")
+def show_sign_up(request: Request, db: Db, platform: PlatformDep) -> Response:
+    """Show the form for a new account."""
+    if accounts.is_unused(db):
+        return see("/welcome")
+    _require_open(platform)
+    return page(request, "sign_in/sign_up.html", form={}, faults={})
+
+
+@router.post("/sign-up")
+def sign_up(
+    request: Request,
+    platform: PlatformDep,
+    name: Text = "",
+    password: Text = "",
+    display_name: Text = "",
+    email: Text = "",
+    site: Text = "",
+) -> Response:
+    """Make an account; it is told whether it has to wait."""
+    _require_open(platform)
+    new = NewAccount(name.strip(), password, display_name, email, site)
+    try:
+        user = accounts.sign_up(platform, new, entry_of(request))
+    except Invalid as error:
+        form = {"name": name, "display_name": display_name, "email": email, "site": site}
+        return page(request, "sign_in/sign_up.html", 422, form=form, faults=error.fields)
+    return page(request, "sign_in/made.html", 201, user=user)
+
+
+@router.post("/sign-out")
+def sign_out(request: Request, db: Db, actor: AnybodyDep) -> Response:
+    """End this browser's session."""
+    if actor.session is not None:
+        browsers.sign_out(db, actor.session)
+    answer = see("/sign-in")
+    is_https = request.url.scheme == "https"
+    answer.delete_cookie(browsers.cookie_name(is_https), secure=is_https, httponly=True, samesite="lax")
+    return answer
+
+
+def entry_of(request: Request) -> Entry:
+    """Return where a request comes from."""
+    return Entry(request.headers.get("user-agent", ""), request.client.host if request.client else "")
+
+
+def signed_in(request: Request, platform: Platform, secret: str, next: str) -> Response:
+    """Give the browser its cookie and send it on."""
+    answer = see(local_path(next))
+    is_https = request.url.scheme == "https"
+    answer.set_cookie(
+        browsers.cookie_name(is_https),
+        secret,
+        max_age=int(platform.server.session_max_h * 3600),
+        secure=is_https,
+        httponly=True,
+        samesite="lax",
+    )
+    return answer
+
+
+def end_old(platform: Platform, actor: Actor) -> None:
+    """End the session that this browser had before it signed in again."""
+    if actor.session is not None:
+        with platform.writing() as db:
+            browsers.sign_out(db, actor.session)
+
+
+def _require_open(platform: Platform) -> None:
+    if platform.server.sign_up == "closed":
+        raise NotFound
+
+
+def _sign_in_page(
+    request: Request, platform: Platform, error: HttpError | None = None, name: str = "", next: str = "/"
+) -> Response:
+    is_plain = request.url.scheme != "https" and request.url.hostname not in _LOOPBACK
+    return page(
+        request,
+        "sign_in/index.html",
+        error.status if error else 200,
+        form={"name": name},
+        error=error,
+        next=local_path(next),
+        is_plain=is_plain,
+        provider=platform.settings.oidc.name if platform.settings.oidc else None,
+    )
