@@ -1,0 +1,117 @@
+"""Pages of models."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Form, Query, Request
+from fastapi.responses import Response
+
+from foedus.core.canonical import canonical_json
+from foedus.core.ids import Cid
+from foedus.server.auth.actors import Actor
+from foedus.server.auth.permissions import Action, can
+from foedus.server.downloads import download
+from foedus.server.errors import Invalid
+from foedus.server.http import ActorDep, Db, PlatformDep
+from foedus.server.pages.render import list_page, page, see
+from foedus.server.services import models
+
+router = APIRouter(prefix="/models")
+
+Text = Annotated[str, Form(max_length=10_000)]
+Chosen = Annotated[str, Query(max_length=200)]
+
+
+@router.get("")
+def index(request: Request, db: Db, actor: ActorDep) -> Response:
+    """List the versions that one may see."""
+    return list_page(request, db, models.model_listing(db, actor), "models/index.html")
+
+
+@router.get("/compare")
+def compare(
+    request: Request, db: Db, actor: ActorDep, platform: PlatformDep, a: Chosen = "", b: Chosen = ""
+) -> Response:
+    """Show two versions side by side."""
+    if not a or not b:
+        return page(request, "models/compare.html", a=a, b=b, pair=None, scores=[])
+    pair = [models.find_model(db, actor, platform.store, cid) for cid in (a.strip(), b.strip())]
+    first, second = ({score.client: score for score in one.scores} for one in pair)
+    scores = [(name, first.get(name), second.get(name)) for name in sorted({*first, *second})]
+    return page(request, "models/compare.html", a=a, b=b, pair=pair, scores=scores)
+
+
+@router.get("/{cid}")
+def show(
+    request: Request, db: Db, actor: ActorDep, platform: PlatformDep, cid: str, project: Chosen = ""
+) -> Response:
+    """Show a version."""
+    return _show(request, db, actor, models.find_model(db, actor, platform.store, cid, project))
+
+
+@router.post("/{cid}")
+def describe(
+    request: Request,
+    db: Db,
+    actor: ActorDep,
+    platform: PlatformDep,
+    cid: str,
+    project: Chosen = "",
+    alias: Text = "",
+    description: Text = "",
+    limits: Text = "",
+) -> Response:
+    """Change what the project says about a version, or show the form again with what is wrong."""
+    model = models.find_model(db, actor, platform.store, cid, project)
+    try:
+        models.write_note(db, actor, model, alias, description, limits)
+    except Invalid as error:
+        form = {"alias": alias, "description": description, "limits": limits}
+        return _show(request, db, actor, model, form, error)
+    return see(f"/models/{model.row.cid}?project={model.project.slug}")
+
+
+@router.get("/{cid}/weights")
+def weights(db: Db, actor: ActorDep, platform: PlatformDep, cid: str, project: Chosen = "") -> Response:
+    """Send the weights, checked against their CID before the first byte."""
+    model, found = models.weights_of(db, actor, platform.store, cid, project)
+    return download(
+        platform.store, found, f"{model.chain_run.name or 'model'}-v{model.row.version}.safetensors"
+    )
+
+
+@router.get("/{cid}/manifest")
+def manifest(db: Db, actor: ActorDep, platform: PlatformDep, cid: str, project: Chosen = "") -> Response:
+    """Send the manifest as it is stored."""
+    model = models.find_model(db, actor, platform.store, cid, project)
+    if model.manifest is None:
+        return download(platform.store, Cid(cid), "manifest.json")  # says what is wrong with it
+    headers = {"Content-Disposition": f'attachment; filename="manifest-v{model.row.version}.json"'}
+    return Response(canonical_json(model.manifest.to_json()), media_type="application/json", headers=headers)
+
+
+def _show(
+    request: Request,
+    db: Db,
+    actor: Actor,
+    model: models.Model,
+    form: dict[str, str] | None = None,
+    error: Invalid | None = None,
+) -> Response:
+    note = model.note
+    shown = form or {
+        "alias": note.alias if note else "",
+        "description": note.description if note else "",
+        "limits": note.limits if note else "",
+    }
+    return page(
+        request,
+        "models/show.html",
+        422 if error else 200,
+        model=model,
+        graph=models.graph_of(model),
+        graph_rows=models.parts_of(model),
+        form=shown,
+        faults=error.fields if error else {},
+        aliases=("", *models.ALIASES),
+        may_edit=can(db, actor, Action.EDIT_PROJECT, model.project).allowed,
+    )
