@@ -63,9 +63,10 @@ def take(url: str, cookie: str, paths: Sequence[str], folder: Path, looks: Seque
                 if path not in SIGNED_OUT:
                     context.add_cookies([{"name": "foedus", "value": cookie, "url": url}])
                 page = context.new_page()
-                page.goto(path)
+                answer = page.goto(path)
                 name = re.sub(r"\W+", "-", path).strip("-") or "home"
-                page.screenshot(path=folder / f"{name}.{look}.png", full_page=look != "phone")
+                if answer and "text/html" in answer.headers.get("content-type", ""):
+                    page.screenshot(path=folder / f"{name}.{look}.png", full_page=look != "phone")
                 page.close()
             context.close()
         browser.close()

@@ -59,6 +59,10 @@ def test_an_address_of_ours_is_kept() -> None:
     assert local_path("/runs?q=a%20b&sort=-x") == "/runs?q=a%20b&sort=-x"
 
 
+def test_browsers_find_the_icon_by_themselves(nobody: TestClient) -> None:
+    assert nobody.get("/favicon.ico").headers["location"] == "/static/icon.svg"
+
+
 def test_a_missing_page_says_what_to_do(alice: Person) -> None:
     answer = alice.browser.get("/no-such-page")
     assert answer.status_code == 404

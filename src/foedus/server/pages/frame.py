@@ -3,7 +3,7 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Form, Request
-from fastapi.responses import Response
+from fastapi.responses import RedirectResponse, Response
 
 from foedus.server.pages.render import see
 
@@ -26,6 +26,12 @@ def choose_theme(
     else:
         answer.delete_cookie("theme")
     return answer
+
+
+@router.get("/favicon.ico")
+def icon() -> Response:
+    """Show browsers that look for it by itself, as beside JSON, where the icon is."""
+    return RedirectResponse("/static/icon.svg", 301)
 
 
 def local_path(text: str) -> str:
