@@ -14,15 +14,17 @@ from starlette.exceptions import HTTPException
 from foedus.core.errors import FoedusError
 from foedus.server import health
 from foedus.server.api import chain as api_chain
+from foedus.server.api import datasets as api_datasets
 from foedus.server.api import models as api_models
 from foedus.server.api import projects as api_projects
+from foedus.server.api import rewards as api_rewards
 from foedus.server.api.idempotency import Idempotency
 from foedus.server.auth.signing import SignIn
 from foedus.server.errors import BadRequest, Conflict, HttpError, Invalid, NotFound, SignInNeeded, TooMany
 from foedus.server.guards import BodyLimit, Csrf, Hosts, SecurityHeaders
 from foedus.server.logs import API, Requests
 from foedus.server.metrics import Metrics
-from foedus.server.pages import chain, frame, home, models, projects, sign_in
+from foedus.server.pages import chain, datasets, frame, home, models, projects, rewards, sign_in
 from foedus.server.pages.render import FOLDER, page, see
 from foedus.server.platform import Platform
 from foedus.version import VERSION
@@ -35,11 +37,15 @@ PAGES: Final = (
     chain.router,
     models.router,
     sign_in.router,
+    rewards.router,
+    datasets.router,
 )
 RESOURCES: Final = (
     api_projects.router,
     api_chain.router,
     api_models.router,
+    api_rewards.router,
+    api_datasets.router,
 )
 
 
