@@ -9,7 +9,7 @@ from fastapi.routing import APIRoute
 
 from foedus.server.app import PAGES
 
-SIGNED_OUT: tuple[str, ...] = ()
+SIGNED_OUT: tuple[str, ...] = ("/sign-in", "/sign-up")
 """Pages for whoever is not signed in."""
 
 WITH_PARAMETERS: tuple[str, ...] = ("/projects?q=nothing-like-it", "/projects?sort=-created_at&state=active")

@@ -1,5 +1,6 @@
 """The commands that run the platform: serve, up."""
 
+import logging
 from typing import Annotated
 
 import typer
@@ -31,16 +32,25 @@ def serve(home: HomeOption = None, host: HostOption = None, port: PortOption = N
       foedus serve --port 8650
     """
     from foedus.server.app import create_app
+    from foedus.server.logs import speak_json
     from foedus.server.platform import open_platform
     from foedus.server.serve import address_of, listen
     from foedus.server.serve import serve as answer
+    from foedus.server.services.accounts import setup_code
 
     shell = open_shell(home)
+    speak_json(logging.getLogger("foedus"))
     with open_platform(shell.settings) as platform:
         wanted = platform.server.port if port is None else port
         with listen(host or platform.server.host, wanted) as listening:
             where = platform.server.public_url or address_of(listening)
-            answer(create_app(platform), listening, lambda: say(f"Foedus is at {where}", "bold"))
+
+            def tell() -> None:
+                say(f"Foedus is at {where}", "bold")
+                if code := setup_code(platform):
+                    say(f"Make the first account at {where}/welcome?code={code}")
+
+            answer(create_app(platform), listening, tell)
 
 
 def up(home: HomeOption = None, host: HostOption = None, port: PortOption = None) -> None:
