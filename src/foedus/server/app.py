@@ -18,13 +18,14 @@ from foedus.server.api import datasets as api_datasets
 from foedus.server.api import models as api_models
 from foedus.server.api import projects as api_projects
 from foedus.server.api import rewards as api_rewards
+from foedus.server.api import search as api_search
 from foedus.server.api.idempotency import Idempotency
 from foedus.server.auth.signing import SignIn
 from foedus.server.errors import BadRequest, Conflict, HttpError, Invalid, NotFound, SignInNeeded, TooMany
 from foedus.server.guards import BodyLimit, Csrf, Hosts, SecurityHeaders
 from foedus.server.logs import API, Requests
 from foedus.server.metrics import Metrics
-from foedus.server.pages import chain, datasets, frame, home, models, projects, rewards, sign_in
+from foedus.server.pages import chain, datasets, frame, home, models, projects, rewards, search, sign_in
 from foedus.server.pages.render import FOLDER, page, see
 from foedus.server.platform import Platform
 from foedus.version import VERSION
@@ -39,6 +40,7 @@ PAGES: Final = (
     sign_in.router,
     rewards.router,
     datasets.router,
+    search.router,
 )
 RESOURCES: Final = (
     api_projects.router,
@@ -46,6 +48,7 @@ RESOURCES: Final = (
     api_models.router,
     api_rewards.router,
     api_datasets.router,
+    api_search.router,
 )
 
 
