@@ -24,7 +24,7 @@ PortOption = Annotated[
 
 
 def serve(home: HomeOption = None, host: HostOption = None, port: PortOption = None) -> None:
-    """Serve the platform's pages and API. Runs go on only while a worker runs as well: `foedus up` starts both.
+    """Serve the platform's pages and API. Runs go on only while a worker runs, too: `foedus up` starts both.
 
     \b
     Examples:
