@@ -40,6 +40,8 @@ def test_every_promised_command_is_there() -> None:
     promised += ["config check", "data fetch", "data show", "site check"]
     promised += [f"store {verb}" for verb in ("add", "get", "ls", "verify", "gc")]
     promised += [f"chain {verb}" for verb in ("blocks", "tx", "events")]
+    promised += [f"index {verb}" for verb in ("rebuild", "status")]
+    promised += ["serve", "up"]
 
     assert sorted(all_commands()) == sorted(promised)
 

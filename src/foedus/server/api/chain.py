@@ -8,6 +8,7 @@ from foedus.server.api.lists import list_json
 from foedus.server.http import ActorDep, Db, PlatformDep
 from foedus.server.index import index_state
 from foedus.server.services import explorer
+from foedus.server.services.explorer_lists import block_listing, event_listing, transaction_listing
 
 router = APIRouter(prefix="/chain", tags=["chain"])
 
@@ -27,19 +28,19 @@ def state(db: Db, actor: ActorDep, platform: PlatformDep) -> dict[str, Any]:
 @router.get("/blocks")
 def blocks(request: Request, db: Db, actor: ActorDep) -> dict[str, Any]:
     """List blocks."""
-    return list_json(request, db, explorer.block_listing())
+    return list_json(request, db, block_listing())
 
 
 @router.get("/transactions")
 def transactions(request: Request, db: Db, actor: ActorDep) -> dict[str, Any]:
     """List the transactions of your projects."""
-    return list_json(request, db, explorer.transaction_listing(actor))
+    return list_json(request, db, transaction_listing(actor))
 
 
 @router.get("/events")
 def events(request: Request, db: Db, actor: ActorDep) -> dict[str, Any]:
     """List the events of your projects."""
-    return list_json(request, db, explorer.event_listing(actor))
+    return list_json(request, db, event_listing(actor))
 
 
 @router.get("/blocks/{number}")

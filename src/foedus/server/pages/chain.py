@@ -14,6 +14,7 @@ from foedus.server.listing import Query as ListQuery
 from foedus.server.listing import find
 from foedus.server.pages.render import list_page, page, see
 from foedus.server.services import explorer
+from foedus.server.services.explorer_lists import block_listing, event_listing, transaction_listing
 
 router = APIRouter(prefix="/chain")
 
@@ -26,7 +27,7 @@ def index(request: Request, db: Db, actor: ActorDep, platform: PlatformDep, q: W
     place = explorer.look_up(db, actor, q) if q.strip() else None
     if place is not None:
         return see(place)
-    blocks, transactions = explorer.block_listing(), explorer.transaction_listing(actor)
+    blocks, transactions = block_listing(), transaction_listing(actor)
     return page(
         request,
         "chain/index.html",
@@ -40,19 +41,19 @@ def index(request: Request, db: Db, actor: ActorDep, platform: PlatformDep, q: W
 @router.get("/blocks")
 def blocks(request: Request, db: Db, actor: ActorDep) -> Response:
     """List all blocks."""
-    return list_page(request, db, explorer.block_listing(), "chain/list.html")
+    return list_page(request, db, block_listing(), "chain/list.html")
 
 
 @router.get("/transactions")
 def transactions(request: Request, db: Db, actor: ActorDep) -> Response:
     """List the transactions that one may see."""
-    return list_page(request, db, explorer.transaction_listing(actor), "chain/list.html")
+    return list_page(request, db, transaction_listing(actor), "chain/list.html")
 
 
 @router.get("/events")
 def events(request: Request, db: Db, actor: ActorDep) -> Response:
     """List the events that one may see."""
-    return list_page(request, db, explorer.event_listing(actor), "chain/list.html")
+    return list_page(request, db, event_listing(actor), "chain/list.html")
 
 
 @router.get("/contract")
@@ -76,7 +77,7 @@ def contract(request: Request, actor: ActorDep, db: Db) -> Response:
 def block(request: Request, db: Db, actor: ActorDep, number: str) -> Response:
     """Show a block and those of its transactions that one may see."""
     view = explorer.find_block(db, actor, number)
-    listing = explorer.transaction_listing(actor, block=view.row.number)
+    listing = transaction_listing(actor, block=view.row.number)
     return list_page(request, db, listing, "chain/block.html", view=view)
 
 
@@ -92,8 +93,8 @@ def transaction(request: Request, db: Db, actor: ActorDep, tx: str) -> Response:
 def address(request: Request, db: Db, actor: ActorDep, address: str) -> Response:
     """Show as what an address is known, and what it sent."""
     view = explorer.find_address(db, actor, address)
-    listing = explorer.transaction_listing(actor, sender=view.address)
-    about = explorer.event_listing(actor, view.address)
+    listing = transaction_listing(actor, sender=view.address)
+    about = event_listing(actor, view.address)
     found = find(db, about, ListQuery.of({"size": "25"}, about))
     return list_page(request, db, listing, "chain/address.html", view=view, events=found)
 
