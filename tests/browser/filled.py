@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sqlalchemy.orm import Session
+from tests.browser.filled_chain import fill_chain
 
 from foedus.server.auth import browsers
 from foedus.server.db import (
@@ -37,7 +38,11 @@ class Filled:
 
 
 def fill(home: Path) -> Filled:
-    """Make a home folder with four people, two projects and runs in every state."""
+    """Make a home folder with four people, two projects, runs in every state and a small chain."""
+    data = home.parent / "data"
+    (data / "alice" / "xrays").mkdir(parents=True)
+    home.mkdir(mode=0o700)
+    (home / "config.toml").write_text(f'[server]\ndata_roots = ["{data}/{{user}}"]\n')
     with open_platform(read_settings(home, environ={})) as platform, platform.writing() as db:
         users = {
             name: User(name=name, display_name=name.title(), state="active", is_admin=is_admin, site="CERN")
@@ -64,6 +69,7 @@ def _fill_projects(db: Session, platform: Platform, users: dict[str, User]) -> N
         task="segmentation",
         draft={},
         asks_votes=True,
+        chain_project=1,
     )
     digits = Project(slug="digits", title="Digits", task="classification", draft={}, state="archived")
     lungs.memberships = [
@@ -93,6 +99,7 @@ def _fill_projects(db: Session, platform: Platform, users: dict[str, User]) -> N
             round=7 if state == "running" else 0,
             state=state,
             score=0.8931 if state == "completed" else None,
+            chain_run=1 if state == "completed" else None,
             cause="3 batch jobs wait for nodes" if state == "waiting" else "",
             created_at=now - datetime.timedelta(hours=30 - number),
         )
@@ -119,4 +126,5 @@ def _fill_projects(db: Session, platform: Platform, users: dict[str, User]) -> N
         for n in range(1, 7)
     )
     db.add(Announcement(text="The cluster is down for maintenance on Sunday from 6 to 8.", level="warning"))
+    fill_chain(db, 1, 1, "lungs-3", int(now.timestamp()))
     db.add(Worker(name="worker-1", started_at=now, seen_at=now, state="working"))

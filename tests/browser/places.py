@@ -2,17 +2,32 @@
 
 Pages without parameters are found by themselves. Of what `filled.py` makes there are the projects `lungs` and
 `digits`, and the runs `lungs-1` (running), `lungs-2` (waiting), `lungs-3` (completed), `lungs-4` (failed) and
-`lungs-5` (cancelled).
+`lungs-5` (cancelled). `lungs-3` is on the chain, see `filled_chain.py`.
 """
 
 from fastapi.routing import APIRoute
+from tests.browser.filled_chain import address, cid, tx
 
 from foedus.server.app import PAGES
 
 SIGNED_OUT: tuple[str, ...] = ("/sign-in", "/sign-up")
 """Pages for whoever is not signed in."""
 
-WITH_PARAMETERS: tuple[str, ...] = ("/projects?q=nothing-like-it", "/projects?sort=-created_at&state=active")
+FOR_PROGRAMS = ("/healthz", "/readyz", "/metrics", "/favicon.ico")
+"""What is no page."""
+
+WITH_PARAMETERS: tuple[str, ...] = (
+    "/projects?q=nothing-like-it",
+    "/projects?sort=-created_at&state=active",
+    "/chain/blocks/2",
+    f"/chain/transactions/{tx(2)}",
+    f"/chain/addresses/{address('alice')}",
+    f"/models/{cid(102)}",
+    f"/models/compare?a={cid(101)}&b={cid(102)}",
+    "/projects/lungs/members",
+    "/projects/lungs/rewards",
+    "/search?q=lungs",
+)
 """Pages that need a name, as Alice sees them."""
 
 
@@ -20,5 +35,6 @@ def plain_pages() -> list[str]:
     """Return the addresses of all pages without parameters."""
     found = [route for router in PAGES for route in router.routes if isinstance(route, APIRoute)]
     return sorted(
-        {route.path for route in found if "GET" in route.methods and "{" not in route.path} - set(SIGNED_OUT)
+        {route.path for route in found if "GET" in route.methods and "{" not in route.path}
+        - {*SIGNED_OUT, *FOR_PROGRAMS}
     )
