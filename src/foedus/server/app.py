@@ -13,9 +13,12 @@ from starlette.exceptions import HTTPException
 
 from foedus.core.errors import FoedusError
 from foedus.server import health
+from foedus.server.api import accounts as api_accounts
 from foedus.server.api import chain as api_chain
 from foedus.server.api import datasets as api_datasets
+from foedus.server.api import members as api_members
 from foedus.server.api import models as api_models
+from foedus.server.api import project_data as api_project_data
 from foedus.server.api import projects as api_projects
 from foedus.server.api import rewards as api_rewards
 from foedus.server.api import search as api_search
@@ -25,7 +28,20 @@ from foedus.server.errors import BadRequest, Conflict, HttpError, Invalid, NotFo
 from foedus.server.guards import BodyLimit, Csrf, Hosts, SecurityHeaders
 from foedus.server.logs import API, Requests
 from foedus.server.metrics import Metrics
-from foedus.server.pages import chain, datasets, frame, home, models, projects, rewards, search, sign_in
+from foedus.server.pages import (
+    account,
+    chain,
+    datasets,
+    frame,
+    home,
+    members,
+    models,
+    overview,
+    projects,
+    rewards,
+    search,
+    sign_in,
+)
 from foedus.server.pages.render import FOLDER, page, see
 from foedus.server.platform import Platform
 from foedus.version import VERSION
@@ -40,7 +56,10 @@ PAGES: Final = (
     sign_in.router,
     rewards.router,
     datasets.router,
+    account.router,
+    members.router,
     search.router,
+    overview.router,
 )
 RESOURCES: Final = (
     api_projects.router,
@@ -48,7 +67,10 @@ RESOURCES: Final = (
     api_models.router,
     api_rewards.router,
     api_datasets.router,
+    api_accounts.router,
+    api_members.router,
     api_search.router,
+    api_project_data.router,
 )
 
 

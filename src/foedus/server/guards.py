@@ -162,5 +162,7 @@ async def refuse(error: HttpError, send: Send) -> None:
     shape = {"code": error.code, "message": error.message, "hint": error.hint, "fields": {}}
     body = json.dumps({"error": shape}).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    if error.status == 401:
+        headers.append((b"www-authenticate", b"Bearer"))
     await send({"type": "http.response.start", "status": error.status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
