@@ -1,11 +1,10 @@
 """Datasets: registered by a worker, shown to their owner alone, withdrawn."""
 
-from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 from fastapi import FastAPI
+from tests.server.data import with_roots, write_digits
 from tests.server.people import Person, make_person
 
 from foedus.server.app import create_app
@@ -17,21 +16,14 @@ from foedus.server.worker.datasets import register_dataset
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    root = tmp_path / "data"
-    (root / "alice").mkdir(parents=True)
-    (root / "mallory").mkdir()
-    random = np.random.default_rng(1)
-    images = random.integers(0, 255, (40, 8, 8), dtype=np.uint8)
-    labels = np.array([0] * 20 + [1] * 17 + [2] * 3)
-    np.savez(root / "alice" / "digits.npz", images=images, labels=labels)
-    return root
+    write_digits(tmp_path / "data" / "alice")
+    (tmp_path / "data" / "mallory").mkdir()
+    return tmp_path / "data"
 
 
 @pytest.fixture
 def platform(platform: Platform, root: Path) -> Platform:
-    """A platform that has data roots."""
-    server = platform.server.model_copy(update={"data_roots": (root / "{user}",)})
-    return replace(platform, settings=platform.settings.model_copy(update={"server": server}))
+    return with_roots(platform, root)
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from foedus.core.errors import FoedusError
 from foedus.server import health
 from foedus.server.api import accounts as api_accounts
+from foedus.server.api import admin as api_admin
 from foedus.server.api import chain as api_chain
 from foedus.server.api import datasets as api_datasets
 from foedus.server.api import members as api_members
@@ -30,6 +31,7 @@ from foedus.server.logs import API, Requests
 from foedus.server.metrics import Metrics
 from foedus.server.pages import (
     account,
+    admin,
     chain,
     datasets,
     frame,
@@ -60,6 +62,7 @@ PAGES: Final = (
     members.router,
     search.router,
     overview.router,
+    admin.router,
 )
 RESOURCES: Final = (
     api_projects.router,
@@ -71,6 +74,7 @@ RESOURCES: Final = (
     api_members.router,
     api_search.router,
     api_project_data.router,
+    api_admin.router,
 )
 
 

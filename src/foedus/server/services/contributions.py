@@ -1,0 +1,123 @@
+"""What members bring to a project: the dataset that each trains on, and the one that all are scored on."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session, joinedload
+
+from foedus.core.canonical import Json
+from foedus.server.auth.actors import Actor
+from foedus.server.auth.permissions import Action, require
+from foedus.server.db import Dataset, Membership, Project
+from foedus.server.errors import Conflict, Invalid
+from foedus.server.services.audit import record
+from foedus.server.services.datasets import for_others
+from foedus.server.services.projects import find_project
+
+
+@dataclass(frozen=True, slots=True)
+class Contribution:
+    """What one member contributes, with small counts suppressed."""
+
+    member: str
+    mixes_shared: bool
+    figures: dict[str, Json]
+
+    def to_json(self) -> dict[str, Json]:
+        """Return plain values."""
+        return {"member": self.member, "mixes_shared": self.mixes_shared, **self.figures}
+
+
+def contribute(
+    db: Session, actor: Actor, slug: str, dataset_id: int | None, mixes_shared: bool
+) -> Membership:
+    """Choose which of the actor's datasets trains in this project; None: none any more."""
+    project = find_project(db, actor, slug, Action.CONTRIBUTE)
+    membership = membership_of(db, actor, project)
+    assert membership is not None, "only active members may contribute"
+    dataset = None if dataset_id is None else own_dataset(db, actor, dataset_id)
+    membership.dataset_id = None if dataset is None else dataset.id
+    membership.mixes_shared = mixes_shared
+    record(db, actor, "contribute data", dataset.name if dataset else "none", project.id)
+    return membership
+
+
+def choose_evaluation(db: Session, actor: Actor, slug: str, dataset_id: int | None) -> Project:
+    """Choose the dataset whose validation and test examples all members will read and be scored on."""
+    project = find_project(db, actor, slug, Action.EDIT_PROJECT)
+    if project.policy_frozen:
+        raise Conflict("the policy of this project is frozen", "Found a new project for another one.")
+    dataset = None if dataset_id is None else own_dataset(db, actor, dataset_id)
+    if dataset is not None and not (dataset.metadata_ or {}).get("histogram"):
+        raise Invalid({"dataset": "needs labels, or nothing can be scored on it"})
+    project.evaluation_id = None if dataset is None else dataset.id
+    record(db, actor, "choose evaluation dataset", dataset.name if dataset else "none", project.id)
+    return project
+
+
+def set_policy(db: Session, actor: Actor, slug: str, asks_votes: bool) -> Project:
+    """Choose whether members decide ballots themselves."""
+    project = find_project(db, actor, slug, Action.EDIT_PROJECT)
+    if project.policy_frozen:
+        raise Conflict("the policy of this project is frozen", "Found a new project for another one.")
+    project.asks_votes = asks_votes
+    record(db, actor, "change policy", slug, project.id, f"asks_votes: {asks_votes}")
+    return project
+
+
+def freeze_policy(db: Session, actor: Actor, slug: str) -> Project:
+    """Keep the policy as it is from now on; nobody can undo it."""
+    project = find_project(db, actor, slug, Action.MANAGE_OWNERS)
+    project.policy_frozen = True
+    record(db, actor, "freeze policy", slug, project.id)
+    return project
+
+
+def contributions(db: Session, actor: Actor, project: Project) -> list[Contribution]:
+    """Return what the members of a project contribute. Raises `NotFound` for strangers."""
+    require(db, actor, Action.SEE, project, "such project")
+    found = (
+        select(Membership)
+        .join(Membership.dataset)
+        .where(Membership.project_id == project.id, Membership.state == "active", Dataset.state == "ready")
+        .options(joinedload(Membership.dataset))
+        .order_by(Membership.client)
+    )
+    return [
+        Contribution(one.client, one.mixes_shared, for_others(one.dataset))
+        for one in db.scalars(found)
+        if one.dataset is not None
+    ]
+
+
+def classes_chart(found: list[Contribution]) -> dict[str, Any]:
+    """Return the heat map of classes over members; a suppressed count is a gap."""
+    rows = [list(one.figures["histogram"]) for one in found]  # type: ignore[arg-type] # a list of counts
+    classes = max(map(len, rows), default=0)
+    return {
+        "x": [str(number) for number in range(classes)],
+        "y": [one.member for one in found],
+        "values": [row + [0] * (classes - len(row)) for row in rows],
+        "x_name": "class",
+        "y_name": "examples",
+    }
+
+
+def membership_of(db: Session, actor: Actor, project: Project) -> Membership | None:
+    """Return the actor's active membership."""
+    return db.scalar(
+        select(Membership).where(
+            Membership.project_id == project.id,
+            Membership.user_id == actor.user_id,
+            Membership.state == "active",
+        )
+    )
+
+
+def own_dataset(db: Session, actor: Actor, dataset_id: int) -> Dataset:
+    """Return one of the actor's ready datasets. Raises `Invalid`, the same for foreign and missing ones."""
+    dataset = db.get(Dataset, dataset_id)
+    if dataset is None or dataset.owner_id != actor.user_id or dataset.state != "ready":
+        raise Invalid({"dataset": "choose one of your own datasets that is ready"})
+    return dataset
