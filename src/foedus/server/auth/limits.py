@@ -84,6 +84,13 @@ def forget_old(db: Session, now: datetime.datetime) -> int:
     return len(gone)
 
 
+def forget_account(db: Session, name: str) -> int:
+    """Remove what keeps people from signing in to an account; returns how many counts."""
+    pairs = RateCount.what.startswith(f"{PAIR.kind}:{name}@", autoescape=True)
+    found = delete(RateCount).where(pairs | (RateCount.what == _name(ACCOUNT, name)))
+    return len(db.scalars(found.returning(RateCount.what)).all())
+
+
 def network_of(address: str) -> str:
     """Return what counts as one address: for IPv6 the /64 that one household or institute is given."""
     with suppress(ValueError):
