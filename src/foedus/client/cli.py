@@ -6,6 +6,7 @@ import typer
 
 import foedus
 from foedus.client import (
+    cmd_admin,
     cmd_algorithms,
     cmd_app,
     cmd_chain,
@@ -50,6 +51,7 @@ for _command, _panel in (
     (cmd_platform.up, "Platform"),
 ):
     app.command(rich_help_panel=_panel)(_command)
+app.add_typer(cmd_admin.app, name="admin", rich_help_panel="Platform")
 app.command(rich_help_panel="Models, data and what lies beneath")(cmd_algorithms.algorithms)
 for _group, _name in (
     (cmd_app.app, "app"),

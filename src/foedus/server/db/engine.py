@@ -89,8 +89,7 @@ def migrate(engine: Engine) -> None:
             if engine.dialect.name == "postgresql":  # SQLite's BEGIN IMMEDIATE waits by itself
                 connection.execute(select(func.pg_advisory_xact_lock(_MIGRATING)))
             found = MigrationContext.configure(connection).get_current_revision()
-            if found is not None and not _is_known(found):
-                raise _newer(found)
+            require_known(found)
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
     except OperationalError as error:
@@ -113,8 +112,7 @@ def newest_revision() -> str:
 def require_current(engine: Engine) -> None:
     """Raise `FoedusError` unless the tables are those of this version."""
     found = revision_of(engine)
-    if found is not None and not _is_known(found):
-        raise _newer(found)
+    require_known(found)
     if found != newest_revision():
         raise FoedusError(
             f"the database is at revision {found or 'none'}, this version needs {newest_revision()}",
@@ -122,15 +120,14 @@ def require_current(engine: Engine) -> None:
         )
 
 
-def _is_known(revision: str) -> bool:
-    return revision in {one.revision for one in ScriptDirectory.from_config(_config()).walk_revisions()}
-
-
-def _newer(revision: str) -> FoedusError:
-    return FoedusError(
-        f"the database is at revision {revision}, which this version does not know",
-        "It was migrated by a newer version: install that one, or restore the backup from before.",
-    )
+def require_known(revision: str | None) -> None:
+    """Raise `FoedusError` for a revision that only a newer version of Foedus has."""
+    known = {one.revision for one in ScriptDirectory.from_config(_config()).walk_revisions()}
+    if revision is not None and revision not in known:
+        raise FoedusError(
+            f"the database is at revision {revision}, which this version does not know",
+            "It was migrated by a newer version: install that one, or restore the backup from before.",
+        )
 
 
 def _config() -> Config:
