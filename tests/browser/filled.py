@@ -79,14 +79,11 @@ def _fill_projects(db: Session, platform: Platform, users: dict[str, User]) -> N
     digits.memberships = [Membership(user_id=alice.id, role="owner", client="alice")]
     db.add_all([lungs, digits])
     db.flush()
-    datasets = [
-        Dataset(
-            owner_id=user.id, name=f"{user.name}-xrays", kind="images", state="ready", request={}, examples=n
-        )
-        for user, n in ((alice, 1200), (bob, 830))
-    ]
+    datasets = [_dataset(alice, [500, 400, 300]), _dataset(bob, [30, 2, 800])]
     db.add_all(datasets)
     db.flush()
+    for membership, dataset in zip(lungs.memberships, datasets, strict=True):
+        membership.dataset_id = dataset.id
     for number, state in enumerate(_STATES, 1):
         run = Run(
             name=f"lungs-{number}",
@@ -96,7 +93,7 @@ def _fill_projects(db: Session, platform: Platform, users: dict[str, User]) -> N
             spec={},
             algorithm="fedavg",
             rounds=20,
-            round=7 if state == "running" else 0,
+            round={"running": 7, "completed": 20}.get(state, 0),
             state=state,
             score=0.8931 if state == "completed" else None,
             chain_run=1 if state == "completed" else None,
@@ -128,3 +125,23 @@ def _fill_projects(db: Session, platform: Platform, users: dict[str, User]) -> N
     db.add(Announcement(text="The cluster is down for maintenance on Sunday from 6 to 8.", level="warning"))
     fill_chain(db, 1, 1, "lungs-3", int(now.timestamp()))
     db.add(Worker(name="worker-1", started_at=now, seen_at=now, state="working"))
+
+
+def _dataset(owner: User, counts: list[int]) -> Dataset:
+    total = sum(counts)
+    return Dataset(
+        owner_id=owner.id,
+        name=f"{owner.name}-xrays",
+        kind="images",
+        state="ready",
+        request={"path": f"/data/{owner.name}/xrays", "recipe": [], "val": 0.1, "test": 0.1, "seed": 1},
+        examples=total,
+        metadata_={
+            "shape": [1, 64, 64],
+            "dtype": "uint8",
+            "parts": {"train": total - 2 * (total // 10), "val": total // 10, "test": total // 10},
+            "recipe": [],
+            "recipe_hash": "5f" * 32,
+            "histogram": counts,
+        },
+    )

@@ -24,7 +24,11 @@ WITH_PARAMETERS: tuple[str, ...] = (
     f"/chain/addresses/{address('alice')}",
     f"/models/{cid(102)}",
     f"/models/compare?a={cid(101)}&b={cid(102)}",
+    "/projects/lungs",
+    "/projects/lungs/data",
+    "/projects/lungs/settings",
     "/projects/lungs/members",
+    "/datasets/1",
     "/projects/lungs/rewards",
     "/search?q=lungs",
 )

@@ -148,7 +148,7 @@
       grid: { left: 110, right: 18, top: 10, bottom: 84 },
       tooltip: { ...common(view).tooltip, formatter: ({ value: [x, y, v] }) => echarts.format.encodeHTML(`${values.y[y]}, ${values.x[x]}: ${v}`) },
       xAxis: axis(view, { type: "category", data: values.x.map(String), name: values.x_name ?? "", nameGap: 26 }),
-      yAxis: axis(view, { type: "category", data: values.y.map(String), axisLabel: { color: view.ink, width: 100, overflow: "truncate" } }),
+      yAxis: axis(view, { type: "category", inverse: true, data: values.y.map(String), axisLabel: { color: view.ink, width: 100, overflow: "truncate" } }),
       visualMap: { min: 0, max: most, calculable: false, orient: "horizontal", left: "center", bottom: 0,
         text: [values.y_name ?? "", ""], textStyle: { color: view.ink }, inRange: { color: HEAT[view.theme] } },
       series: [{ type: "heatmap", data: cells, itemStyle: { borderColor: view.ground, borderWidth: 1 } }],
@@ -170,10 +170,10 @@
       if (!hasChanged) break;
     }
     const rows = Map.groupBy(values.nodes, (node) => column.get(node.id));
-    const last = Math.max(1, ...rows.keys());
+    const last = Math.max(...rows.keys());
     return values.nodes.map((node) => {
       const beside = rows.get(column.get(node.id));
-      const x = (width * column.get(node.id)) / last;
+      const x = last ? (width * column.get(node.id)) / last : width / 2;
       return { ...node, x, y: (height * (beside.indexOf(node) + 0.5)) / beside.length };
     });
   }
