@@ -8,6 +8,10 @@ from foedus.launch import JobFolder
 def run_job(folder: JobFolder) -> None:
     """Run the round's task or the application that `spec.json` names; only its module is imported."""
     spec = folder.read_spec()
+    if spec.get("kind") == "prepare-members":
+        from foedus.apps.members import run_prepare_members
+
+        return run_prepare_members(folder, spec)
     if "application" not in spec:
         from foedus.rounds.tasks import run_task
 

@@ -8,9 +8,9 @@ from foedus.core.errors import FoedusError, InvalidData, InvalidSpec, TaskFailed
 from foedus.launch import JobFolder
 from foedus.rounds.backend import LOCAL, Backend
 from foedus.rounds.home import Home
+from foedus.rounds.locate import locate
 from foedus.rounds.progress import Observer
 from foedus.rounds.runs import drive_run
-from foedus.rounds.view import find_run
 
 _INPUT_ERRORS: Final = (InvalidData, InvalidSpec, UnsupportedModel)
 
@@ -49,4 +49,4 @@ def _names(kind: type[FoedusError]) -> set[str]:
 
 
 def _is_on_chain(home: Home, name: str) -> bool:
-    return find_run(chain_events(home), name) is not None
+    return locate(home, name, chain_events(home)) is not None

@@ -127,9 +127,10 @@ def _planned_rounds(home: Home, name: str) -> int:
 
 
 def _status(home: Home, name: str, rounds: int, events: Sequence[Event], is_held: bool) -> RunStatus:
-    from foedus.rounds.view import find_run, view_run
+    from foedus.rounds.locate import locate
+    from foedus.rounds.view import view_run
 
-    numbers = find_run(events, name)
+    numbers = locate(home, name, events)
     if numbers is None:
         return RunStatus(name, "running" if is_held else "new", rounds)
     number = numbers[1]

@@ -19,6 +19,7 @@ from foedus.rounds import machine
 from foedus.rounds.documents import MergeResult, TrainResult
 from foedus.rounds.effects import Effect, Member, effect_of, key_of, order_for
 from foedus.rounds.ending import stop_if_nobody_can_go_on
+from foedus.rounds.guide import UNGUIDED, Guide
 from foedus.rounds.jobs import ResourcesOf, TaskBook
 from foedus.rounds.machine import Action, LocalFacts, advance
 from foedus.rounds.narrate import chain_progress, state_progress, task_progress
@@ -64,6 +65,7 @@ class Driver:
         clock: Callable[[], float] = time.time,
         fraction: float = 1.0,
         checkpoint_s: float = CHECKPOINT_S,
+        guide: Guide = UNGUIDED,
     ) -> None:
         self._world = world
         self._run = view
@@ -72,6 +74,7 @@ class Driver:
         self._clock = clock
         self._fraction = fraction
         self._checkpoint_s = checkpoint_s
+        self._guide = guide
         self._outbox = Outbox(folder / "outbox.sqlite")
         self._tasks = TaskBook(folder / "jobs", world.launcher, resources)
         self._staged: dict[ClientId, Cid] = {}
@@ -99,6 +102,7 @@ class Driver:
             self._outbox.settle(key, "found" if key in found else "lost")
 
     def _sweep(self) -> None:
+        self._guide.before_sweep(self._run)
         self._stage_updates()
         view = self._run.round
         assert view is not None
@@ -135,14 +139,21 @@ class Driver:
         """Ask what is due for each client, do what is local, return the transactions in client order."""
         effects: dict[str, Effect] = {}
         for member in self._members:
-            for action in self._due(member):
-                is_muted = isinstance(action, machine.Vote) and member.client in self._muted
-                if is_muted or self._do_locally(member, action):
+            for due in self._due(member):
+                action = self._answered(member, due) if isinstance(due, machine.Vote) else due
+                if action is None or self._do_locally(member, action):
                     continue
                 job_key = self._tasks.key(member.client, TaskKind.TRAIN)
                 effect = effect_of(self._run, member, action, self._staged, job_key)
                 effects.setdefault(effect.key, effect)
         return list(effects.values())
+
+    def _answered(self, member: Member, advice: machine.Vote) -> machine.Vote | None:
+        """Return the vote that the member casts; None while it has not made up its mind, or is not heard."""
+        if member.client in self._muted:
+            return None
+        assert self._run.round is not None
+        return self._guide.vote(member.client, self._run.round, advice)
 
     def _due(self, member: Member) -> list[Action]:
         view, rules = self._run.round, self._run.rules

@@ -8,7 +8,7 @@ from foedus.core.ids import Cid, ClientId
 from foedus.core.protocols import Launcher, Ledger, ModelStore
 from foedus.core.records import SCORE_SCALE, Call, Event, GateMode, JobSpec, Receipt, Role
 from foedus.launch import JobFolder
-from foedus.rounds.documents import Hosting, PrepareOrder, PrepareResult, Terms, publish
+from foedus.rounds.documents import Document, Hosting, PrepareOrder, PrepareResult, Terms, publish
 from foedus.rounds.effects import Member
 from foedus.rounds.hosting import client_names, hosted
 from foedus.rounds.jobs import ResourcesOf
@@ -42,14 +42,21 @@ def prepare(
     observer: Observer = ignore,
 ) -> PrepareResult:
     """Have a worker load and deal out the data and make the initial model. Raises `TaskFailed`."""
-    job = JobFolder(folder / "jobs" / "prepare")
-    job.path.mkdir(mode=0o700, parents=True, exist_ok=True)
     order = PrepareOrder(
         spec=spec.model_dump(mode="json"),
         members={str(name): [str(c) for c in clients] for name, clients in groups_of(spec).items()},
         data_cache=str(data_cache),
         data_folder=str(folder / "data"),
     )
+    return carry_out(order, folder, launcher, resources, observer)
+
+
+def carry_out(
+    order: Document, folder: Path, launcher: Launcher, resources: ResourcesOf, observer: Observer = ignore
+) -> PrepareResult:
+    """Have the run's prepare task done, whatever kind of order it is given. Raises `TaskFailed`."""
+    job = JobFolder(folder / "jobs" / "prepare")
+    job.path.mkdir(mode=0o700, parents=True, exist_ok=True)
     job.write_spec(order.to_json())
     asked = JobSpec("FL_PREPARE", str(job.path), resources("FL_PREPARE"), "client-1")
     native_id = launcher.submit(asked, f"{folder.name}/prepare")
@@ -141,10 +148,17 @@ def start_on_chain(
     project = int(created.args["project"])
     _enrol(ledger, events, project, members)
     started = _find(events, "RunStarted", lambda event: event.args["project"] == project)
-    if started is None:
-        call = Call(lead, "start_run", (project, terms, version0, *_numbers(spec, exchanges)))
-        started = _event(_send(ledger, [call])[0], "RunStarted")
-    return project, int(started.args["run"])
+    if started is not None:
+        return project, int(started.args["run"])
+    return project, start_run(ledger, lead, project, spec, terms, version0, exchanges)
+
+
+def start_run(
+    ledger: Ledger, lead: str, project: int, spec: RunSpec, terms: Cid, version0: Cid, exchanges: int = 1
+) -> int:
+    """Start a run of a project whose clients are enrolled; return its number. Raises `Reverted`."""
+    call = Call(lead, "start_run", (project, terms, version0, *_numbers(spec, exchanges)))
+    return int(_event(_send(ledger, [call])[0], "RunStarted").args["run"])
 
 
 def _enrol(ledger: Ledger, events: Sequence[Event], project: int, members: Sequence[Member]) -> None:

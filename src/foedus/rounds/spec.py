@@ -38,7 +38,9 @@ class ModelSection(_Section):
 class DataSection(_Section):
     """Which examples, and how many of them the project publishes for everybody."""
 
-    name: Literal["mnist"] = "mnist"
+    name: Literal["mnist", "members"] = Field(
+        "mnist", description="members: each client brings a private dataset; only on the platform"
+    )
     source: Literal["auto", "folder", "full", "small"] = "auto"
     folder: str | None = None
     images: int | None = Field(

@@ -16,6 +16,7 @@ from foedus.core.records import Event
 from foedus.launch import JobFolder
 from foedus.rounds.documents import PrepareResult, Terms, fetch
 from foedus.rounds.home import Home
+from foedus.rounds.locate import locate
 from foedus.rounds.runs import load_run_spec
 from foedus.rounds.spec import RunSpec
 from foedus.rounds.summary_blocks import concerns, summarise_blocks
@@ -32,7 +33,7 @@ from foedus.rounds.summary_records import (
     Vote,
 )
 from foedus.rounds.summary_rounds import Sources, summarise_lineage, summarise_round
-from foedus.rounds.view import RunView, find_run, view_run
+from foedus.rounds.view import RunView, view_run
 from foedus.store import DirectoryStore
 
 __all__ = [
@@ -69,7 +70,7 @@ def summarise_run(home: Home, name: str) -> RunSummary:
     reader = ChainReader.open(home.chain)
     try:
         events = list(reader.events())
-        found = find_run(events, name)
+        found = locate(home, name, events)
         if found is None:
             return blank
         run = view_run(events, found[1])

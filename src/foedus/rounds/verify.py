@@ -26,8 +26,9 @@ from foedus.core.records import Choice, Event, Phase, RoundView
 from foedus.rounds.documents import ModelSpec, StateDocument, Terms, fetch
 from foedus.rounds.effects import entries_of
 from foedus.rounds.home import Home
+from foedus.rounds.locate import locate
 from foedus.rounds.rules import ballot_accepts, gate_passes
-from foedus.rounds.view import Outcome, RunView, find_run, view_run
+from foedus.rounds.view import Outcome, RunView, view_run
 from foedus.store import AlgorithmRef, DirectoryStore, ModelManifest, cid_of, get_manifest
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def verify_run(home: Home, name: str, watch: Watch = lambda what, done, total: N
         events = list(reader.events())
     finally:
         reader.close()
-    found = find_run(events, name)
+    found = locate(home, name, events)
     if found is None:
         raise InvalidSpec(f"run {name} has not reached the chain yet", "Resume it first.")
     run = view_run(events, found[1])

@@ -7,12 +7,13 @@ sets.
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from foedus.core.canonical import Json, derive_seed
-from foedus.core.errors import FoedusError, InvalidData, UnsupportedModel
+from foedus.core.errors import FoedusError, InvalidData, InvalidSpec, UnsupportedModel
 from foedus.core.ids import Cid, ClientId
 from foedus.launch import JobFolder
 from foedus.learn.algorithms import get_strategy
@@ -32,26 +33,44 @@ from foedus.rounds.tasks.project import TRAIN_COUNTS
 from foedus.store import Schema, cid_of, encode
 
 Indices = npt.NDArray[np.int64]
+Tensors: TypeAlias = dict[str, npt.NDArray[np.generic]]
 
 
 def run_prepare(folder: JobFolder, values: Mapping[str, Json]) -> None:
     """Write `initial`, `shared`, `test` (.safetensors) beside the result, and each client's own dataset."""
     order = PrepareOrder.from_json(values, "the order")
     spec = order.run_spec
+    if spec.data.name == "members":
+        raise InvalidSpec(
+            'data.name = "members" is for runs of the platform, whose members bring datasets',
+            "Use another data.name, or start the run in the platform.",
+        )
+    images = _load(spec.data, spec.seed, Path(order.data_cache))
+    test, shared, rest = _set_aside(images, spec)
+    sets = {"shared": tensors_of(images, {"": shared}), "test": tensors_of(images, {"": test})}
+    datasets, histograms = _deal(images, rest, spec, order.members, Path(order.data_folder))
+    publish_sets(folder, spec, images, sets, datasets, histograms)
+
+
+def publish_sets(
+    folder: JobFolder,
+    spec: RunSpec,
+    images: ImageSet,
+    sets: Mapping[str, Tensors],
+    datasets: dict[str, str],
+    histograms: dict[str, list[int]],
+) -> None:
+    """Write the published `sets` (shared, test), make the initial model, and finish the task.
+
+    `images` are any of those that the model must fit. `datasets` are the CIDs of the clients' own files.
+    """
     exchanges = _exchanges(spec)
+    _require_fit(spec, images)
     weights = initial_weights(
         spec.model.name, spec.model.args, derive_seed("initial", spec.seed), spec.model.init
     )
-    images = _load(spec.data, spec.seed, Path(order.data_cache))
-    _require_fit(spec, images)
-    test, shared, rest = _set_aside(images, spec)
-    sets = {
-        "shared": _tensors(images, {"": shared}),
-        "test": _tensors(images, {"": test}),
-        "initial": weights,
-    }
-    files = {name: _write(folder.path / f"{name}.safetensors", tensors) for name, tensors in sets.items()}
-    datasets, histograms = _deal(images, rest, spec, order.members, Path(order.data_folder))
+    named = {**sets, "initial": weights}
+    files = {name: write_tensors(folder.path / f"{name}.safetensors", of) for name, of in named.items()}
     schema = Schema.of(weights)
     folder.finish(
         PrepareResult(
@@ -154,10 +173,10 @@ def _deal(
     datasets = {}
     for member, hosted in members.items():
         parts = [split(dealt[c], labels, derive_seed("split", spec.seed, c)) for c in hosted]
-        tensors = _tensors(images, _joined(parts, rest))
+        tensors = tensors_of(images, _joined(parts, rest))
         if spec.is_batched:
             tensors[TRAIN_COUNTS] = np.array([len(one.train) for one in parts], dtype=np.int64)
-        datasets[member] = str(_write(target / f"{member}.safetensors", tensors))
+        datasets[member] = str(write_tensors(target / f"{member}.safetensors", tensors))
     counts = {c: np.bincount(labels[rows], minlength=images.label_count) for c, rows in dealt.items()}
     return datasets, {client: [int(count) for count in found] for client, found in counts.items()}
 
@@ -171,8 +190,9 @@ def _joined(parts: Sequence[Split], rest: Indices) -> dict[str, Indices]:
     }
 
 
-def _tensors(images: ImageSet, parts: Mapping[str, Indices]) -> dict[str, npt.NDArray[np.generic]]:
-    named: dict[str, npt.NDArray[np.generic]] = {}
+def tensors_of(images: ImageSet, parts: Mapping[str, Indices]) -> Tensors:
+    """Return images and labels of these rows, their names beginning as the parts say."""
+    named: Tensors = {}
     for prefix, rows in parts.items():
         named[f"{prefix}images"] = images.images[rows]
         named[f"{prefix}labels"] = images.labels[rows]
@@ -183,7 +203,7 @@ def _private(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)  # these are a client's own rows
 
 
-def _write(path: Path, tensors: Mapping[str, npt.NDArray[np.generic]]) -> Cid:
+def write_tensors(path: Path, tensors: Mapping[str, npt.NDArray[np.generic]]) -> Cid:
     """Write a file durably: the result that comes after it will be trusted. Returns its CID."""
     make_folder(path.parent)
     buffers = encode(tensors)

@@ -1,0 +1,93 @@
+"""Prepares a run in which each client brings a private dataset of its own.
+
+One batch job reads the datasets of all clients, so it must run where, and as whom, all of them can be read.
+It writes each client's examples beside the run, for that client's tasks alone. Of one dataset, which its owner
+gave for that, it publishes the validation part as shared evaluation set and the test part as test set.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+
+from foedus.apps.datasets.loading import Loaded, load
+from foedus.apps.datasets.splits import PARTS
+from foedus.core.canonical import Json
+from foedus.core.errors import InvalidData
+from foedus.launch import JobFolder
+from foedus.learn.datasets import ImageSet
+from foedus.rounds.documents import Document, PrepareOrder
+from foedus.rounds.home import Home
+from foedus.rounds.spec import Name
+from foedus.rounds.tasks.prepare import publish_sets, tensors_of, write_tensors
+
+
+class Source(Document):
+    """A registered dataset: the folder with its owner's catalogue, and its name there."""
+
+    home: str
+    dataset: str
+
+
+class MembersOrder(Document):
+    """Load each client's dataset, publish the evaluation sets, and make the initial model."""
+
+    kind: Literal["prepare-members"] = "prepare-members"
+    prepare: PrepareOrder
+    sources: dict[Name, Source]
+    evaluation: Source
+    labels: int = Field(0, ge=0, le=100_000)  # how many labels there are; 0: as many as the data name
+
+
+def run_prepare_members(folder: JobFolder, values: Mapping[str, Json]) -> None:
+    """Do what the order says. Raises `InvalidData` naming the client whose data do not suit."""
+    order = MembersOrder.from_json(values, "the order")
+    spec, target = order.prepare.run_spec, Path(order.prepare.data_folder)
+    published = _read("the evaluation dataset", order.evaluation)
+    clients = {name: _read(f"the dataset of {name}", source) for name, source in order.sources.items()}
+    found = [published, *clients.values()]
+    labels = max(order.labels, *(_most_label(one) + 1 for one in found))
+    shapes = {one.values.shape[1:] for one in found}
+    if len(shapes) > 1:
+        raise InvalidData(
+            f"examples have different shapes: {', '.join(map(str, sorted(shapes)))}",
+            "Members agree on one, with the recipe step `resize`.",
+        )
+    datasets, histograms = {}, {}
+    for name, loaded in clients.items():
+        images = _images(loaded, labels)
+        parts = {f"{part}_": loaded.rows(part) for part in PARTS}
+        datasets[name] = str(write_tensors(target / f"{name}.safetensors", tensors_of(images, parts)))
+        histograms[name] = [int(n) for n in np.bincount(images.labels, minlength=labels)]
+    images = _images(published, labels)
+    sets = {
+        "shared": tensors_of(images, {"": published.rows("val")}),
+        "test": tensors_of(images, {"": published.rows("test")}),
+    }
+    publish_sets(folder, spec, images, sets, datasets, histograms)
+
+
+def _read(whose: str, source: Source) -> Loaded:
+    loaded = load(Home(Path(source.home)), source.dataset)
+    if loaded.labels is None:
+        raise InvalidData(f"{whose} has no labels", "Contribute one with labels.")
+    if loaded.values.dtype != np.uint8 or loaded.values.ndim not in (3, 4):
+        raise InvalidData(
+            f"{whose} holds {loaded.values.dtype} of shape {loaded.values.shape[1:]}, not pictures of bytes",
+            "Models here take grey or coloured pictures of 0 to 255; leave the step `normalise` away.",
+        )
+    missing = [part for part in PARTS if not len(loaded.rows(part))]
+    if missing:
+        raise InvalidData(f"{whose} has no {' and no '.join(missing)} examples", "Bring more examples.")
+    return loaded
+
+
+def _most_label(loaded: Loaded) -> int:
+    return int(loaded.labels.max()) if loaded.labels is not None else 0
+
+
+def _images(loaded: Loaded, labels: int) -> ImageSet:
+    assert loaded.labels is not None, "_read refuses data without"
+    return ImageSet(loaded.values, loaded.labels, labels, len(loaded.values), "members' own data")
