@@ -1,5 +1,7 @@
 """The explorer shows one's own projects in full, and of others what a block itself shows."""
 
+import re
+
 import pytest
 from sqlalchemy import select
 from tests.chain.chain_tools import Chain
@@ -27,7 +29,10 @@ def test_newest_blocks_and_transactions_are_shown(alice: Person, story: Story) -
     assert "Newest blocks" in page.text
     assert "create_project" not in page.text  # the newest ten of ours are votes and such
     assert alice.program.get(f"{API}/transactions").json()["total"] > 20
-    assert alice.browser.get("/chain/contract").status_code == 200
+    contract = alice.browser.get("/chain/contract")
+    assert contract.status_code == 200
+    assert "RewardPaid" in contract.text
+    assert re.search(r'title="0x[0-9a-fA-F]{40}"', contract.text)
 
 
 def test_transaction_is_told_in_words(alice: Person, story: Story, platform: Platform) -> None:

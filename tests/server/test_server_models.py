@@ -44,7 +44,7 @@ def test_list_is_narrowed_by_the_url(query: str, count: int, alice: Person, stor
 def test_entry_shows_lineage_scores_and_ballot(alice: Person, story: Story) -> None:
     found = alice.program.get(f"{API}/{story.second}").json()
     assert found["lineage"] == [{"cid": story.first, "version": 0}]
-    assert found["ballot"] == {"yes": 3, "no": 0, "abstain": 0, "electorate": 3}
+    assert found["ballot"] == {"yes": 3, "no": 0, "abstain": 0, "electorate": 3, "quorum": 2}
     assert [one["client"] for one in found["scores"]] == ["alice", "bob", "carol"]
     page = alice.browser.get(f"/models/{story.second}")
     assert page.status_code == 200

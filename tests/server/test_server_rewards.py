@@ -74,6 +74,7 @@ def test_run_has_points_of_its_own(alice: Person, story: Story, platform: Platfo
     found = alice.program.get(API, params={"project": "lungs", "run": "lungs-1"}).json()
     assert found["run"] == "lungs-1"
     assert len(found["items"]) == 3
+    assert '<option value="lungs-1">' in alice.browser.get("/projects/lungs/rewards").text
     assert "Points in this run" in alice.browser.get("/rewards?run=lungs-1").text
     assert alice.program.get(API, params={"run": "nothing"}).status_code == 404
 

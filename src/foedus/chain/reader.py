@@ -135,6 +135,10 @@ class ChainReader:
         function, args = self._abi.decode_call(fields[RAW_DATA] if is_call else b"")
         return Transaction(to_checksum_address(sender), function, args, receipt)
 
+    def contract(self) -> str:
+        """Return the contract's address."""
+        return to_checksum_address(self._contract())
+
     def _contract(self) -> bytes:
         """Return the contract's address: it is what the chain's first transaction creates."""
         ((sender, raw),) = self._query(

@@ -8,11 +8,13 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
+from foedus.server.errors import Unavailable
 from foedus.server.http import ActorDep, Db, PlatformDep
-from foedus.server.index import index_state
+from foedus.server.index import index_state, open_chain
 from foedus.server.listing import Query as ListQuery
 from foedus.server.listing import find
 from foedus.server.pages.render import list_page, page, see
+from foedus.server.platform import Platform
 from foedus.server.services import explorer
 from foedus.server.services.explorer_lists import block_listing, event_listing, transaction_listing
 
@@ -57,12 +59,13 @@ def events(request: Request, db: Db, actor: ActorDep) -> Response:
 
 
 @router.get("/contract")
-def contract(request: Request, actor: ActorDep, db: Db) -> Response:
-    """Show the contract: its sources by hash, its functions and events."""
+def contract(request: Request, actor: ActorDep, db: Db, platform: PlatformDep) -> Response:
+    """Show the contract: its address, its sources by hash, its functions and events."""
     artefact = json.loads(files("foedus.chain.contract").joinpath("Foedus.json").read_bytes())
     return page(
         request,
         "chain/contract.html",
+        address=_contract_address(platform),
         compiler=artefact["compiler"],
         source_sha256=artefact["source_sha256"],
         code_sha256=sha256(bytes.fromhex(artefact["bytecode"][2:])).hexdigest(),
@@ -97,6 +100,15 @@ def address(request: Request, db: Db, actor: ActorDep, address: str) -> Response
     about = event_listing(actor, view.address)
     found = find(db, about, ListQuery.of({"size": "25"}, about))
     return list_page(request, db, listing, "chain/address.html", view=view, events=found)
+
+
+def _contract_address(platform: Platform) -> str:
+    """Return where the contract is; empty while the chain cannot be read."""
+    try:
+        with open_chain(platform) as reader:
+            return reader.contract()
+    except Unavailable:
+        return ""
 
 
 def _signature(entry: Any) -> tuple[str, str]:  # noqa: ANN401 - an entry of the ABI, as JSON

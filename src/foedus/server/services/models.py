@@ -63,6 +63,11 @@ class Ballot:
         """How many voted."""
         return self.yes + self.no + self.abstain
 
+    @property
+    def quorum(self) -> int:
+        """How many had to vote: two thirds of those who could."""
+        return -(-2 * self.electorate // 3)
+
 
 @dataclass(frozen=True, slots=True)
 class Model:
@@ -251,6 +256,7 @@ def as_json(model: Model) -> dict[str, Json]:
             "no": ballot.no,
             "abstain": ballot.abstain,
             "electorate": ballot.electorate,
+            "quorum": ballot.quorum,
         },
     }
 

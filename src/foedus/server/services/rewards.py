@@ -58,6 +58,7 @@ class Leaderboard:
     project: Project | None
     run: int | None
     run_name: str
+    runs: Sequence[str]  # names of the project's runs that are on the chain, the newest first
     ended_rounds: int
 
 
@@ -87,7 +88,12 @@ def leaderboard(db: Session, actor: Actor, slug: str = "", run: str = "") -> Lea
             )
             rows.append(_standing(where, client, theirs, chosen, held, cast_votes))
     return Leaderboard(
-        _ranked(rows), project, number, name, sum(1 for place in ended if number in (None, place[0]))
+        _ranked(rows),
+        project,
+        number,
+        name,
+        _run_names(db, actor, project),
+        sum(1 for place in ended if number in (None, place[0])),
     )
 
 
@@ -169,6 +175,14 @@ def _scope(db: Session, actor: Actor, slug: str, run: str) -> tuple[Project | No
     if project is None:
         raise NotFound("such project")
     return project, None, ""
+
+
+def _run_names(db: Session, actor: Actor, project: Project | None) -> Sequence[str]:
+    if project is None:
+        return ()
+    name = func.coalesce(Run.name, ChainRun.name)
+    query = _runs(actor).where(Project.id == project.id, name != "").order_by(ChainRun.run.desc())
+    return list(dict.fromkeys(db.scalars(query.add_columns(name))))
 
 
 def _answers(db: Session, runs: Mapping[int, str]) -> Sequence[Row[Any]]:
