@@ -5,14 +5,15 @@ from typing import Annotated
 from fastapi import APIRouter, Form, Request
 from fastapi.responses import Response
 
-from foedus.server.auth import browsers
+from foedus.server.auth import browsers, limits, oidc
 from foedus.server.auth.actors import Actor
-from foedus.server.errors import Denied, HttpError, Invalid, NotFound, TooMany
+from foedus.server.auth.oidc import Claimed
+from foedus.server.errors import Denied, HttpError, Invalid, NotFound, TooMany, Unavailable
 from foedus.server.http import AnybodyDep, Db, PlatformDep
 from foedus.server.pages.frame import local_path
 from foedus.server.pages.render import page, see
 from foedus.server.platform import Platform
-from foedus.server.services import accounts
+from foedus.server.services import accounts, identities
 from foedus.server.services.accounts import Entry, NewAccount
 
 router = APIRouter()
@@ -59,6 +60,15 @@ def show_sign_in(
         return see(local_path(next))
     if accounts.is_unused(db):
         return see("/welcome")
+    name = _vouched_for(request, platform)
+    if name:
+        try:
+            secret = identities.enter_claimed(
+                platform, Claimed(identities.PROXY, name, name), entry_of(request)
+            )
+        except Denied as error:
+            return _sign_in_page(request, platform, error, next=next)
+        return signed_in(request, platform, secret, next)
     return _sign_in_page(request, platform, next=next)
 
 
@@ -81,6 +91,43 @@ def sign_in(
         return answer
     end_old(platform, actor)
     return signed_in(request, platform, secret, "/account#password" if user.password_once else next)
+
+
+@router.get("/sign-in/provider")
+def begin_at_provider(request: Request, platform: PlatformDep, next: str = "/") -> Response:
+    """Send the browser to the provider of identities."""
+    limits.attempt(platform, limits.PROVIDER, limits.network_of(entry_of(request).address))
+    url, secret = oidc.begin(platform, _callback(request, platform), local_path(next))
+    answer = see(url)
+    is_https = request.url.scheme == "https"
+    # `Lax`: the provider sends the browser back from its own site
+    answer.set_cookie(
+        _provider_cookie(is_https),
+        secret,
+        max_age=int(oidc.KEPT.total_seconds()),
+        secure=is_https,
+        httponly=True,
+        samesite="lax",
+    )
+    return answer
+
+
+@router.get("/sign-in/provider/back")
+def come_back(request: Request, platform: PlatformDep, actor: AnybodyDep) -> Response:
+    """Take the provider's answer, and sign in."""
+    name = _provider_cookie(request.url.scheme == "https")
+    secret = request.cookies.get(name, "")
+    try:
+        claimed, next = oidc.finish(
+            platform, dict(request.query_params), secret, _callback(request, platform)
+        )
+        session = identities.enter_claimed(platform, claimed, entry_of(request))
+    except (Denied, Unavailable) as error:
+        return _sign_in_page(request, platform, error)
+    end_old(platform, actor)
+    answer = signed_in(request, platform, session, next)
+    answer.delete_cookie(name, secure=request.url.scheme == "https", httponly=True, samesite="lax")
+    return answer
 
 
 @router.get("/sign-up")
@@ -149,6 +196,25 @@ def end_old(platform: Platform, actor: Actor) -> None:
     if actor.session is not None:
         with platform.writing() as db:
             browsers.sign_out(db, actor.session)
+
+
+def _callback(request: Request, platform: Platform) -> str:
+    return f"{platform.server.public_url or str(request.base_url).rstrip('/')}/sign-in/provider/back"
+
+
+def _provider_cookie(is_https: bool) -> str:
+    return f"{browsers.cookie_name(is_https)}-provider"
+
+
+def _vouched_for(request: Request, platform: Platform) -> str:
+    """Return the name that a trusted proxy on this machine gives; empty without one."""
+    header = platform.server.remote_user_header
+    client = request.client
+    if header is None or client is None:
+        return ""
+    # port 0: uvicorn put the browser's address there, which it does for proxies on this machine alone
+    is_trusted = client.host in _LOOPBACK or client.port == 0
+    return request.headers.get(header, "").strip()[:200] if is_trusted else ""
 
 
 def _require_open(platform: Platform) -> None:
