@@ -13,6 +13,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("browser")]
 
 _HTML = """<!doctype html><html lang="en"><head><title>Parts</title><link rel="icon" href="/static/icon.svg">
 <link rel="stylesheet" href="/static/vendor/pico-2.1.1.min.css"><link rel="stylesheet" href="/static/app.css">
+<script src="/static/vendor/htmx-4.0.1.min.js" defer></script>
+<script src="/static/vendor/htmx-sse-4.0.1.min.js" defer></script>
 <script src="/static/vendor/echarts-6.1.0.min.js" defer></script><script src="/static/charts.js" defer>
 </script><script src="/static/app.js" defer></script></head>
 <body><main id="main" class="container"><h1>Parts</h1>{}</main>
@@ -152,6 +154,26 @@ def test_an_id_is_copied_whole(show: Callable[[str], Watched]) -> None:
     expect(page.get_by_text("Copied")).to_be_visible()
     assert str(page.evaluate("navigator.clipboard.readText()")).endswith("quvyku")
     watched.check()
+
+
+def test_a_live_part_says_when_its_stream_is_away(show: Callable[[str], Watched]) -> None:
+    watched = show(
+        '<div data-live><span class="reconnecting" hidden>reconnecting…</span>'
+        '<button hx-get="/stream-1" hx-target="#live">Begin</button>'
+        '<div id="live"></div></div>'
+    )
+    page = watched.page
+    live = '<div hx-sse:connect="/stream-2"></div>'
+    page.route("**/stream-1", lambda route: route.fulfill(body=live, content_type="text/html"))
+    page.route("**/stream-2", lambda route: route.abort())
+    watched.expects_error = True
+    page.get_by_role("button", name="Begin").click()
+    expect(page.get_by_text("reconnecting…")).to_be_visible()
+    news = "id: 1\ndata: <p>Round 8</p>\n\n"
+    page.unroute("**/stream-2")
+    page.route("**/stream-2", lambda route: route.fulfill(body=news, content_type="text/event-stream"))
+    expect(page.get_by_text("Round 8").first).to_be_visible(timeout=20_000)
+    expect(page.get_by_text("reconnecting…")).to_be_hidden()
 
 
 def test_the_menu_of_a_phone_opens_by_keyboard_and_closes_by_escape(visit: Callable[..., Watched]) -> None:

@@ -23,7 +23,7 @@ class Watched:
         self.page = page
         self.complaints: list[str] = []
         self._origin = origin
-        self.expects_error = False  # an answer of 4xx, of which the console tells as well
+        self.expects_error = False  # an answer of 4xx or none, of which the console tells as well
         page.on("console", self._on_console)
         page.on("pageerror", lambda error: self.complaints.append(f"error in a script: {error}"))
         page.on("request", self._on_request)
@@ -55,9 +55,8 @@ class Watched:
         assert not found, "\n".join(found)
 
     def _on_console(self, message: ConsoleMessage) -> None:
-        if message.type in ("error", "warning") and not (
-            self.expects_error and "Failed to load resource" in message.text
-        ):
+        is_wanted = self.expects_error and "Failed to " in message.text
+        if message.type in ("error", "warning") and not is_wanted:
             self.complaints.append(f"{message.type} on the console: {message.text}")
 
     def _on_request(self, request: Request) -> None:

@@ -3,6 +3,7 @@
 "use strict";
 
 (() => {
+  const AGAIN_MS = 3000;
   const UNITS = [["d", 86400], ["h", 3600], ["min", 60]];
 
   // --- toasts ---
@@ -230,6 +231,18 @@
   for (const name of ["htmx:sse:after:connection", "htmx:sse:after:message"]) {
     document.addEventListener(name, whileAway(false));
   }
+
+  // htmx takes a stream up again that broke, but not one whose first request failed
+  document.addEventListener("htmx:error", ({ target }) => {
+    if (!target.matches?.("[hx-sse\\:connect]")) return;
+    setTimeout(() => {
+      if (!target.isConnected) return;
+      const again = target.cloneNode(true);
+      again.classList.remove("htmx-request");
+      target.replaceWith(again);
+      htmx.process(again);
+    }, AGAIN_MS);
+  });
 
   // --- begin, and again for what comes in later ---
 
