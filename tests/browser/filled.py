@@ -10,6 +10,7 @@ from tests.browser.filled_chain import fill_chain
 from foedus.server.auth import browsers
 from foedus.server.db import (
     Announcement,
+    AppJob,
     Dataset,
     Decision,
     Membership,
@@ -124,6 +125,19 @@ def _fill_projects(db: Session, platform: Platform, users: dict[str, User]) -> N
     )
     db.add(Announcement(text="The cluster is down for maintenance on Sunday from 6 to 8.", level="warning"))
     fill_chain(db, 1, 1, "lungs-3", int(now.timestamp()))
+    db.add(
+        AppJob(
+            owner_id=alice.id,
+            application="SIM_REACTION_DIFFUSION",
+            parameters={"steps": 2000},
+            resources={},
+            folder="waves-1",
+            state="failed",
+            cause="the node ran out of memory",
+            scheduler_id="4711",
+            scheduler_state="OUT_OF_MEMORY",
+        )
+    )
     db.add(Worker(name="worker-1", started_at=now, seen_at=now, state="working"))
 
 

@@ -31,6 +31,10 @@ WITH_PARAMETERS: tuple[str, ...] = (
     "/datasets/1",
     "/projects/lungs/rewards",
     "/search?q=lungs",
+    "/applications/SIM_REACTION_DIFFUSION",
+    "/applications/FL_PREDICT",
+    "/jobs/1",
+    "/admin/users/alice",
 )
 """Pages that need a name, as Alice sees them."""
 
