@@ -81,6 +81,7 @@ def test_a_count_stands_when_what_was_tried_is_rolled_back(app: FastAPI, timed: 
     assert counts == {"sign-in:bob@192.0.2.1": 1, "sign-in-address:192.0.2.1": 1, "sign-in-account:bob": 1}
 
 
+@pytest.mark.slow
 def test_guessing_is_stopped_and_told_how_long(app: FastAPI, clock: Clock) -> None:
     assert [knock(app, "wrong") for _ in range(6)] == [422] * 5 + [429]
     with TestClient(app, client=("192.0.2.1", 1)) as browser:
@@ -92,13 +93,15 @@ def test_guessing_is_stopped_and_told_how_long(app: FastAPI, clock: Clock) -> No
     assert knock(app, PASSWORD) == 303
 
 
+@pytest.mark.slow
 def test_the_owner_gets_in_from_elsewhere_while_somebody_guesses(app: FastAPI) -> None:
-    for _ in range(60):
+    for _ in range(12):
         knock(app, "wrong")
     assert knock(app, "wrong") == 429
     assert knock(app, PASSWORD, "198.51.100.7") == 303
 
 
+@pytest.mark.slow
 def test_guesses_from_everywhere_slow_down_strangers_but_not_a_known_address(
     app: FastAPI, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -109,11 +112,13 @@ def test_guesses_from_everywhere_slow_down_strangers_but_not_a_known_address(
     assert knock(app, PASSWORD, "198.51.100.7") == 303
 
 
+@pytest.mark.slow
 def test_one_address_cannot_try_all_names(app: FastAPI, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "ADDRESS", dataclasses.replace(limits.ADDRESS, free=4))
     assert [knock(app, "wrong", name=f"n{n}") for n in range(5)] == [422] * 4 + [429]
 
 
+@pytest.mark.slow
 def test_right_passwords_use_up_nothing(app: FastAPI) -> None:
     assert {knock(app, PASSWORD) for _ in range(8)} == {303}
 

@@ -20,6 +20,8 @@ from foedus.server.db import AuditEntry, SignInAttempt, User
 from foedus.server.platform import Platform
 from foedus.server.settings import OidcSection, ServerSection, ServerSettings
 
+pytestmark = pytest.mark.slow  # each talks to a server and makes an application of its own
+
 Make = Callable[..., TestClient]
 
 

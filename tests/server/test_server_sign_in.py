@@ -65,6 +65,11 @@ def test_the_first_account_needs_the_code_of_the_server_and_administers(
     assert again.status_code == 409
 
 
+def test_an_empty_setup_code_lets_nobody_in(nobody: TestClient, platform: Platform) -> None:
+    (platform.home.root / "setup-code").write_text("")
+    assert nobody.post("/welcome", data=FORM).status_code == 422
+
+
 def test_the_setup_code_stays_the_same_until_it_is_used(platform: Platform) -> None:
     assert accounts.setup_code(platform) == accounts.setup_code(platform) != ""
 

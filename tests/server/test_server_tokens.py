@@ -91,6 +91,7 @@ def test_a_token_is_revoked_by_its_owner_alone(alice: Person, stranger: Person, 
     assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer")
 
 
+@pytest.mark.slow
 def test_making_tokens_is_limited(alice: Person) -> None:
     codes = [
         alice.program.post("/api/v1/tokens", json=NEW).status_code for _ in range(limits.TOKENS.free + 1)

@@ -7,12 +7,12 @@ from fastapi.responses import Response
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from foedus.server.auth import browsers
 from foedus.server.auth.actors import ALL_SCOPES, Actor
 from foedus.server.db import ApiToken, User, WebSession
 from foedus.server.errors import Invalid
 from foedus.server.http import ActorDep, Db, PlatformDep
 from foedus.server.pages.render import list_page, page, see
+from foedus.server.pages.sign_in import signed_out
 from foedus.server.services import account_keys, accounts, invitations, tokens
 
 router = APIRouter(prefix="/account")
@@ -63,9 +63,7 @@ def end_session(db: Db, actor: ActorDep, session: int) -> Response:
 def end_sessions(request: Request, db: Db, actor: ActorDep) -> Response:
     """Sign all browsers out, this one as well."""
     accounts.end_sessions(db, actor)
-    answer = see("/sign-in")
-    answer.delete_cookie(browsers.cookie_name(request.url.scheme == "https"))
-    return answer
+    return signed_out(request)
 
 
 @router.get("/tokens")

@@ -165,10 +165,7 @@ def sign_out(request: Request, db: Db, actor: AnybodyDep) -> Response:
     """End this browser's session."""
     if actor.session is not None:
         browsers.sign_out(db, actor.session)
-    answer = see("/sign-in")
-    is_https = request.url.scheme == "https"
-    answer.delete_cookie(browsers.cookie_name(is_https), secure=is_https, httponly=True, samesite="lax")
-    return answer
+    return signed_out(request)
 
 
 def entry_of(request: Request) -> Entry:
@@ -188,6 +185,14 @@ def signed_in(request: Request, platform: Platform, secret: str, next: str) -> R
         httponly=True,
         samesite="lax",
     )
+    return answer
+
+
+def signed_out(request: Request) -> Response:
+    """Take the browser's cookie away and send it to where one signs in."""
+    answer = see("/sign-in")
+    is_https = request.url.scheme == "https"
+    answer.delete_cookie(browsers.cookie_name(is_https), secure=is_https, httponly=True, samesite="lax")
     return answer
 
 

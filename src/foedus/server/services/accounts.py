@@ -67,7 +67,7 @@ def setup_code(platform: Platform) -> str | None:
         if not is_unused(db):
             path.unlink(missing_ok=True)
             return None
-    with suppress(FileExistsError):
+    if not path.exists():
         _write_new(path, new_secret())
     return path.read_text().strip()
 
@@ -81,7 +81,7 @@ def welcome(platform: Platform, code: str, new: NewAccount, entry: Entry) -> str
     if right is None:
         raise Conflict("the platform has its first account already", "Sign in, or sign up.")
     limits.attempt(platform, limits.SETUP, limits.network_of(entry.address))
-    if not hmac.compare_digest(right.encode(), code.strip().encode()):
+    if not right or not hmac.compare_digest(right.encode(), code.strip().encode()):
         raise Invalid({"code": "this is not the code that the server printed when it started"})
     kept = _checked_hash(platform, new)
     with platform.writing() as db:
@@ -297,6 +297,13 @@ def _add(db: Session, new: NewAccount, kept: str, state: str, is_admin: bool = F
 
 
 def _write_new(path: Path, text: str) -> None:
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(handle, "w") as file:
-        file.write(f"{text}\n")
+    """Write a file that is there whole or not at all; one that another process wrote meanwhile stays."""
+    temporary = path.with_name(f".{path.name}.{new_secret()}")
+    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(handle, "w") as file:
+            file.write(f"{text}\n")
+        with suppress(FileExistsError):
+            os.link(temporary, path)
+    finally:
+        temporary.unlink()
