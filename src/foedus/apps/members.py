@@ -1,8 +1,8 @@
 """Prepares a run in which each client brings a private dataset of its own.
 
 One batch job reads the datasets of all clients, so it must run where, and as whom, all of them can be read.
-It writes each client's examples beside the run, for that client's tasks alone. Of one dataset, which its owner
-gave for that, it publishes the validation part as shared evaluation set and the test part as test set.
+It writes each client's examples beside the run, for that client's tasks alone. Of one dataset, which its
+owner gave for that, it publishes the validation part as shared evaluation set and the test part as test set.
 """
 
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from pydantic import Field
+import torch
 
 from foedus.apps.datasets.loading import Loaded, load
 from foedus.apps.datasets.splits import PARTS
@@ -18,9 +18,11 @@ from foedus.core.canonical import Json
 from foedus.core.errors import InvalidData
 from foedus.launch import JobFolder
 from foedus.learn.datasets import ImageSet
+from foedus.learn.examples import prepare_images
+from foedus.learn.models import build_model, model_info
 from foedus.rounds.documents import Document, PrepareOrder
 from foedus.rounds.home import Home
-from foedus.rounds.spec import Name
+from foedus.rounds.spec import Name, RunSpec
 from foedus.rounds.tasks.prepare import publish_sets, tensors_of, write_tensors
 
 
@@ -38,7 +40,6 @@ class MembersOrder(Document):
     prepare: PrepareOrder
     sources: dict[Name, Source]
     evaluation: Source
-    labels: int = Field(0, ge=0, le=100_000)  # how many labels there are; 0: as many as the data name
 
 
 def run_prepare_members(folder: JobFolder, values: Mapping[str, Json]) -> None:
@@ -48,7 +49,7 @@ def run_prepare_members(folder: JobFolder, values: Mapping[str, Json]) -> None:
     published = _read("the evaluation dataset", order.evaluation)
     clients = {name: _read(f"the dataset of {name}", source) for name, source in order.sources.items()}
     found = [published, *clients.values()]
-    labels = max(order.labels, *(_most_label(one) + 1 for one in found))
+    labels = max(_outputs(spec, published), *(_most_label(one) + 1 for one in found))
     shapes = {one.values.shape[1:] for one in found}
     if len(shapes) > 1:
         raise InvalidData(
@@ -82,6 +83,15 @@ def _read(whose: str, source: Source) -> Loaded:
     if missing:
         raise InvalidData(f"{whose} has no {' and no '.join(missing)} examples", "Bring more examples.")
     return loaded
+
+
+def _outputs(spec: RunSpec, loaded: Loaded) -> int:
+    """Return how many labels the model tells apart: it may know more of them than the data have."""
+    info, few = model_info(spec.model.name), loaded.rows("test")[:2]
+    assert loaded.labels is not None, "_read refuses data without"
+    examples = prepare_images(loaded.values[few], loaded.labels[few], info.input_shape, info.channels_last)
+    with torch.no_grad():
+        return int(build_model(spec.model.name, spec.model.args).eval()(examples.inputs).shape[1])
 
 
 def _most_label(loaded: Loaded) -> int:

@@ -48,6 +48,7 @@ for _command, _panel in (
     (cmd_look.verify, "Runs"),
     (cmd_look.report, "Runs"),
     (cmd_platform.serve, "Platform"),
+    (cmd_platform.worker, "Platform"),
     (cmd_platform.up, "Platform"),
 ):
     app.command(rich_help_panel=_panel)(_command)

@@ -1,4 +1,4 @@
-"""The commands that run the platform: serve, up."""
+"""The commands that run the platform: serve, worker, up."""
 
 import logging
 from typing import Annotated
@@ -73,3 +73,30 @@ def up(home: HomeOption = None, host: HostOption = None, port: PortOption = None
     run_together(
         {"web": foedus("serve", *where, *listening), "worker": foedus("worker", *where)},
     )
+
+
+def worker(home: HomeOption = None) -> None:
+    """Do the platform's work: drive runs, submit batch jobs, follow the chain. Ctrl-C loses nothing.
+
+    Several are safe: one works, the others stand by.
+
+    \b
+    Examples:
+      foedus worker
+      foedus worker --home my-platform
+    """
+    import signal
+    import threading
+
+    from foedus.server.logs import speak_json
+    from foedus.server.platform import open_platform
+    from foedus.server.worker.loop import PlatformWorker
+
+    shell = open_shell(home)
+    speak_json(logging.getLogger("foedus"))
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    with open_platform(shell.settings) as platform:
+        say("the worker works; Ctrl-C stops it")
+        PlatformWorker(platform, stop).run()

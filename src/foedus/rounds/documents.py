@@ -118,6 +118,13 @@ class Terms(Document):
     seed: Count
 
 
+class ProjectDocument(Document):
+    """What a project of several runs was founded with; each of its runs has terms of its own."""
+
+    kind: Literal["project"] = "project"
+    name: Name
+
+
 PartName = Annotated[str, Field(pattern=r"^(server|client/[a-z0-9][a-z0-9_-]{0,31})$")]
 
 

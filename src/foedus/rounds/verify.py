@@ -23,7 +23,7 @@ from foedus.core.errors import (
 )
 from foedus.core.ids import Cid, ClientId
 from foedus.core.records import Choice, Event, Phase, RoundView
-from foedus.rounds.documents import ModelSpec, StateDocument, Terms, fetch
+from foedus.rounds.documents import ModelSpec, ProjectDocument, StateDocument, Terms, fetch
 from foedus.rounds.effects import entries_of
 from foedus.rounds.home import Home
 from foedus.rounds.locate import locate
@@ -79,10 +79,10 @@ def verify_run(home: Home, name: str, watch: Watch = lambda what, done, total: N
     if found is None:
         raise InvalidSpec(f"run {name} has not reached the chain yet", "Resume it first.")
     run = view_run(events, found[1])
-    _check_terms(run, events)
+    store = DirectoryStore(home.store)
+    _check_terms(run, events, store)
     _check_rewards(events)
     _check_rules(run)
-    store = DirectoryStore(home.store)
     objects = _check_objects(run, store, watch)
     _check_merges(run, home, watch)
     rounds = _rounds(run)
@@ -125,15 +125,27 @@ def _rounds(run: RunView) -> list[RoundView]:
 # --- rules ---
 
 
-def _check_terms(run: RunView, events: list[Event]) -> None:
-    """The run keeps to the terms its project was made with, and to the number of its rounds."""
+def _check_terms(run: RunView, events: list[Event], store: DirectoryStore) -> None:
+    """The run keeps to the terms its project was made with, and to the number of its rounds.
+
+    A project of several runs was founded with a `ProjectDocument`; each run then has terms of its own.
+    """
     assert run.rules is not None
     created = [e for e in events if e.name == "ProjectCreated" and e.args["project"] == run.project]
-    if [event.args["terms"] for event in created] != [run.terms]:
+    founded = [Cid(str(event.args["terms"])) for event in created]
+    if founded != [run.terms] and not (len(founded) == 1 and _has_several_runs(store, founded[0])):
         raise VerificationFailed("terms", f"the run says {run.terms}, its project says otherwise")
     numbers = [view.number for view, _ in run.history]
     if numbers != list(range(1, len(numbers) + 1)) or len(numbers) > run.rules.rounds:
         raise VerificationFailed("rounds", f"a run of {run.rules.rounds} rounds cannot have {numbers}")
+
+
+def _has_several_runs(store: DirectoryStore, founded: Cid) -> bool:
+    try:
+        fetch(store, founded, ProjectDocument)
+    except FoedusError:
+        return False
+    return True
 
 
 def _check_rewards(events: list[Event]) -> None:

@@ -1,0 +1,101 @@
+"""Writes down what happens in a run, for the pages: events in order, numbers by round, where it stands."""
+
+import enum
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+from sqlalchemy.orm import Session
+
+from foedus.rounds.progress import Progress
+from foedus.rounds.view import RunView
+from foedus.server.db import Metric, Run, RunEvent
+from foedus.server.platform import Platform
+from foedus.server.worker.leases import LEASE_S, Lease, renew
+
+_OF_CLIENTS: Final = ("loss", "f1", "accuracy", "seconds")
+_OF_MODEL: Final = ("test_accuracy", "test_f1")
+_STEPS_S: Final = 1.0  # how often it is told how far tasks are
+
+
+class Teller:
+    """Collects what a driver says, and writes it in one transaction now and then."""
+
+    def __init__(self, platform: Platform, lease: Lease, clock: Callable[[], float] = time.monotonic) -> None:
+        self._platform, self._lease, self._clock = platform, lease, clock
+        self._waiting: list[Progress] = []
+        self._steps: dict[tuple[str | None, object], Progress] = {}
+        self._stepped = self._renewed = clock()
+
+    def hear(self, progress: Progress) -> None:
+        """Remember a happening. Of how far tasks are, only the newest counts."""
+        if progress.what == "step":
+            self._steps[progress.client, progress.values.get("kind")] = progress
+        else:
+            self._waiting.append(progress)
+
+    def write(self, view: RunView | None = None) -> None:
+        """Write what was heard, and hold the lease. Raises `LeaseLost`."""
+        now = self._clock()
+        if self._steps and now - self._stepped >= _STEPS_S:
+            self._stepped = now
+            self._waiting += self._steps.values()
+            self._steps.clear()
+        if not self._waiting and now - self._renewed < LEASE_S / 3:
+            return
+        with self._platform.writing() as db:
+            renew(db, self._lease, self._platform.now())
+            for progress in self._waiting:
+                self._write(db, progress)
+            if view is not None:
+                _note_standing(db.get_one(Run, self._lease.id), view)
+        self._renewed = now
+        self._waiting.clear()
+
+    def change(self, state: str, cause: str = "", hint: str = "", **values: Any) -> None:  # noqa: ANN401
+        """Give the run a state, and say so to whoever watches. Raises `LeaseLost`."""
+        self.write()
+        with self._platform.writing() as db:
+            self._lease.require(db)
+            run, now = db.get_one(Run, self._lease.id), self._platform.now()
+            run.state, run.cause, run.hint = state, cause[:4000], hint[:4000]
+            run.started_at = run.started_at or now
+            run.ended_at = now if run.is_over else None
+            for name, value in values.items():
+                setattr(run, name, value)
+            said = {"state": state, "cause": cause[:4000]}
+            db.add(RunEvent(run_id=run.id, kind="state", round=run.round, client=None, values=said))
+
+    def _write(self, db: Session, progress: Progress) -> None:
+        values = {name: _plain(value) for name, value in progress.values.items()}
+        event = RunEvent(
+            run_id=self._lease.id,
+            kind=progress.what,
+            round=progress.round,
+            client=progress.client,
+            values=values,
+        )
+        db.add(event)
+        if progress.what != "task-done":
+            return
+        for names, client in ((_OF_CLIENTS, progress.client or ""), (_OF_MODEL, "")):
+            for name in names:
+                number = values.get(name)
+                if isinstance(number, int | float):
+                    self._measure(db, name, client, progress.round, float(number))
+
+    def _measure(self, db: Session, name: str, client: str, number: int, value: float) -> None:
+        db.merge(Metric(run_id=self._lease.id, name=name, client=client, round=number, step=0, value=value))
+        if name == "test_f1":
+            db.get_one(Run, self._lease.id).score = value
+
+
+def _note_standing(run: Run, view: RunView) -> None:
+    run.version = view.version
+    run.round = view.round.number if view.round else 0
+
+
+def _plain(value: object) -> Any:  # noqa: ANN401 - JSON
+    if isinstance(value, enum.Enum):
+        return value.value
+    return value if isinstance(value, str | int | float | bool | None) else str(value)

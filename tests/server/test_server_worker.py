@@ -1,0 +1,60 @@
+"""The worker: a run that somebody asked for is prepared, driven, told and ended; nothing is done twice."""
+
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+from tests.server.federation import federation, worker_until
+
+from foedus.rounds.verify import verify_run
+from foedus.server.db import ChainRun, Decision, Metric, Run, RunEvent
+from foedus.server.platform import Platform
+
+pytestmark = pytest.mark.slow
+
+
+def test_a_run_is_driven_to_its_end_and_verified(platform: Platform, tmp_path: Path) -> None:
+    federation(platform, tmp_path, rounds=2)
+    worker_until(platform, lambda db: db.scalars(select(Run)).one().is_over)
+    with platform.reading() as db:
+        run = db.scalars(select(Run)).one()
+        assert (run.state, run.cause) == ("completed", "")
+        assert (run.round, run.version) == (2, 2)
+        kinds = set(db.scalars(select(RunEvent.kind)))
+        assert {"state", "round", "task", "task-done", "registered", "voted", "round-ended"} <= kinds
+        assert len(db.scalars(select(Metric).where(Metric.name == "loss")).all()) == 4
+        assert run.score is not None
+    worker_until(platform, lambda db: db.scalar(select(ChainRun.ended)) is not None)
+    assert verify_run(platform.home, run.name).version == 2
+
+
+def test_a_run_that_is_cancelled_ends_on_the_chain(platform: Platform, tmp_path: Path) -> None:
+    federation(platform, tmp_path, rounds=1000)
+    worker_until(platform, lambda db: db.scalars(select(Run.round)).one() >= 1)
+    with platform.writing() as db:
+        db.scalars(select(Run)).one().cancel_reason = "enough"
+    worker_until(platform, lambda db: db.scalars(select(Run)).one().is_over)
+    with platform.reading() as db:
+        run = db.scalars(select(Run)).one()
+        assert (run.state, run.cause) == ("cancelled", "enough")
+
+
+def test_members_are_asked_and_their_no_counts(platform: Platform, tmp_path: Path) -> None:
+    federation(platform, tmp_path, rounds=1, asks_votes=True)
+    worker_until(platform, lambda db: len(db.scalars(select(Decision)).all()) == 2)
+    with platform.writing() as db:
+        for decision in db.scalars(select(Decision)):
+            assert decision.candidate
+            decision.choice = 2  # no
+    worker_until(platform, lambda db: db.scalars(select(Run)).one().is_over)
+    with platform.reading() as db:
+        assert db.scalars(select(Run.version)).one() == 0
+
+
+def test_data_that_do_not_suit_end_the_run_with_the_reason(platform: Platform, tmp_path: Path) -> None:
+    federation(platform, tmp_path, rounds=1, model="lenet-of-nowhere")
+    worker_until(platform, lambda db: db.scalars(select(Run)).one().is_over)
+    with platform.reading() as db:
+        run = db.scalars(select(Run)).one()
+        assert run.state == "failed"
+        assert "lenet-of-nowhere" in run.cause
