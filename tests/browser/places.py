@@ -16,6 +16,9 @@ SIGNED_OUT: tuple[str, ...] = ("/sign-in", "/sign-up")
 FOR_PROGRAMS = ("/healthz", "/readyz", "/metrics", "/favicon.ico")
 """What is no page."""
 
+LEAD_ELSEWHERE = ("/welcome", "/sign-in/provider", "/sign-in/provider/back")
+"""What shows no page of its own once there is an account, or without a provider."""
+
 WITH_PARAMETERS: tuple[str, ...] = (
     "/projects?q=nothing-like-it",
     "/projects?sort=-created_at&state=active",
@@ -28,6 +31,7 @@ WITH_PARAMETERS: tuple[str, ...] = (
     "/projects/lungs/data",
     "/projects/lungs/settings",
     "/projects/lungs/members",
+    "/projects/lungs/members/alice",
     "/datasets/1",
     "/projects/lungs/rewards",
     "/search?q=lungs",
@@ -44,5 +48,5 @@ def plain_pages() -> list[str]:
     found = [route for router in PAGES for route in router.routes if isinstance(route, APIRoute)]
     return sorted(
         {route.path for route in found if "GET" in route.methods and "{" not in route.path}
-        - {*SIGNED_OUT, *FOR_PROGRAMS}
+        - {*SIGNED_OUT, *FOR_PROGRAMS, *LEAD_ELSEWHERE}
     )
