@@ -51,6 +51,8 @@ PUBLIC = {
     "/theme": "changes a cookie of this browser only",
     "/welcome": "makes the first account, with a code from the terminal",
     "/sign-in": "leads in",
+    "/sign-in/provider": "leads in",
+    "/sign-in/provider/back": "leads in",
     "/sign-up": "leads in",
     "/sign-out": "signing out twice is no error",
     f"{API}/openapi.json": "describes the API, no data",
@@ -142,12 +144,14 @@ def samples(platform: Platform, story: Story) -> dict[str, str]:
             "invitations/{invitation}": str(invitation.id),
             "join/{secret}": "a-link-that-nobody-was-given",
             "shared/{id}": str(shared.id),
+            "shared/{shared_id}": str(shared.id),
             "invitations/{id}": str(invitation.id),
             "decisions/{id}": str(decision.id),
             "ballots/{id}": str(decision.id),
             "members/{name}": "alice",
             "members/{user}": "alice",
             "users/{name}": "alice",
+            "announcements/{announcement}": "1",
         }
 
 
