@@ -22,6 +22,7 @@ from foedus.server.api import models as api_models
 from foedus.server.api import project_data as api_project_data
 from foedus.server.api import projects as api_projects
 from foedus.server.api import rewards as api_rewards
+from foedus.server.api import runs as api_runs
 from foedus.server.api import search as api_search
 from foedus.server.api.idempotency import Idempotency
 from foedus.server.auth.signing import SignIn
@@ -41,6 +42,7 @@ from foedus.server.pages import (
     overview,
     projects,
     rewards,
+    runs,
     search,
     sign_in,
 )
@@ -57,6 +59,7 @@ PAGES: Final = (
     models.router,
     sign_in.router,
     rewards.router,
+    runs.router,
     datasets.router,
     account.router,
     members.router,
@@ -69,6 +72,7 @@ RESOURCES: Final = (
     api_chain.router,
     api_models.router,
     api_rewards.router,
+    api_runs.router,
     api_datasets.router,
     api_accounts.router,
     api_members.router,

@@ -1,0 +1,59 @@
+"""Runs by the API."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Request
+from pydantic import BaseModel, ConfigDict, Field
+
+from foedus.server.api.lists import list_json
+from foedus.server.http import ActorDep, Db
+from foedus.server.services import new_run, projects, runs
+
+router = APIRouter(tags=["runs"])
+
+
+class NewRun(BaseModel):
+    """What a run needs: a spec with the sections and keys of the TOML file."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    title: Annotated[str, Field(max_length=400)] = ""
+    spec: dict[str, Any] = {}
+
+
+class Cancel(BaseModel):
+    """Why a run is to end."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    reason: Annotated[str, Field(max_length=400)]
+
+
+@router.get("/runs")
+def index(request: Request, db: Db, actor: ActorDep) -> dict[str, Any]:
+    """List the runs that you may see."""
+    return list_json(request, db, runs.run_listing(actor))
+
+
+@router.get("/projects/{slug}/runs")
+def of_project(request: Request, db: Db, actor: ActorDep, slug: str) -> dict[str, Any]:
+    """List the runs of a project."""
+    return list_json(request, db, runs.run_listing(actor, projects.find_project(db, actor, slug)))
+
+
+@router.post("/projects/{slug}/runs", status_code=201)
+def create(db: Db, actor: ActorDep, slug: str, new: NewRun) -> dict[str, Any]:
+    """Start a run with all members who contribute ready data."""
+    return runs.as_json(new_run.create_run(db, actor, slug, new.spec, new.title))
+
+
+@router.get("/runs/{name}")
+def show(db: Db, actor: ActorDep, name: str) -> dict[str, Any]:
+    """Return a run."""
+    return runs.as_json(runs.find_run(db, actor, name))
+
+
+@router.post("/runs/{name}/cancel")
+def cancel(db: Db, actor: ActorDep, name: str, why: Cancel) -> dict[str, Any]:
+    """Ask for a run's end."""
+    return runs.as_json(runs.cancel_run(db, actor, name, why.reason))
