@@ -47,7 +47,39 @@ def submit(
     """
     values = check(home, application, parameters, dataset)
     name = _new_folder(home, application.name.lower())
-    order = Order(
+    JobFolder(home.root / "jobs" / name).write_spec(_order(name, application, values, resources, dataset))
+    return again(home, launcher, name)
+
+
+def submit_as(
+    home: "Home",
+    launcher: Launcher,
+    name: str,
+    application: Application,
+    parameters: Mapping[str, object],
+    resources: Resources,
+    dataset: str = "",
+) -> AppJob:
+    """Submit under a name of the caller's: done again after a crash, it finds what was done before.
+
+    Raises as `submit` does.
+    """
+    folder = JobFolder(home.root / "jobs" / name)
+    if not folder.has_spec():
+        values = check(home, application, parameters, dataset)
+        folder.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.write_spec(_order(name, application, values, resources, dataset))
+    return again(home, launcher, name)
+
+
+def _order(
+    name: str,
+    application: Application,
+    values: Mapping[str, Value],
+    resources: Resources,
+    dataset: str,
+) -> Mapping[str, Json]:
+    return Order(
         application=application.name,
         parameters=values,
         resources=resources,
@@ -56,9 +88,7 @@ def submit(
         datasets=tuple(p.name for p in application.parameters if application.command and _is_dataset(p)),
         dataset_kind=application.dataset_kind,
         dataset=(dataset or name) if application.dataset_kind else "",
-    )
-    JobFolder(home.root / "jobs" / name).write_spec(order.to_json())
-    return again(home, launcher, name)
+    ).to_json()
 
 
 def check(

@@ -15,8 +15,10 @@ from foedus.core.errors import FoedusError
 from foedus.server import health
 from foedus.server.api import accounts as api_accounts
 from foedus.server.api import admin as api_admin
+from foedus.server.api import applications as api_applications
 from foedus.server.api import chain as api_chain
 from foedus.server.api import datasets as api_datasets
+from foedus.server.api import jobs as api_jobs
 from foedus.server.api import members as api_members
 from foedus.server.api import models as api_models
 from foedus.server.api import project_data as api_project_data
@@ -33,10 +35,12 @@ from foedus.server.metrics import Metrics
 from foedus.server.pages import (
     account,
     admin,
+    applications,
     chain,
     datasets,
     frame,
     home,
+    jobs,
     members,
     models,
     overview,
@@ -66,6 +70,8 @@ PAGES: Final = (
     search.router,
     overview.router,
     admin.router,
+    applications.router,
+    jobs.router,
 )
 RESOURCES: Final = (
     api_projects.router,
@@ -79,6 +85,8 @@ RESOURCES: Final = (
     api_search.router,
     api_project_data.router,
     api_admin.router,
+    api_applications.router,
+    api_jobs.router,
 )
 
 

@@ -95,6 +95,13 @@ def find_batch_job(home: Home, name: str) -> BatchJob:
     raise InvalidSpec(f"there is no batch job {name!r} in {home.root}", hint)
 
 
+def tasks_of(home: Home, run: str) -> list[BatchJob]:
+    """Return the batch jobs of a run's tasks, the one that changed last first."""
+    jobs = home.runs / run / "jobs"
+    found = [_read("/".join([run, *path.relative_to(jobs).parts]), path) for path in _below(jobs)]
+    return sorted(found, key=lambda job: (-job.changed_at, job.name))
+
+
 def allocations(home: Home, run: str) -> list[BatchJob]:
     """Return the held allocations of a run."""
     held = home.runs / run / "held"

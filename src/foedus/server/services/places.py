@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from foedus.server.errors import NotFound
 
@@ -70,6 +70,14 @@ def path_of(roots: tuple[Path, ...], root: int, place: str) -> Path:
     """Return the path of a place that can be opened now without following links. Raises `NotFound`."""
     with _opened(roots, root, place):
         return roots[root] / place
+
+
+def open_file(roots: tuple[Path, ...], root: int, place: str) -> BinaryIO:
+    """Open a file for reading, without following links. Raises `NotFound`."""
+    with _opened(roots, root, place) as descriptor:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise NotFound("such file")
+        return os.fdopen(os.dup(descriptor), "rb")
 
 
 def check_again(roots: tuple[Path, ...], path: Path) -> None:
