@@ -72,7 +72,7 @@ def file(
     kind = jobs.PICTURES.get(PurePosixPath(name).suffix.lower()) if inline else None
     how = "inline" if kind else "attachment"
     headers = {"Content-Disposition": f"{how}; filename*=UTF-8''{quote(plain, safe='')}"}
-    return StreamingResponse(_chunks(found), media_type=kind or "application/octet-stream", headers=headers)
+    return StreamingResponse(chunks(found), media_type=kind or "application/octet-stream", headers=headers)
 
 
 @router.post("/jobs/{job_id}/cancel")
@@ -81,7 +81,8 @@ def cancel(db: Db, actor: ActorDep, job_id: RowId) -> Response:
     return see(f"/jobs/{jobs.cancel_job(db, actor, job_id).id}")
 
 
-def _chunks(file: BinaryIO) -> Iterator[bytes]:
+def chunks(file: BinaryIO) -> Iterator[bytes]:
+    """Yield a file piece by piece, and close it."""
     with file:
         while chunk := file.read(1 << 20):
             yield chunk

@@ -11,6 +11,7 @@ from foedus.server.auth.actors import Actor
 from foedus.server.auth.permissions import Action, can
 from foedus.server.errors import Conflict, Invalid
 from foedus.server.http import ActorDep, Db, PlatformDep
+from foedus.server.pages.jobs import chunks
 from foedus.server.pages.render import page, see
 from foedus.server.services import contributions, datasets, overview, projects, shared_data
 
@@ -82,8 +83,7 @@ def download(db: Db, actor: ActorDep, platform: PlatformDep, slug: str, shared_i
         raise Conflict("these data are not published yet", "Try again in a while.")
     file = platform.store.open(Cid(found.cid))
     headers = {"Content-Disposition": f'attachment; filename="shared-{found.id}.safetensors"'}
-    chunks = iter(lambda: file.read(1 << 20), b"")
-    return StreamingResponse(chunks, media_type="application/octet-stream", headers=headers)
+    return StreamingResponse(chunks(file), media_type="application/octet-stream", headers=headers)
 
 
 @router.get("/projects/{slug}/settings")
