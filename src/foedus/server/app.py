@@ -26,6 +26,7 @@ from foedus.server.api import projects as api_projects
 from foedus.server.api import rewards as api_rewards
 from foedus.server.api import runs as api_runs
 from foedus.server.api import search as api_search
+from foedus.server.api import votes as api_votes
 from foedus.server.api.idempotency import Idempotency
 from foedus.server.auth.signing import SignIn
 from foedus.server.errors import BadRequest, Conflict, HttpError, Invalid, NotFound, SignInNeeded, TooMany
@@ -49,6 +50,7 @@ from foedus.server.pages import (
     runs,
     search,
     sign_in,
+    votes,
 )
 from foedus.server.pages.render import FOLDER, page, see
 from foedus.server.platform import Platform
@@ -64,6 +66,7 @@ PAGES: Final = (
     sign_in.router,
     rewards.router,
     runs.router,
+    votes.router,
     datasets.router,
     account.router,
     members.router,
@@ -79,6 +82,7 @@ RESOURCES: Final = (
     api_models.router,
     api_rewards.router,
     api_runs.router,
+    api_votes.router,
     api_datasets.router,
     api_accounts.router,
     api_members.router,
