@@ -53,20 +53,29 @@ def serve(home: HomeOption = None, host: HostOption = None, port: PortOption = N
             answer(create_app(platform), listening, tell)
 
 
-def up(home: HomeOption = None, host: HostOption = None, port: PortOption = None) -> None:
+def up(
+    home: HomeOption = None,
+    host: HostOption = None,
+    port: PortOption = None,
+    demo: Annotated[
+        bool, typer.Option("--demo", help="Come with a project of three members that federates at once.")
+    ] = False,
+) -> None:
     """Run the whole platform here: pages, API and worker. Ctrl-C ends them all.
 
     \b
     Examples:
       foedus up
-      foedus up --home my-platform
+      foedus up --demo --home my-platform
     """
+    from foedus.server.demo import make_demo
     from foedus.server.platform import open_platform
     from foedus.server.serve import foedus, run_together
 
     shell = open_shell(home)
-    with open_platform(shell.settings):
-        pass  # a new database gets its tables here, not in two processes at once
+    with open_platform(shell.settings) as platform:  # a new database gets its tables here, not twice at once
+        if demo:
+            make_demo(platform)
     where = ["--home", str(shell.home.root)]
     listening = [] if host is None else ["--host", host]
     listening += [] if port is None else ["--port", str(port)]

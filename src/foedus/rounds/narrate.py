@@ -48,13 +48,18 @@ def task_progress(
     values: dict[str, object] = {"kind": kind}
     if fact.trained is None and fact.merged is None:
         return Progress("task-failed", number, client, {**values, "cause": fact.cause})
+    return Progress("task-done", number, client, values | figures_of(result))
+
+
+def figures_of(result: Document | None) -> dict[str, object]:
+    """Return the figures of a task's result that people want to see at once."""
     if isinstance(result, TrainResult):
-        values |= {
+        return {
             "loss": result.train_loss[-1] if result.train_loss else None,
             "f1": result.local.f1,
             "accuracy": result.local.accuracy,
             "seconds": result.seconds,
         }
     if isinstance(result, MergeResult) and result.test is not None:
-        values |= {"test_accuracy": result.test.accuracy, "test_f1": result.test.f1}
-    return Progress("task-done", number, client, values)
+        return {"test_accuracy": result.test.accuracy, "test_f1": result.test.f1}
+    return {}

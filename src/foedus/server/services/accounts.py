@@ -53,8 +53,8 @@ class NewAccount:
 
 
 def is_unused(db: Session) -> bool:
-    """Whether nobody has an account yet."""
-    return db.scalar(select(User.id).limit(1)) is None
+    """Whether there is no administrator yet; members of the demo do not count."""
+    return db.scalar(select(User.id).where(User.is_admin).limit(1)) is None
 
 
 def setup_code(platform: Platform) -> str | None:

@@ -95,6 +95,7 @@ def _drive(platform: Platform, site: Site, lease: Lease, stop: threading.Event, 
             run = _start(platform, site, plan, folder, launcher, resources, teller)
         else:
             run = found[1]
+            teller.recall(folder / "jobs")
         teller.change("running", chain_run=run, failures=0)
         guide = _Guide(platform, site, plan, lease, stop, teller)
         driver = Driver(

@@ -16,6 +16,7 @@ from foedus.server.platform import Platform
 
 LeasedRow: TypeAlias = type[Run] | type[Dataset] | type[SharedDataset] | type[AppJob]
 
+_TABLES: Final[tuple[LeasedRow, ...]] = (Run, Dataset, SharedDataset, AppJob)
 LEASE_S: Final = 30.0
 """A worker that has not renewed a lease for so long has lost it."""
 
@@ -74,6 +75,14 @@ def give_back(platform: Platform, lease: Lease) -> None:
             _set(db, lease, None)
         except LeaseLost:
             return
+
+
+def take_over(platform: Platform, owner: str) -> None:
+    """End the leases of all others: whoever has the chain's lock knows that no other worker works."""
+    with platform.writing() as db:
+        for table in _TABLES:
+            statement = update(table).where(table.lease_owner != owner).values(lease_until=None)
+            db.execute(statement.execution_options(synchronize_session=False))
 
 
 def _set(db: Session, lease: Lease, until: datetime.datetime | None) -> None:

@@ -18,12 +18,13 @@ from sqlalchemy.exc import SQLAlchemyError
 from foedus.core.errors import FoedusError, HomeInUse
 from foedus.rounds.runs import Site, open_site
 from foedus.server.db import Dataset, Run, SharedDataset, Worker
+from foedus.server.demo import welcome
 from foedus.server.index.follow import follow
 from foedus.server.platform import Platform
 from foedus.server.worker.app_jobs import AppJobs
 from foedus.server.worker.datasets import register_dataset
 from foedus.server.worker.driving import drive
-from foedus.server.worker.leases import Lease, LeasedRow, claim, give_back
+from foedus.server.worker.leases import Lease, LeasedRow, claim, give_back, take_over
 from foedus.server.worker.people import bring_up_to_date
 from foedus.server.worker.shared_data import publish
 from foedus.version import VERSION
@@ -60,6 +61,7 @@ class PlatformWorker:
 
     def _work(self, site: Site) -> None:
         site.clock.go_on_from(site.ledger.head().timestamp)
+        take_over(self._platform, self.name)
         turn = 0
         try:
             with AppJobs(self._platform) as jobs:
@@ -67,6 +69,7 @@ class PlatformWorker:
                     if turn % _BEAT_TURNS == 0:
                         self._beat("working", self._doing())
                     turn += 1
+                    self._attempt("the demo", lambda: welcome(self._platform))
                     self._attempt("people", lambda: bring_up_to_date(self._platform, site.ledger))
                     self._attempt("the index", lambda: follow(self._platform, site.ledger))
                     self._attempt("batch jobs", jobs.step)

@@ -2,11 +2,16 @@
 
 import enum
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy.orm import Session
 
+from foedus.core.records import TaskKind
+from foedus.launch import JobFolder
+from foedus.rounds.documents import MergeResult, TrainResult
+from foedus.rounds.narrate import figures_of
 from foedus.rounds.progress import Progress
 from foedus.rounds.view import RunView
 from foedus.server.db import Metric, Run, RunEvent
@@ -15,6 +20,7 @@ from foedus.server.worker.leases import LEASE_S, Lease, renew
 
 _OF_CLIENTS: Final = ("loss", "f1", "accuracy", "seconds")
 _OF_MODEL: Final = ("test_accuracy", "test_f1")
+_RECALLED: Final = 3  # steps of rounds
 _STEPS_S: Final = 1.0  # how often it is told how far tasks are
 
 
@@ -33,6 +39,24 @@ class Teller:
             self._steps[progress.client, progress.values.get("kind")] = progress
         else:
             self._waiting.append(progress)
+
+    def recall(self, jobs: Path) -> None:
+        """Note the figures of the newest tasks again: a worker that was killed may not have come to it.
+
+        `jobs` holds the run's job folders. Raises `LeaseLost`.
+        """
+        steps = sorted(jobs.glob("r*.*"))[-_RECALLED:]
+        with self._platform.writing() as db:
+            self._lease.require(db)
+            for task in (task for step in steps for task in step.iterdir() if task.is_dir()):
+                client, _, kind = task.name.rpartition(".")
+                values = JobFolder(task).read_result()
+                if values is not None:
+                    result = (TrainResult if kind == TaskKind.TRAIN else MergeResult).from_json(
+                        values, f"the result of {task.name}"
+                    )
+                    number = int(task.parent.name[1:].partition(".")[0])
+                    self._measure_all(db, client, number, figures_of(result))
 
     def write(self, view: RunView | None = None) -> None:
         """Write what was heard, and hold the lease. Raises `LeaseLost`."""
@@ -76,13 +100,15 @@ class Teller:
             values=values,
         )
         db.add(event)
-        if progress.what != "task-done":
-            return
-        for names, client in ((_OF_CLIENTS, progress.client or ""), (_OF_MODEL, "")):
+        if progress.what == "task-done":
+            self._measure_all(db, progress.client or "", progress.round, values)
+
+    def _measure_all(self, db: Session, client: str, number: int, values: Mapping[str, object]) -> None:
+        for names, whose in ((_OF_CLIENTS, client), (_OF_MODEL, "")):
             for name in names:
-                number = values.get(name)
-                if isinstance(number, int | float):
-                    self._measure(db, name, client, progress.round, float(number))
+                value = values.get(name)
+                if isinstance(value, int | float):
+                    self._measure(db, name, whose, number, float(value))
 
     def _measure(self, db: Session, name: str, client: str, number: int, value: float) -> None:
         db.merge(Metric(run_id=self._lease.id, name=name, client=client, round=number, step=0, value=value))
