@@ -41,6 +41,7 @@ def test_every_promised_command_is_there() -> None:
     promised += [f"store {verb}" for verb in ("add", "get", "ls", "verify", "gc")]
     promised += [f"chain {verb}" for verb in ("blocks", "tx", "events")]
     promised += [f"index {verb}" for verb in ("rebuild", "status")]
+    promised += [f"admin {verb}" for verb in ("migrate", "backup", "restore", "users")]
     promised += ["serve", "up"]
 
     assert sorted(all_commands()) == sorted(promised)
