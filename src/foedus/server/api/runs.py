@@ -2,12 +2,12 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from foedus.server.api.lists import list_json
 from foedus.server.http import ActorDep, Db
-from foedus.server.services import new_run, projects, runs
+from foedus.server.services import curves, new_run, projects, runs
 
 router = APIRouter(tags=["runs"])
 
@@ -57,3 +57,24 @@ def show(db: Db, actor: ActorDep, name: str) -> dict[str, Any]:
 def cancel(db: Db, actor: ActorDep, name: str, why: Cancel) -> dict[str, Any]:
     """Ask for a run's end."""
     return runs.as_json(runs.cancel_run(db, actor, name, why.reason))
+
+
+@router.get("/runs/{name}/metrics")
+def metrics(
+    db: Db,
+    actor: ActorDep,
+    name: str,
+    first: Annotated[int, Query(ge=0, le=100_000)] = 0,
+    rounds: Annotated[int, Query(ge=1, le=100)] = 100,
+) -> dict[str, Any]:
+    """Return the numbers of up to 100 rounds of a run, from round `first` on."""
+    run = runs.find_run(db, actor, name)
+    return {"items": curves.metric_rows(db, run, first, first + rounds - 1)}
+
+
+@router.get("/runs/{name}/events")
+def events(
+    db: Db, actor: ActorDep, name: str, after: Annotated[int, Query(ge=0, lt=2**63)] = 0
+) -> dict[str, Any]:
+    """Return up to 1,000 events of a run, those after the event with this id."""
+    return {"items": curves.event_rows(db, runs.find_run(db, actor, name), after)}
