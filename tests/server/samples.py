@@ -60,6 +60,7 @@ PUBLIC = {
 OPEN = {
     "blocks/{number}": "the chain is shared; texts of others' projects are left out",
     "transactions/{tx}": "the chain is shared; texts of others' projects are left out",
+    "applications/{name}": "what this machine can run is told everybody with an account",
     "addresses/{address}": "the chain is shared; names of others are left out",
 }
 NOTHING = {"join/{secret}", "invitations/{slug}"}
@@ -136,6 +137,8 @@ def samples(platform: Platform, story: Story) -> dict[str, str]:
             "rounds/{round}": "1",
             "datasets/{id}": str(data.id),
             "datasets/{name}": data.name,
+            "jobs/{job_id}": str(job.id),
+            "applications/{name}": "FL_MNIST",
             "jobs/{id}": str(job.id),
             "datasets/{dataset_id}": str(data.id),
             "tokens/{prefix}": token.prefix,
