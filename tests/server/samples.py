@@ -65,6 +65,8 @@ OPEN = {
 }
 NOTHING = {"join/{secret}", "invitations/{slug}"}
 """Parameters whose samples lead nowhere, even for Alice."""
+UNNAMED = ("/files",)
+"""Ends of paths that name a thing by a query, which the walks do not give."""
 BODIES: dict[tuple[str, str], Mapping[str, Any]] = {}
 
 
@@ -138,7 +140,7 @@ def samples(platform: Platform, story: Story) -> dict[str, str]:
             "datasets/{id}": str(data.id),
             "datasets/{name}": data.name,
             "jobs/{job_id}": str(job.id),
-            "applications/{name}": "FL_MNIST",
+            "applications/{name}": "SIM_RENDER",
             "jobs/{id}": str(job.id),
             "datasets/{dataset_id}": str(data.id),
             "tokens/{prefix}": token.prefix,

@@ -41,7 +41,7 @@ def make_demo(platform: Platform) -> None:
         project = Project(
             slug=SLUG,
             title="Handwritten digits",
-            goal="See a federation at work: three sites, each with other digits, train one model together.",
+            goal="See a federation at work: three sites, each with images of its own, train one model together.",
             draft=_spec(len(_SITES)),
         )
         for name in _SITES:
@@ -88,8 +88,8 @@ def _spec(clients: int) -> dict[str, Any]:
         "data": {"name": "members"},
         "partition": {"clients": clients},
         "algorithm": {"name": "fedprox", "params": {}},
-        "training": {"learning_rate": 0.05, "momentum": 0.5},
-        "policy": {"vote_s": 600, "deadline_s": 600},
+        "training": {"learning_rate": 0.05},
+        "policy": {"vote_s": 600, "deadline_s": 600, "beta": -0.1, "epsilon": 0.1},  # small skewed sets
     }
 
 
@@ -124,7 +124,7 @@ def _write_images(platform: Platform) -> None:
     _save(folder / "evaluation.npz", images, evaluation)
     guests = [f"guest-{number + 1}" for number in range(_GUESTS)]
     dealt = partition(
-        "dirichlet", images.labels[rest], [*_SITES, *guests], derive_seed("demo", "deal"), {"alpha": 0.5}
+        "dirichlet", images.labels[rest], [*_SITES, *guests], derive_seed("demo", "deal"), {"alpha": 2.0}
     )
     for name, rows in dealt.items():
         _save(folder / f"{name}.npz", images, rest[rows])

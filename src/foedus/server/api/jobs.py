@@ -41,7 +41,7 @@ def file(
     actor: ActorDep,
     platform: PlatformDep,
     job_id: RowId,
-    name: Annotated[str, Query(max_length=1000)],
+    name: Annotated[str, Query(max_length=1000)] = "",
 ) -> Response:
     """Return a file that it wrote."""
     return give_file(db, actor, platform, job_id, name)

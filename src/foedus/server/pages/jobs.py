@@ -64,7 +64,7 @@ def log(request: Request, db: Db, actor: ActorDep, platform: PlatformDep, job_id
 
 @router.get("/jobs/{job_id}/files")
 def file(
-    db: Db, actor: ActorDep, platform: PlatformDep, job_id: RowId, name: Name, inline: bool = False
+    db: Db, actor: ActorDep, platform: PlatformDep, job_id: RowId, name: Name = "", inline: bool = False
 ) -> Response:
     """Give a file that the batch job wrote; pictures may be shown inside the page."""
     found = jobs.open_output(platform, jobs.find_job(db, actor, job_id), name)
