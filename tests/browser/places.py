@@ -39,6 +39,14 @@ WITH_PARAMETERS: tuple[str, ...] = (
     "/applications/FL_PREDICT",
     "/jobs/1",
     "/admin/users/alice",
+    "/projects/lungs/runs",
+    "/projects/lungs/runs/new",
+    "/runs/lungs-1",
+    "/runs/lungs-3",
+    "/runs/lungs-3/curves",
+    "/runs/lungs-3/rounds",
+    "/runs/lungs-3/rounds/1",
+    "/runs/lungs-4",
 )
 """Pages that need a name, as Alice sees them."""
 

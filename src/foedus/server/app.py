@@ -31,6 +31,7 @@ from foedus.server.api.idempotency import Idempotency
 from foedus.server.auth.signing import SignIn
 from foedus.server.errors import BadRequest, Conflict, HttpError, Invalid, NotFound, SignInNeeded, TooMany
 from foedus.server.guards import BodyLimit, Csrf, Hosts, SecurityHeaders
+from foedus.server.live import Hub
 from foedus.server.logs import API, Requests
 from foedus.server.metrics import Metrics
 from foedus.server.pages import (
@@ -42,6 +43,7 @@ from foedus.server.pages import (
     frame,
     home,
     jobs,
+    live,
     members,
     models,
     overview,
@@ -66,6 +68,7 @@ PAGES: Final = (
     sign_in.router,
     rewards.router,
     runs.router,
+    live.router,
     votes.router,
     datasets.router,
     account.router,
@@ -105,6 +108,7 @@ def create_app(platform: Platform) -> FastAPI:
         openapi_url=f"{API}/openapi.json",
     )
     app.state.platform = platform
+    app.state.hub = Hub(platform)
     app.state.metrics = metrics = Metrics(platform)
     for router in RESOURCES:
         app.include_router(router, prefix=API)

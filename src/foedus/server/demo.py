@@ -41,7 +41,7 @@ def make_demo(platform: Platform) -> None:
         project = Project(
             slug=SLUG,
             title="Handwritten digits",
-            goal="See a federation at work: three sites, each with images of its own, train one model together.",
+            goal="See a federation at work: three sites with images of their own train one model together.",
             draft=_spec(len(_SITES)),
         )
         for name in _SITES:

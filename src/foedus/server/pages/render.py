@@ -44,7 +44,8 @@ def _environment() -> Environment:
 
 def page(request: Request, template: str, status: int = 200, /, **values: Any) -> HTMLResponse:  # noqa: ANN401
     """Render a page. Every template is given `request`, `actor`, `platform` and `path` besides `values`."""
-    text = _ENVIRONMENT.get_template(template).render(
+    text = rendered(
+        template,
         request=request,
         actor=actor_of(request),
         platform=platform_of(request),
@@ -52,6 +53,11 @@ def page(request: Request, template: str, status: int = 200, /, **values: Any) -
         **values,
     )
     return HTMLResponse(text, status)
+
+
+def rendered(template: str, /, **values: Any) -> str:  # noqa: ANN401
+    """Render a template with these values and no others: parts of pages that are the same for everybody."""
+    return _ENVIRONMENT.get_template(template).render(**values)
 
 
 def list_page(

@@ -1,19 +1,23 @@
 """Pages of runs."""
 
+import json
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Form, Request
+from fastapi import APIRouter, Form, Path, Request
 from fastapi.responses import Response
+from sqlalchemy.orm import Session
 
 from foedus.server.auth.permissions import Action, can
+from foedus.server.db import Run
 from foedus.server.errors import Conflict, Invalid
 from foedus.server.http import ActorDep, Db
 from foedus.server.pages.render import list_page, page, see
-from foedus.server.services import new_run, projects, runs
+from foedus.server.services import curves, new_run, projects, rounds, runs
 
 router = APIRouter()
 
 Text = Annotated[str, Form(max_length=1000)]
+RoundNumber = Annotated[int, Path(ge=0, le=1_000_000)]
 
 
 @router.get("/runs")
@@ -76,7 +80,28 @@ def show(request: Request, db: Db, actor: ActorDep, name: str) -> Response:
     """Show a run."""
     run = runs.find_run(db, actor, name)
     may_cancel = not run.is_over and can(db, actor, Action.CANCEL_RUN, run).allowed
-    return page(request, "runs/show.html", run=run, may_cancel=may_cancel, form={}, faults={})
+    return page(request, "runs/show.html", **_shown(db, run), may_cancel=may_cancel, form={}, faults={})
+
+
+@router.get("/runs/{name}/curves")
+def curves_of(request: Request, db: Db, actor: ActorDep, name: str) -> Response:
+    """Show the numbers of a run over its rounds."""
+    run = runs.find_run(db, actor, name)
+    return page(request, "runs/curves.html", run=run, charts=curves.curve_charts(db, run))
+
+
+@router.get("/runs/{name}/rounds")
+def rounds_of(request: Request, db: Db, actor: ActorDep, name: str) -> Response:
+    """List the rounds of a run."""
+    run = runs.find_run(db, actor, name)
+    return list_page(request, db, rounds.round_listing(run), "runs/rounds.html", run=run)
+
+
+@router.get("/runs/{name}/rounds/{number}")
+def round_of(request: Request, db: Db, actor: ActorDep, name: str, number: RoundNumber) -> Response:
+    """Show a round."""
+    run = runs.find_run(db, actor, name)
+    return page(request, "runs/round.html", run=run, round=rounds.find_round(db, run, number))
 
 
 @router.post("/runs/{name}/cancel")
@@ -87,8 +112,14 @@ def cancel(request: Request, db: Db, actor: ActorDep, name: str, reason: Text = 
     except Invalid as error:
         run = runs.find_run(db, actor, name)
         form, faults = {"reason": reason}, error.fields
-        return page(request, "runs/show.html", 422, run=run, may_cancel=True, form=form, faults=faults)
+        shown = _shown(db, run)
+        return page(request, "runs/show.html", 422, **shown, may_cancel=True, form=form, faults=faults)
     return see(f"/runs/{name}")
+
+
+def _shown(db: Session, run: Run) -> dict[str, Any]:
+    terms = json.dumps(run.spec, indent=2, ensure_ascii=False)
+    return {"run": run, "round": rounds.present_round(db, run), "terms": terms}
 
 
 def _nested(form: dict[str, str]) -> dict[str, Any]:

@@ -1,6 +1,8 @@
 """What a run tells while it goes on: its numbers and its events, both limited by page."""
 
-from typing import Final
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -10,6 +12,71 @@ from foedus.server.db import Metric, Run, RunEvent
 from foedus.server.listing import plain
 
 MOST: Final = 1000  # events in one answer
+_MOST_POINTS: Final = 500  # of a line in a chart
+_CHARTS: Final = (
+    ("loss", "Training loss of the clients", "loss"),
+    ("f1", "F1 of the local models, each on its client's validation data", "F1"),
+    ("test_accuracy", "Accuracy of the merged models on the test set", "accuracy"),
+    ("test_f1", "F1 of the merged models on the test set", "F1"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class CurveChart:
+    """A chart of one number over rounds: the mean of the clients, their range, and each of them."""
+
+    caption: str
+    values: dict[str, Any]  # as the chart `lines` wants them
+    summary: str
+    heads: Sequence[str]
+    rows: Sequence[Sequence[Any]]
+
+
+def curve_charts(db: Session, run: Run) -> list[CurveChart]:
+    """Return the charts of a run's numbers. Long runs are thinned to some hundred rounds, evenly."""
+    rows = db.execute(
+        select(Metric.name, Metric.round, Metric.client, Metric.value)
+        .where(Metric.run_id == run.id, Metric.name.in_([name for name, _, _ in _CHARTS]))
+        .order_by(Metric.round)
+    )
+    found: dict[str, dict[int, dict[str, float]]] = {}
+    for name, number, client, value in rows:
+        found.setdefault(name, {}).setdefault(number, {})[client] = value
+    return [_chart(caption, unit, found[name]) for name, caption, unit in _CHARTS if name in found]
+
+
+def _chart(caption: str, unit: str, of: dict[int, dict[str, float]]) -> CurveChart:
+    rounds = _thinned(sorted(of))
+    clients = sorted({client for values in of.values() for client in values})
+    means = [sum(of[number].values()) / len(of[number]) for number in rounds]
+    values: dict[str, Any] = {"x": rounds, "x_name": "round", "y_name": unit, "group": "rounds"}
+    lines: list[dict[str, Any]] = [
+        {"name": "mean of clients" if len(clients) > 1 else unit, "values": _rounded(means)}
+    ]
+    if len(clients) > 1:
+        values["band"] = {
+            "low": _rounded([min(of[number].values()) for number in rounds]),
+            "high": _rounded([max(of[number].values()) for number in rounds]),
+        }
+        lines += [
+            {"name": client, "quiet": True, "values": _rounded([of[number].get(client) for number in rounds])}
+            for client in clients
+        ]
+    values["series"] = lines
+    said = f"From {means[0]:.4g} in round {rounds[0]} to {means[-1]:.4g} in round {rounds[-1]}"
+    heads = ["round", *(str(line["name"]) for line in lines)]
+    table = list(zip(rounds, *(line["values"] for line in lines), strict=True))
+    return CurveChart(caption, values, said, heads, table)
+
+
+def _thinned(rounds: list[int]) -> list[int]:
+    step = -(-len(rounds) // _MOST_POINTS) or 1
+    kept = rounds[::step]
+    return kept if not rounds or kept[-1] == rounds[-1] else [*kept, rounds[-1]]
+
+
+def _rounded(values: Sequence[float | None]) -> list[float | None]:
+    return [None if value is None else float(f"{value:.5g}") for value in values]
 
 
 def metric_rows(db: Session, run: Run, first: int, last: int) -> list[Json]:

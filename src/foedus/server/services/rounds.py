@@ -1,0 +1,209 @@
+"""Rounds of a run, as chain index and worker know them: where a round stands, and who answered what."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from sqlalchemy import case, literal, select
+from sqlalchemy.orm import Session
+
+from foedus.core.canonical import Json
+from foedus.core.records import SCORE_SCALE, WAD, Choice, Phase
+from foedus.server.db import ChainAnswer, ChainRound, ChainVote, Metric, Run, RunEvent
+from foedus.server.errors import NotFound
+from foedus.server.listing import Column, Listing
+
+STEPS: Final = ("Open", "Aggregating", "Voting", "Closed")
+_REACHED: Final = {Phase.OPEN: 0, Phase.AGGREGATING: 1, Phase.VOTING: 2}
+_NEWEST: Final = 500  # events in which the state of a round's tasks is looked for
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One client's part in a round. Scores are fractions, `points` were paid; None: nothing yet."""
+
+    client: str
+    state: str  # waiting, training, registered or declined
+    doing: str  # in words: how far its task is, or why it declined
+    examples: int | None = None
+    score: float | None = None
+    base_score: float | None = None
+    points: float | None = None
+    loss: float | None = None
+    cid: str = ""
+    tx: str = ""
+    vote: str = ""  # yes, no or abstain
+    vote_score: float | None = None
+    vote_tx: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One round. Moments are block times."""
+
+    number: int
+    phase: str
+    reached: int  # place in `STEPS`
+    base: str
+    candidate: str
+    proposer: str
+    electorate: int
+    opened_at: int
+    closed_at: int | None
+    proposed_at: int | None
+    ended_at: int | None
+    deadline: int
+    ended_tx: str
+    parts: Sequence[Part]
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it has ended."""
+        return self.reached == len(STEPS) - 1
+
+    @property
+    def votes(self) -> str:
+        """Say how the ballot stands."""
+        of = [part.vote for part in self.parts if part.vote]
+        counts = [f"{of.count(word)} {word}" for word in ("yes", "no", "abstain") if word in of]
+        return f"{', '.join(counts) or 'no votes yet'}, of {self.electorate}"
+
+    def to_json(self) -> dict[str, Json]:
+        """Return plain values."""
+        parts = [{name: getattr(part, name) for name in Part.__slots__} for part in self.parts]
+        values = {name: getattr(self, name) for name in Round.__slots__ if name not in ("parts", "reached")}
+        return {**values, "clients": parts}
+
+
+def find_round(db: Session, run: Run, number: int) -> Round:
+    """Return a round. Raises `NotFound` when the run has not come to it, or the index not yet."""
+    row = db.get(ChainRound, (run.chain_run or 0, number))
+    if row is None:
+        raise NotFound("such round")
+    return _round(db, run, row)
+
+
+def present_round(db: Session, run: Run) -> Round | None:
+    """Return the round that is under way, or ended last; None before the first."""
+    newest = select(ChainRound).where(ChainRound.run == run.chain_run).order_by(ChainRound.number.desc())
+    row = db.scalar(newest.limit(1)) if run.chain_run is not None else None
+    return None if row is None else _round(db, run, row)
+
+
+def round_listing(run: Run) -> Listing:
+    """Return the list of a run's rounds."""
+    phase = case({one.value: one.name.lower() for one in Phase}, value=ChainRound.phase)
+    took = ChainRound.ended_at - ChainRound.opened_at
+    return Listing(
+        "Rounds",
+        (
+            Column("run", "Run", literal(run.name), is_hidden=True, is_sortable=False),
+            Column("number", "Round", ChainRound.number, "number", "/runs/{run}/rounds/{number}"),
+            Column("phase", "State", phase, "state"),
+            Column("candidate", "Candidate", ChainRound.candidate, "id"),
+            Column("proposer", "Proposed by", ChainRound.proposer),
+            Column("opened_at", "Opened", ChainRound.opened_at, "time"),
+            Column("seconds", "Seconds", took, "number"),
+        ),
+        select().select_from(ChainRound).where(ChainRound.run == (run.chain_run or 0)),
+        ChainRound.number,
+        "-number",
+    )
+
+
+def _round(db: Session, run: Run, row: ChainRound) -> Round:
+    phase = Phase(row.phase)
+    return Round(
+        number=row.number,
+        phase=phase.name.lower(),
+        reached=_REACHED.get(phase, len(STEPS) - 1),
+        base=row.base,
+        candidate=row.candidate or "",
+        proposer=row.proposer or "",
+        electorate=row.electorate,
+        opened_at=row.opened_at,
+        closed_at=row.closed_at,
+        proposed_at=row.proposed_at,
+        ended_at=row.ended_at,
+        deadline=row.deadline,
+        ended_tx=row.ended_tx or "",
+        parts=_parts(db, run, row),
+    )
+
+
+def _parts(db: Session, run: Run, row: ChainRound) -> list[Part]:
+    where = (ChainAnswer.run == row.run, ChainAnswer.round == row.number, ChainAnswer.step == row.step)
+    answers = {one.client: one for one in db.scalars(select(ChainAnswer).where(*where))}
+    ballots = select(ChainVote).where(ChainVote.run == row.run, ChainVote.round == row.number)
+    votes = {one.client: one for one in db.scalars(ballots)}
+    losses = dict(
+        db.execute(
+            select(Metric.client, Metric.value).where(
+                Metric.run_id == run.id, Metric.name == "loss", Metric.round == row.number
+            )
+        ).all()
+    )
+    doing = _doing(db, run, row.number)
+    names = sorted({one.client for one in run.clients} | set(answers) | set(votes))
+    return [
+        _part(name, answers.get(name), votes.get(name), losses.get(name), doing.get(name, ""))
+        for name in names
+    ]
+
+
+def _part(
+    name: str, answer: ChainAnswer | None, vote: ChainVote | None, loss: float | None, doing: str
+) -> Part:
+    part = _answered(name, answer, loss, doing)
+    if vote is None:
+        return part
+    word, score = Choice(vote.choice).name.lower(), vote.score_ppb / SCORE_SCALE
+    return replace(part, vote=word, vote_score=score, vote_tx=vote.tx)
+
+
+def _answered(name: str, answer: ChainAnswer | None, loss: float | None, doing: str) -> Part:
+    if answer is None:
+        return Part(name, "training" if doing else "waiting", doing, loss=loss)
+    if answer.cid is None:
+        return Part(name, "declined", answer.reason or "", loss=loss, tx=answer.tx)
+    return Part(
+        name,
+        "registered",
+        doing,
+        answer.num_examples,
+        answer.score_ppb / SCORE_SCALE,
+        answer.base_score_ppb / SCORE_SCALE,
+        int(answer.paid or 0) / WAD,
+        loss,
+        answer.cid,
+        answer.tx,
+    )
+
+
+def _doing(db: Session, run: Run, number: int) -> dict[str, str]:
+    """Say of each client how far its newest task of the round is."""
+    newest = select(RunEvent).where(RunEvent.run_id == run.id).order_by(RunEvent.id.desc()).limit(_NEWEST)
+    found: dict[str, str] = {}
+    for event in db.scalars(newest):
+        if event.round == number and event.client and event.client not in found:
+            words = _words(event)
+            if words:
+                found[event.client] = words
+    return found
+
+
+def _words(event: RunEvent) -> str:
+    values = event.values
+    kind = str(values.get("kind", "task"))
+    match event.kind:
+        case "task":
+            return f"{kind} begins"
+        case "task-state":
+            return " ".join(filter(None, (kind, str(values.get("state", "")), str(values.get("cause", "")))))
+        case "step":
+            return f"{kind}: {values.get('done')} of {values.get('total')} steps"
+        case "task-done":
+            return f"{kind} done"
+        case "task-failed":
+            return f"{kind} failed: {values.get('cause', '')}"
+    return ""
