@@ -36,6 +36,7 @@ NAMES = (
     "held",
     "store",
     "ledger",
+    "platform",
     "endurance",
 )
 _WIDTH = 140  # of the table in a file

@@ -52,21 +52,21 @@ def _measure(
     ledger: EmbeddedLedger, path: Path, repeats: int, amount: int
 ) -> dict[int, tuple[list[float], list[float]]]:
     bare = BareChain(CHAIN_ID, BLOCK_GAS)
-    _found(ledger)
+    found_run(ledger)
     calls = story()
-    _send(ledger, itertools.islice(calls, 21), 1)  # warm
+    send_all(ledger, itertools.islice(calls, 21), 1)  # warm
     bare.execute(stored_blocks(path, 1))
     times: dict[int, tuple[list[float], list[float]]] = {1: ([], []), BATCH: ([], [])}
     for _ in range(repeats):
         for per_block, (ours, others) in times.items():
             first = ledger.head().number + 1
-            ours.append(_send(ledger, itertools.islice(calls, amount), per_block))
+            ours.append(send_all(ledger, itertools.islice(calls, amount), per_block))
             others.append(bare.execute(stored_blocks(path, first)))
     assert "0x" + bare.head.state_root.hex() == ledger.head().state_root, "both came to the same state"
     return times
 
 
-def _send(ledger: EmbeddedLedger, calls: Iterator[Call], per_block: int) -> float:
+def send_all(ledger: EmbeddedLedger, calls: Iterator[Call], per_block: int) -> float:
     """Send all calls, so many a block, and return the seconds it took."""
     listed = list(calls)
     began = time.perf_counter()
@@ -80,7 +80,7 @@ def _require_done(ledger: EmbeddedLedger, calls: Sequence[Call]) -> None:
         assert receipt.error is None, receipt.error
 
 
-def _found(ledger: EmbeddedLedger) -> None:
+def found_run(ledger: EmbeddedLedger) -> None:
     """Make a project with three members and start run 1 in it, of more rounds than anybody will play."""
     lead = CLIENTS[0]
     _require_done(ledger, [Call(lead, "create_project", ("benchmark", text_id("terms")))])

@@ -22,6 +22,7 @@ SMALL = {  # benchmark: the lines with a target that it must give
     "endurance": 2,
     "ledger": 4,
     "matching": 4,
+    "platform": 7,
     "robust": 14,
     "startup": 3,
     "store": 3,
