@@ -65,7 +65,7 @@ OPEN = {
 }
 NOTHING = {"join/{secret}", "invitations/{slug}"}
 """Parameters whose samples lead nowhere, even for Alice."""
-UNNAMED = ("/files",)
+UNNAMED = ("/files", "/logs/tail", "/tasks/log")
 """Ends of paths that name a thing by a query, which the walks do not give."""
 BODIES: dict[tuple[str, str], Mapping[str, Any]] = {}
 

@@ -20,6 +20,7 @@ from foedus.server.api import chain as api_chain
 from foedus.server.api import datasets as api_datasets
 from foedus.server.api import jobs as api_jobs
 from foedus.server.api import members as api_members
+from foedus.server.api import metrics as api_metrics
 from foedus.server.api import models as api_models
 from foedus.server.api import project_data as api_project_data
 from foedus.server.api import projects as api_projects
@@ -39,11 +40,13 @@ from foedus.server.pages import (
     admin,
     applications,
     chain,
+    curves,
     datasets,
     frame,
     home,
     jobs,
     live,
+    logs,
     members,
     models,
     overview,
@@ -69,6 +72,8 @@ PAGES: Final = (
     rewards.router,
     runs.router,
     live.router,
+    logs.router,
+    curves.router,
     votes.router,
     datasets.router,
     account.router,
@@ -85,6 +90,7 @@ RESOURCES: Final = (
     api_models.router,
     api_rewards.router,
     api_runs.router,
+    api_metrics.router,
     api_votes.router,
     api_datasets.router,
     api_accounts.router,

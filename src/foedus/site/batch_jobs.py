@@ -95,10 +95,12 @@ def find_batch_job(home: Home, name: str) -> BatchJob:
     raise InvalidSpec(f"there is no batch job {name!r} in {home.root}", hint)
 
 
-def tasks_of(home: Home, run: str) -> list[BatchJob]:
-    """Return the batch jobs of a run's tasks, the one that changed last first."""
+def tasks_of(home: Home, run: str, number: int | None = None) -> list[BatchJob]:
+    """Return the batch jobs of a run's tasks, or of one round of it, the one that changed last first."""
     jobs = home.runs / run / "jobs"
-    found = [_read("/".join([run, *path.relative_to(jobs).parts]), path) for path in _below(jobs)]
+    folders = [jobs] if number is None else jobs.glob(f"r{number:05d}.*")
+    paths = (path for folder in folders for path in _below(folder))
+    found = [_read("/".join([run, *path.relative_to(jobs).parts]), path) for path in paths]
     return sorted(found, key=lambda job: (-job.changed_at, job.name))
 
 
