@@ -4,12 +4,12 @@ import asyncio
 
 import pytest
 from fastapi.testclient import TestClient
-from sqlalchemy import select
+from sqlalchemy import func, select
 from tests.server.people import Person
 
 from foedus.server.db import Metric, Project, Run, RunEvent
 from foedus.server.live import Hub
-from foedus.server.pages.live import message
+from foedus.server.pages.live import events, message
 from foedus.server.platform import Platform
 
 
@@ -84,3 +84,68 @@ def test_curves_of_a_thousand_rounds_are_a_small_page(run: str, alice: Person) -
 def _tell(platform: Platform, run_id: int) -> None:
     with platform.writing() as db:
         db.add(RunEvent(run_id=run_id, kind="round", round=1, values={}))
+
+
+def test_a_part_is_made_once_for_all_who_are_woken_and_anew_for_who_comes_later(platform: Platform) -> None:
+    made: list[int] = []
+
+    def make(run: int) -> tuple[str, bool]:
+        made.append(run)
+        return f"part {len(made)}", False
+
+    async def listen() -> list[tuple[str, bool]]:
+        hub = Hub(platform)
+        woken = await asyncio.gather(*(hub.shared(1, 7, make) for _ in range(200)))
+        assert set(woken) == {("part 1", False)}
+        return [await hub.shared(1, 8, make), await hub.shared(2, 8, make)]
+
+    assert asyncio.run(listen()) == [("part 2", False), ("part 3", False)]
+    assert made == [1, 1, 2]
+
+
+def test_a_part_that_cannot_be_made_is_tried_again_by_the_next(platform: Platform) -> None:
+    tries: list[int] = []
+
+    def make(run: int) -> tuple[str, bool]:
+        tries.append(run)
+        if len(tries) == 1:
+            raise LookupError("away for a moment")
+        return "part", False
+
+    async def listen() -> tuple[str, bool]:
+        hub = Hub(platform)
+        with pytest.raises(LookupError):
+            await hub.shared(1, 7, make)
+        return await hub.shared(1, 7, make)
+
+    assert asyncio.run(listen()) == ("part", False)
+
+
+def test_a_stream_ends_after_a_while_so_that_browsers_are_asked_anew_who_they_are(
+    platform: Platform, run: str
+) -> None:
+    with platform.writing() as db:
+        found = db.scalars(select(Run)).one()
+        found.state, run_id = "running", found.id
+
+    async def listen() -> list[str]:
+        hub = Hub(platform)
+        heard = [text async for text in events(platform, hub, run_id, -1, lasts_s=0.0)]
+        assert hub.listeners == 0
+        return heard
+
+    told = asyncio.run(listen())
+    assert len(told) == 2
+    assert "running" in told[1]
+
+
+def test_who_takes_a_stream_up_again_is_told_nothing_twice(platform: Platform, run: str) -> None:
+    with platform.writing() as db:
+        found = db.scalars(select(Run)).one()
+        found.state, run_id = "running", found.id
+        newest = db.scalars(select(func.max(RunEvent.id))).one()
+
+    async def listen() -> list[str]:
+        return [text async for text in events(platform, Hub(platform), run_id, newest, lasts_s=0.0)]
+
+    assert asyncio.run(listen()) == ["retry: 2000\n\n"]

@@ -3,8 +3,8 @@
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import AsyncIterator, Mapping
-from typing import Final
+from collections.abc import AsyncGenerator, Callable, Mapping
+from typing import Final, TypeAlias
 
 from anyio.to_thread import run_sync
 from sqlalchemy import func, select
@@ -16,7 +16,11 @@ from foedus.server.platform import Platform
 _log = logging.getLogger(__name__)
 
 _PAUSE_S: Final = 0.5
+_SHARED_S: Final = 1.0  # what is younger is given to all who are woken by the same news
 _OVERLAP: Final = 500  # events looked at again: those of another run may have been committed out of order
+
+Part: TypeAlias = tuple[str, bool]
+"""The live part of a run's page, and whether the run is over."""
 
 
 class Hub:
@@ -28,13 +32,14 @@ class Hub:
         self._looked = 0  # up to this id
         self._listeners: dict[int, set[asyncio.Event]] = defaultdict(set)
         self._looking: asyncio.Task[None] | None = None
+        self._made: dict[int, tuple[int, float, asyncio.Task[Part]]] = {}  # of each run: up to, when, what
 
     @property
     def listeners(self) -> int:
         """How many listen now."""
         return sum(map(len, self._listeners.values()))
 
-    async def news(self, run: int, beat_s: float = 15.0) -> AsyncIterator[int | None]:
+    async def news(self, run: int, beat_s: float = 15.0) -> AsyncGenerator[int | None]:
         """Yield the id of the run's newest event at once, then of each newer one; None as a sign of life."""
         woken = asyncio.Event()
         self._listeners[run].add(woken)
@@ -58,6 +63,23 @@ class Hub:
             self._listeners[run].discard(woken)
             if not self._listeners[run]:
                 del self._listeners[run]
+                self._made.pop(run, None)
+
+    async def shared(self, run: int, newest: int, make: Callable[[int], Part]) -> Part:
+        """Return what `make` makes of the run with the event `newest`, in a thread, once for all listeners.
+
+        Somebody who comes later is given something new: not all that is shown is told by events.
+        """
+        now = asyncio.get_running_loop().time()
+        known = self._made.get(run)
+        if known is None or known[0] != newest or now - known[1] > _SHARED_S:
+            known = self._made[run] = newest, now, asyncio.create_task(run_sync(make, run))
+        try:
+            return await asyncio.shield(known[2])  # a listener that leaves must not end it for the others
+        except Exception:
+            if self._made.get(run) is known:
+                del self._made[run]  # the next one tries again
+            raise
 
     async def _look(self) -> None:
         """Look for events as long as somebody listens."""

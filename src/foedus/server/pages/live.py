@@ -1,7 +1,10 @@
 """Live parts of pages: one stream for each page that watches a run, and the same part to ask for."""
 
+import asyncio
 from collections.abc import AsyncIterator
-from typing import Any, cast
+from contextlib import aclosing
+from functools import partial
+from typing import Any, Final, cast
 
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Request
@@ -17,6 +20,9 @@ from foedus.server.services import rounds, runs
 
 router = APIRouter()
 
+_LASTS_S: Final = 60.0
+_HEADERS: Final = {"X-Accel-Buffering": "no"}  # proxies are to pass on each message at once
+
 
 @router.get("/runs/{name}/now")
 def now(request: Request, db: Db, actor: ActorDep, name: str) -> Response:
@@ -27,28 +33,43 @@ def now(request: Request, db: Db, actor: ActorDep, name: str) -> Response:
 
 @router.get("/runs/{name}/stream")
 async def stream(request: Request, actor: ActorDep, name: str) -> Response:
-    """Stream the live part of a run whenever something happens in it, until it is over."""
+    """Stream the live part of a run whenever something happens in it, until it is over.
+
+    A stream lasts a minute: browsers take it up again by themselves and are asked anew who they are, so
+    nobody watches for long what it may no longer see.
+    """
     platform = platform_of(request)
     run_id = await run_sync(_id_of, platform, actor, name)
     told = request.headers.get("last-event-id", "")
     after = int(told) if told.isascii() and told.isdigit() and len(told) < 19 else -1
     hub = cast(Hub, request.app.state.hub)
-    return StreamingResponse(_events(platform, hub, run_id, after), media_type="text/event-stream")
+    messages = events(platform, hub, run_id, after, _LASTS_S)
+    return StreamingResponse(messages, media_type="text/event-stream", headers=_HEADERS)
 
 
-async def _events(platform: Platform, hub: Hub, run_id: int, after: int) -> AsyncIterator[str]:
-    """Yield messages: the part, with the id of the newest event it shows; `over` when it is the last one."""
+async def events(
+    platform: Platform, hub: Hub, run_id: int, after: int, lasts_s: float, beat_s: float = 15.0
+) -> AsyncIterator[str]:
+    """Yield messages: the part, with the id of the newest event it shows; `over` when it is the last one.
+
+    It ends when the run is over, or at the first message or sign of life after `lasts_s`.
+    """
     yield "retry: 2000\n\n"
-    async for newest in hub.news(run_id):
-        if newest is None:
-            yield ": still here\n\n"
-            continue
-        part, is_over = await run_sync(_part, platform, run_id)
-        if newest > after or is_over:
-            yield message(part, newest)
-        if is_over:
-            yield "event: over\ndata: over\n\n"
-            return
+    clock = asyncio.get_running_loop().time
+    ends_at = clock() + lasts_s
+    async with aclosing(hub.news(run_id, beat_s)) as news:
+        async for newest in news:
+            if newest is None:
+                yield ": still here\n\n"
+            else:
+                part, is_over = await hub.shared(run_id, newest, partial(_part, platform))
+                if newest > after or is_over:
+                    yield message(part, newest)
+                if is_over:
+                    yield "event: over\ndata: over\n\n"
+                    return
+            if clock() >= ends_at:
+                return
 
 
 def message(part: str, newest: int) -> str:
