@@ -38,6 +38,8 @@ Kind: TypeAlias = Literal["text", "number", "score", "time", "id", "state", "byt
 
 SIZES: Final = (25, 50, 100)
 MOST_EXPORTED: Final = 100_000
+MOST_COUNTED: Final = 10_000
+"""Rows that are counted: of a longer list nobody needs the exact length, which every page would wait for."""
 _LONGEST_WORDS: Final = 200
 
 
@@ -135,13 +137,20 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """One page of a list."""
+    """One page of a list. A `total` above `MOST_COUNTED` says only that there are more."""
 
     listing: Listing
     query: Query
     rows: Sequence[Mapping[str, Any]]
     total: int
     next: str  # the `after` of the next page; empty on the last
+
+    @property
+    def length(self) -> str:
+        """Say how many rows there are on all pages."""
+        if self.total > MOST_COUNTED:
+            return f"more than {MOST_COUNTED:,} entries"
+        return f"{self.total:,} {'entry' if self.total == 1 else 'entries'}"
 
     def to_json(self) -> dict[str, Json]:
         """Return the page as the API gives it; `next` is null on the last one."""
@@ -155,7 +164,8 @@ class Found:
 def find(db: Session, listing: Listing, query: Query) -> Found:
     """Return one page of a list. Raises `Invalid` for an `after` that none of its pages gave."""
     narrowed = _narrowed(listing, query)
-    total = db.scalar(select(func.count()).select_from(narrowed.add_columns(listing.tie).subquery())) or 0
+    counted = narrowed.add_columns(literal(1)).limit(MOST_COUNTED + 1).subquery()
+    total = db.scalar(select(func.count()).select_from(counted)) or 0
     sorted_by = listing.column(query.sort.lstrip("-"))
     assert sorted_by is not None, "Query.of checked it"
     is_falling = query.sort.startswith("-")
@@ -224,10 +234,16 @@ def _narrowed(listing: Listing, query: Query) -> Select[Any]:
 def _selected(rows: Select[Any], listing: Listing, sorted_by: Column, is_falling: bool) -> Select[Any]:
     columns: list[Any] = [column.value.label(column.key) for column in listing.columns]
     keys: list[Any] = [sorted_by.value.label("_sorted"), listing.tie.label("_tie")]
-    # nulls sort differently in SQLite and PostgreSQL: say where they go
-    order = [key.desc() if is_falling else key.asc() for key in (sorted_by.value.is_(None), sorted_by.value)]
+    # nulls sort differently in SQLite and PostgreSQL: say where they go, but only where there can be any,
+    # for no index knows that order
+    by = [sorted_by.value.is_(None)] if _may_be_null(sorted_by.value) else []
+    order = [key.desc() if is_falling else key.asc() for key in (*by, sorted_by.value)]
     tie = listing.tie.desc() if is_falling else listing.tie.asc()
     return rows.add_columns(*columns, *keys).order_by(*order, tie)
+
+
+def _may_be_null(value: SQLColumnExpression[Any]) -> bool:
+    return bool(getattr(value, "nullable", True))
 
 
 def _as_mapping(row: Row[Any]) -> Mapping[str, Any]:
@@ -261,7 +277,9 @@ def _after(
         in_nulls = sorted_by.is_(None) & further_tie
         return in_nulls | sorted_by.is_not(None) if is_falling else in_nulls
     value = _bound(last, sorted_by)
-    further = sorted_by < value if is_falling else or_(sorted_by > value, sorted_by.is_(None))
+    further = sorted_by < value if is_falling else sorted_by > value
+    if not is_falling and _may_be_null(sorted_by):
+        further |= sorted_by.is_(None)
     return or_(further, (sorted_by == value) & further_tie)
 
 

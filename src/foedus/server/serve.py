@@ -38,7 +38,10 @@ def listen(host: str, port: int) -> socket.socket:
     """Take a port, or any free one for 0. Raises `FoedusError` when it cannot be had."""
     try:
         kind, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        return socket.create_server(address[:2], family=kind)
+        listening = socket.create_server(address[:2], family=kind)
+        # a body after its headers would wait for the browser's delayed acknowledgement, 40 ms
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return listening
     except OSError as error:
         hint = "Choose another one by --port, or end the program that has it."
         raise FoedusError(
