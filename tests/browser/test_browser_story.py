@@ -56,11 +56,13 @@ def test_two_people_federate_from_the_first_account_to_a_verified_model(
         one.watch(run)
     for number in range(1, ROUNDS + 1):
         for one in people:
-            one.is_told(f"Round {number} voting")
+            one.is_told(f"Round {number}")
             one.vote(run, number)
     for one in people:
         one.is_told("completed")
-        one.is_told(f"Round {ROUNDS} accepted")
+        one.watched.go(f"/runs/{run}")
+        one.reload_until(one.page.get_by_role("heading", name=f"Round {ROUNDS} accepted"))
+        one.watched.check()
     ben.watched.go("/projects/bars")
     model = ben.page.get_by_role("link", name=f"{run} version {ROUNDS}")
     ben.reload_until(model)
