@@ -73,8 +73,14 @@ def leaderboard(db: Session, actor: Actor, slug: str = "", run: str = "") -> Lea
         runs = runs.where(Project.id == project.id)
     slugs = {one.run: one.slug for one in db.execute(runs.add_columns(ChainRun.run, Project.slug))}
     answers = _answers(db, slugs)
-    ended = _ended_rounds(db, slugs)
-    votes = _votes(db, slugs)
+    ended: dict[str, set[tuple[int, int]]] = defaultdict(set)
+    for place in _ended_rounds(db, slugs):
+        if number in (None, place[0]):
+            ended[slugs[place[0]]].add(place)
+    votes: Counter[tuple[str, str]] = Counter()
+    for (voted, client), times in _votes(db, slugs).items():
+        if number in (None, voted):
+            votes[slugs[voted], client] += times
     found: dict[tuple[str, str], list[Row[Any]]] = defaultdict(list)
     for answer in answers:
         found[slugs[answer.run], answer.client].append(answer)
@@ -82,18 +88,14 @@ def leaderboard(db: Session, actor: Actor, slug: str = "", run: str = "") -> Lea
     for (where, client), theirs in found.items():
         chosen = [one for one in theirs if number in (None, one.run)]
         if chosen:
-            held = {place for place in ended if slugs[place[0]] == where and number in (None, place[0])}
-            cast_votes = sum(
-                votes[one, client] for one in slugs if slugs[one] == where and number in (None, one)
-            )
-            rows.append(_standing(where, client, theirs, chosen, held, cast_votes))
+            rows.append(_standing(where, client, theirs, chosen, ended[where], votes[where, client]))
     return Leaderboard(
         _ranked(rows),
         project,
         number,
         name,
         _run_names(db, actor, project),
-        sum(1 for place in ended if number in (None, place[0])),
+        sum(map(len, ended.values())),
     )
 
 
