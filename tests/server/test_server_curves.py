@@ -1,10 +1,14 @@
 """Numbers and events of a run: for members, in order, resumed after an id."""
 
+import math
+
+import pytest
 from sqlalchemy import select
 from tests.server.people import Person
 
 from foedus.server.db import Metric, Project, Run, RunEvent
 from foedus.server.platform import Platform
+from foedus.server.services.curves import CurveChart, curve_charts
 
 
 def test_numbers_and_events_are_read_by_members_alone(
@@ -25,3 +29,67 @@ def test_numbers_and_events_are_read_by_members_alone(
     assert [one["round"] for one in later] == [2]
     for part in ("metrics", "events"):
         assert stranger.program.get(f"/api/v1/runs/r-1/{part}").status_code == 404
+
+
+def fill(platform: Platform, alice: Person, clients: int, rounds: int) -> None:
+    """Insert a run `r-1` with four numbers of each round; round 501 is by far the best, round 7 the worst."""
+    with platform.writing() as db:
+        home = db.scalars(select(Project)).one()
+        run = Run(
+            name="r-1", project_id=home.id, created_by=alice.user.id, spec={}, algorithm="x", rounds=rounds
+        )
+        db.add(run)
+        db.flush()
+        for number in range(1, rounds + 1):
+            value = {501: 0.001, 7: 99.0}.get(number, 1 + math.sin(number))
+            whose = [(name, f"site-{one}") for name in ("loss", "f1") for one in range(clients)]
+            for name, client in (*whose, ("test_f1", ""), ("test_accuracy", "")):
+                db.add(Metric(run_id=run.id, name=name, client=client, round=number, value=value))
+
+
+def charts(platform: Platform) -> list[CurveChart]:
+    with platform.reading() as db:
+        return curve_charts(db, db.scalars(select(Run)).one())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("clients", [2, 20])
+def test_a_thousand_rounds_are_a_small_page_that_keeps_the_best_and_the_worst_one(
+    clients: int, project: str, alice: Person, platform: Platform
+) -> None:
+    fill(platform, alice, clients, 1000)
+    page = alice.browser.get("/runs/r-1/curves")
+    assert page.status_code == 200
+    assert len(page.content) < 200_000
+    for chart in charts(platform):
+        rounds = chart.values["x"]
+        assert {1, 7, 501, 1000} <= set(rounds)
+        assert rounds == sorted(set(rounds))
+        assert 90 < len(rounds) <= 402
+        assert all(len(line["values"]) == len(rounds) for line in chart.values["series"])
+
+
+def test_short_runs_are_drawn_whole_with_mean_range_and_each_client(
+    project: str, alice: Person, platform: Platform
+) -> None:
+    fill(platform, alice, 2, 9)
+    loss = charts(platform)[0]
+    assert loss.values["x"] == list(range(1, 10))
+    assert [line["name"] for line in loss.values["series"]] == ["mean of clients", "site-0", "site-1"]
+    assert loss.values["band"]["low"] == loss.values["band"]["high"]
+    assert len(loss.rows) == 9
+
+
+def test_of_many_clients_mean_and_range_are_drawn(project: str, alice: Person, platform: Platform) -> None:
+    fill(platform, alice, 21, 2)
+    loss = charts(platform)[0]
+    assert [line["name"] for line in loss.values["series"]] == ["mean of clients"]
+    assert "band" in loss.values
+
+
+def test_a_loss_that_overflowed_is_left_out(project: str, alice: Person, platform: Platform) -> None:
+    fill(platform, alice, 1, 2)
+    with platform.writing() as db:
+        db.scalars(select(Metric).where(Metric.name == "loss", Metric.round == 2)).one().value = math.inf
+    assert charts(platform)[0].values["x"] == [1]
+    assert alice.browser.get("/runs/r-1/curves").status_code == 200

@@ -66,6 +66,7 @@ def test_listeners_are_told_each_news_once_and_leave_nothing_behind(platform: Pl
         assert hub.listeners == 1
         await news.aclose()
         assert hub.listeners == 0
+        await hub.close()
         return heard
 
     first, second = asyncio.run(listen())

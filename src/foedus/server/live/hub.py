@@ -32,12 +32,19 @@ class Hub:
         self._looked = 0  # up to this id
         self._listeners: dict[int, set[asyncio.Event]] = defaultdict(set)
         self._looking: asyncio.Task[None] | None = None
+        self._closed = asyncio.Event()
         self._made: dict[int, tuple[int, float, asyncio.Task[Part]]] = {}  # of each run: up to, when, what
 
     @property
     def listeners(self) -> int:
         """How many listen now."""
         return sum(map(len, self._listeners.values()))
+
+    async def close(self) -> None:
+        """Wait until no look is under way; there is none afterwards."""
+        self._closed.set()
+        if self._looking is not None:
+            await self._looking
 
     async def news(self, run: int, beat_s: float = 15.0) -> AsyncGenerator[int | None]:
         """Yield the id of the run's newest event at once, then of each newer one; None as a sign of life."""
@@ -72,7 +79,8 @@ class Hub:
         """
         now = asyncio.get_running_loop().time()
         known = self._made.get(run)
-        if known is None or known[0] != newest or now - known[1] > _SHARED_S:
+        is_new = known is not None and (not known[2].done() or now - known[1] < _SHARED_S)
+        if known is None or known[0] != newest or not is_new:
             known = self._made[run] = newest, now, asyncio.create_task(run_sync(make, run))
         try:
             return await asyncio.shield(known[2])  # a listener that leaves must not end it for the others
@@ -83,7 +91,7 @@ class Hub:
 
     async def _look(self) -> None:
         """Look for events as long as somebody listens."""
-        while self._listeners:
+        while not await self._is_closed_within(_PAUSE_S) and self._listeners:
             try:
                 found = await run_sync(self._found)
             except SQLAlchemyError as error:  # away for a moment: listeners keep what they have
@@ -95,7 +103,12 @@ class Hub:
                     self._newest[run] = newest
                     for woken in self._listeners.get(run, ()):
                         woken.set()
-            await asyncio.sleep(_PAUSE_S)
+
+    async def _is_closed_within(self, seconds: float) -> bool:
+        try:
+            return await asyncio.wait_for(self._closed.wait(), seconds)
+        except TimeoutError:
+            return False
 
     def _found(self) -> Mapping[int, int]:
         since = self._looked - _OVERLAP

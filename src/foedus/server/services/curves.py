@@ -1,6 +1,7 @@
 """What a run tells while it goes on: its numbers and its events, both limited by page."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -12,7 +13,9 @@ from foedus.server.db import Metric, Run, RunEvent
 from foedus.server.listing import plain
 
 MOST: Final = 1000  # events in one answer
-_MOST_POINTS: Final = 500  # of a line in a chart
+_MOST_POINTS: Final = 400  # of a line in a chart
+_MOST_CELLS: Final = 2400  # of a chart's table: pages stay below 200 kB
+_MOST_CLIENTS: Final = 20  # that have a line of their own
 _CHARTS: Final = (
     ("loss", "Training loss of the clients", "loss"),
     ("f1", "F1 of the local models, each on its client's validation data", "F1"),
@@ -33,7 +36,11 @@ class CurveChart:
 
 
 def curve_charts(db: Session, run: Run) -> list[CurveChart]:
-    """Return the charts of a run's numbers. Long runs are thinned to some hundred rounds, evenly."""
+    """Return the charts of a run's numbers.
+
+    Long runs are thinned to some hundred rounds: of each stretch, the lowest and the highest stay, so the
+    best round does, too. Of many clients, only mean and range are drawn.
+    """
     rows = db.execute(
         select(Metric.name, Metric.round, Metric.client, Metric.value)
         .where(Metric.run_id == run.id, Metric.name.in_([name for name, _, _ in _CHARTS]))
@@ -41,14 +48,17 @@ def curve_charts(db: Session, run: Run) -> list[CurveChart]:
     )
     found: dict[str, dict[int, dict[str, float]]] = {}
     for name, number, client, value in rows:
-        found.setdefault(name, {}).setdefault(number, {})[client] = value
+        if math.isfinite(value):  # a loss that overflowed cannot be drawn
+            found.setdefault(name, {}).setdefault(number, {})[client] = value
     return [_chart(caption, unit, found[name]) for name, caption, unit in _CHARTS if name in found]
 
 
 def _chart(caption: str, unit: str, of: dict[int, dict[str, float]]) -> CurveChart:
-    rounds = _thinned(sorted(of))
     clients = sorted({client for values in of.values() for client in values})
-    means = [sum(of[number].values()) / len(of[number]) for number in rounds]
+    drawn = clients if len(clients) <= _MOST_CLIENTS else []
+    mean = {number: sum(values.values()) / len(values) for number, values in of.items()}
+    rounds = _thinned(mean, min(_MOST_POINTS, _MOST_CELLS // (len(drawn) + 2)))
+    means = [mean[number] for number in rounds]
     values: dict[str, Any] = {"x": rounds, "x_name": "round", "y_name": unit, "group": "rounds"}
     lines: list[dict[str, Any]] = [
         {"name": "mean of clients" if len(clients) > 1 else unit, "values": _rounded(means)}
@@ -60,7 +70,7 @@ def _chart(caption: str, unit: str, of: dict[int, dict[str, float]]) -> CurveCha
         }
         lines += [
             {"name": client, "quiet": True, "values": _rounded([of[number].get(client) for number in rounds])}
-            for client in clients
+            for client in drawn
         ]
     values["series"] = lines
     said = f"From {means[0]:.4g} in round {rounds[0]} to {means[-1]:.4g} in round {rounds[-1]}"
@@ -69,10 +79,16 @@ def _chart(caption: str, unit: str, of: dict[int, dict[str, float]]) -> CurveCha
     return CurveChart(caption, values, said, heads, table)
 
 
-def _thinned(rounds: list[int]) -> list[int]:
-    step = -(-len(rounds) // _MOST_POINTS) or 1
-    kept = rounds[::step]
-    return kept if not rounds or kept[-1] == rounds[-1] else [*kept, rounds[-1]]
+def _thinned(mean: Mapping[int, float], most: int) -> list[int]:
+    """Return about `most` of the rounds in order: of each stretch, the lowest and the highest."""
+    rounds = sorted(mean)
+    if len(rounds) <= most:
+        return rounds
+    kept, size = {rounds[0], rounds[-1]}, -(-2 * len(rounds) // most)
+    for start in range(0, len(rounds), size):
+        stretch = rounds[start : start + size]
+        kept |= {min(stretch, key=mean.__getitem__), max(stretch, key=mean.__getitem__)}
+    return sorted(kept)
 
 
 def _rounded(values: Sequence[float | None]) -> list[float | None]:
