@@ -51,7 +51,8 @@ class Rows:
         """Return the row of this primary key, or None."""
         place = (kind, key)
         if place not in self._known:
-            self._known[place] = self.db.get(kind, key)
+            with self.db.no_autoflush:  # what was put is known: rows are written many at once, not one by one
+                self._known[place] = self.db.get(kind, key)
         found = self._known[place]
         assert found is None or isinstance(found, kind)
         return found
