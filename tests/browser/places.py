@@ -45,6 +45,8 @@ WITH_PARAMETERS: tuple[str, ...] = (
     "/runs/lungs-3",
     "/runs/lungs-3/curves",
     "/runs/lungs-3/rounds",
+    "/runs/lungs-3/logs",
+    "/runs/lungs-3/numbers",
     "/runs/lungs-3/rounds/1",
     "/runs/lungs-4",
 )
