@@ -56,7 +56,7 @@ def test_two_people_federate_from_the_first_account_to_a_verified_model(
         one.watch(run)
     for number in range(1, ROUNDS + 1):
         for one in people:
-            one.is_told(f"Round {number}")
+            one.is_told(f"Round {number} voting")
             one.vote(run, number)
     for one in people:
         one.is_told("completed")

@@ -28,6 +28,7 @@ from foedus.rounds.setup import carry_out, publish_project, start_run
 from foedus.rounds.spec import RunSpec, parse_spec
 from foedus.rounds.view import RunView
 from foedus.server.db import Dataset, Project, Run, RunClient
+from foedus.server.index import follow
 from foedus.server.platform import Platform
 from foedus.server.worker.ballots import Ballots
 from foedus.server.worker.leases import Lease, LeaseLost, give_back
@@ -63,7 +64,7 @@ class Plan:
 
 def drive(platform: Platform, site: Site, lease: Lease, stop: threading.Event) -> None:
     """Drive the run of a lease until it ends, the worker is to stop, or another worker has it."""
-    teller = Teller(platform, lease)
+    teller = Teller(platform, lease, partial(follow, platform, site.ledger))
     try:
         with full_disk_told(platform.home.root):
             _drive(platform, site, lease, stop, teller)

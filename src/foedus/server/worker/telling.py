@@ -27,8 +27,15 @@ _STEPS_S: Final = 1.0  # how often it is told how far tasks are
 class Teller:
     """Collects what a driver says, and writes it in one transaction now and then."""
 
-    def __init__(self, platform: Platform, lease: Lease, clock: Callable[[], float] = time.monotonic) -> None:
-        self._platform, self._lease, self._clock = platform, lease, clock
+    def __init__(
+        self,
+        platform: Platform,
+        lease: Lease,
+        index: Callable[[], object],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`index` brings the chain's index up to date: who is told of an event must find it there."""
+        self._platform, self._lease, self._index, self._clock = platform, lease, index, clock
         self._waiting: list[Progress] = []
         self._steps: dict[tuple[str | None, object], Progress] = {}
         self._stepped = self._renewed = clock()
@@ -67,6 +74,8 @@ class Teller:
             self._steps.clear()
         if not self._waiting and now - self._renewed < LEASE_S / 3:
             return
+        if self._waiting:
+            self._index()
         with self._platform.writing() as db:
             renew(db, self._lease, self._platform.now())
             for progress in self._waiting:
@@ -79,6 +88,7 @@ class Teller:
     def change(self, state: str, cause: str = "", hint: str = "", **values: Any) -> None:  # noqa: ANN401
         """Give the run a state, and say so to whoever watches. Raises `LeaseLost`."""
         self.write()
+        self._index()
         with self._platform.writing() as db:
             self._lease.require(db)
             run, now = db.get_one(Run, self._lease.id), self._platform.now()
