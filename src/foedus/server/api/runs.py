@@ -2,12 +2,12 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Path, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from foedus.server.api.lists import list_json
 from foedus.server.http import ActorDep, Db
-from foedus.server.services import curves, new_run, projects, runs
+from foedus.server.services import curves, new_run, projects, rounds, runs
 
 router = APIRouter(tags=["runs"])
 
@@ -51,6 +51,20 @@ def create(db: Db, actor: ActorDep, slug: str, new: NewRun) -> dict[str, Any]:
 def show(db: Db, actor: ActorDep, name: str) -> dict[str, Any]:
     """Return a run."""
     return runs.as_json(runs.find_run(db, actor, name))
+
+
+@router.get("/runs/{name}/rounds")
+def index_of_rounds(request: Request, db: Db, actor: ActorDep, name: str) -> dict[str, Any]:
+    """List the rounds of a run."""
+    return list_json(request, db, rounds.round_listing(runs.find_run(db, actor, name)))
+
+
+@router.get("/runs/{name}/rounds/{number}")
+def show_round(
+    db: Db, actor: ActorDep, name: str, number: Annotated[int, Path(ge=0, le=1_000_000)]
+) -> dict[str, Any]:
+    """Return a round: where it stands, and what each client answered and voted."""
+    return rounds.find_round(db, runs.find_run(db, actor, name), number).to_json()
 
 
 @router.post("/runs/{name}/cancel")

@@ -1,0 +1,78 @@
+"""Rounds of a run: who answered what, how the ballot stands, and how far each task is."""
+
+import pytest
+from sqlalchemy import select
+from tests.server.chains import Story
+from tests.server.people import Person
+
+from foedus.server.db import ChainRun, Metric, Project, Run, RunEvent
+from foedus.server.platform import Platform
+from foedus.server.services.rounds import find_round, present_round
+
+
+@pytest.fixture
+def run(platform: Platform, project: str, story: Story, alice: Person) -> int:
+    """Alice's run on the chain of the story; returns its row."""
+    with platform.writing() as db:
+        of = db.scalars(select(Project).where(Project.slug == project)).one()
+        number = db.scalars(select(ChainRun.run).where(ChainRun.project == of.chain_project)).first()
+        found = Run(
+            name="lungs-1",
+            project_id=of.id,
+            created_by=alice.user.id,
+            spec={},
+            algorithm="fedavg",
+            rounds=9,
+            state="running",
+            chain_run=number,
+        )
+        db.add(found)
+        db.flush()
+        return found.id
+
+
+def test_a_round_that_ended_names_answers_votes_and_points(platform: Platform, run: int) -> None:
+    with platform.reading() as db:
+        found = find_round(db, db.get_one(Run, run), 1)
+    assert (found.phase, found.is_over) == ("accepted", True)
+    assert [part.state for part in found.parts] == ["registered"] * 3
+    assert {part.vote for part in found.parts} == {"yes"}
+    assert found.votes == "3 yes, of 3"
+    assert all(part.tx and part.vote_tx and part.cid for part in found.parts)
+
+
+def test_a_client_that_has_not_answered_is_shown_with_what_its_task_does(
+    platform: Platform, run: int
+) -> None:
+    with platform.writing() as db:
+        newest = present_round(db, db.get_one(Run, run))
+        assert newest is not None
+        client = newest.parts[0].client
+        values = {"kind": "train", "done": 3, "total": 8}
+        for kind, said in (("task", {"kind": "train"}), ("step", values)):
+            db.add(RunEvent(run_id=run, kind=kind, round=newest.number, client=client, values=said))
+        db.add(Metric(run_id=run, name="loss", client=client, round=newest.number, value=0.25))
+        db.flush()
+        part = next(
+            one for one in find_round(db, db.get_one(Run, run), newest.number).parts if one.client == client
+        )
+    assert (part.doing, part.loss) == ("train: 3 of 8 steps", 0.25)
+
+
+def test_pages_show_rounds_and_refuse_those_that_are_not_there(run: int, alice: Person) -> None:
+    page = alice.browser.get("/runs/lungs-1/rounds/1")
+    assert page.status_code == 200
+    assert "3 yes, of 3" in page.text
+    assert "accepted" in alice.browser.get("/runs/lungs-1/rounds").text
+    assert "Round" in alice.browser.get("/runs/lungs-1").text
+    for number in ("0", "77", "1000001", "x"):
+        assert alice.browser.get(f"/runs/lungs-1/rounds/{number}").status_code in (404, 422)
+
+
+def test_the_api_gives_rounds(run: int, alice: Person, stranger: Person) -> None:
+    listed = alice.program.get("/api/v1/runs/lungs-1/rounds").json()
+    assert listed["items"][-1]["phase"] == "accepted"
+    found = alice.program.get("/api/v1/runs/lungs-1/rounds/1").json()
+    assert [one["vote"] for one in found["clients"]] == ["yes"] * 3
+    for path in ("rounds", "rounds/1"):
+        assert stranger.program.get(f"/api/v1/runs/lungs-1/{path}").status_code == 404
