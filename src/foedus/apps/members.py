@@ -16,14 +16,16 @@ from foedus.apps.datasets.loading import Loaded, load
 from foedus.apps.datasets.splits import PARTS
 from foedus.core.canonical import Json
 from foedus.core.errors import InvalidData
+from foedus.core.ids import Cid
 from foedus.launch import JobFolder
 from foedus.learn.datasets import ImageSet
 from foedus.learn.examples import prepare_images
 from foedus.learn.models import build_model, model_info
-from foedus.rounds.documents import Document, PrepareOrder
+from foedus.rounds.documents import CidText, Document, PrepareOrder
 from foedus.rounds.home import Home
 from foedus.rounds.spec import Name, RunSpec
-from foedus.rounds.tasks.prepare import publish_sets, tensors_of, write_tensors
+from foedus.rounds.tasks.prepare import Tensors, publish_sets, tensors_of, write_tensors
+from foedus.store import DirectoryStore, TensorFile
 
 
 class Source(Document):
@@ -31,6 +33,7 @@ class Source(Document):
 
     home: str
     dataset: str
+    mixes_shared: bool = False  # whether its training mixes in what the project shares
 
 
 class MembersOrder(Document):
@@ -40,6 +43,8 @@ class MembersOrder(Document):
     prepare: PrepareOrder
     sources: dict[Name, Source]
     evaluation: Source
+    store: str
+    shared: list[CidText]  # the project's shared datasets: tensors `images` and `labels`
 
 
 def run_prepare_members(folder: JobFolder, values: Mapping[str, Json]) -> None:
@@ -48,9 +53,11 @@ def run_prepare_members(folder: JobFolder, values: Mapping[str, Json]) -> None:
     spec, target = order.prepare.run_spec, Path(order.prepare.data_folder)
     published = _read("the evaluation dataset", order.evaluation)
     clients = {name: _read(f"the dataset of {name}", source) for name, source in order.sources.items()}
+    shared = [_shared(order.store, Cid(cid)) for cid in order.shared]
     found = [published, *clients.values()]
-    labels = max(_outputs(spec, published), *(_most_label(one) + 1 for one in found))
-    shapes = {one.values.shape[1:] for one in found}
+    known = [_most_label(one) for one in found] + [int(one["labels"].max()) for one in shared]
+    labels = max(_outputs(spec, published), *(label + 1 for label in known))
+    shapes = {one.values.shape[1:] for one in found} | {one["images"].shape[1:] for one in shared}
     if len(shapes) > 1:
         raise InvalidData(
             f"examples have different shapes: {', '.join(map(str, sorted(shapes)))}",
@@ -59,8 +66,11 @@ def run_prepare_members(folder: JobFolder, values: Mapping[str, Json]) -> None:
     datasets, histograms = {}, {}
     for name, loaded in clients.items():
         images = _images(loaded, labels)
-        parts = {f"{part}_": loaded.rows(part) for part in PARTS}
-        datasets[name] = str(write_tensors(target / f"{name}.safetensors", tensors_of(images, parts)))
+        tensors = tensors_of(images, {f"{part}_": loaded.rows(part) for part in PARTS})
+        for one in shared if order.sources[name].mixes_shared else ():
+            for what in ("images", "labels"):
+                tensors[f"train_{what}"] = np.concatenate([tensors[f"train_{what}"], one[what]])
+        datasets[name] = str(write_tensors(target / f"{name}.safetensors", tensors))
         histograms[name] = [int(n) for n in np.bincount(images.labels, minlength=labels)]
     images = _images(published, labels)
     sets = {
@@ -83,6 +93,15 @@ def _read(whose: str, source: Source) -> Loaded:
     if missing:
         raise InvalidData(f"{whose} has no {' and no '.join(missing)} examples", "Bring more examples.")
     return loaded
+
+
+def _shared(store: str, cid: Cid) -> Tensors:
+    with DirectoryStore(store).open(cid) as file:
+        tensors = TensorFile(file)
+        found = {name: tensors.read(name) for name in ("images", "labels")}
+    if found["images"].dtype != np.uint8 or found["labels"].dtype != np.int64 or not len(found["labels"]):
+        raise InvalidData(f"the shared dataset {cid} holds no pictures of bytes with labels")
+    return found
 
 
 def _outputs(spec: RunSpec, loaded: Loaded) -> int:

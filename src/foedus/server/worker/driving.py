@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+from sqlalchemy import select
 from sqlalchemy.orm import selectinload
 
 from foedus.apps.members import MembersOrder, Source
@@ -27,7 +28,7 @@ from foedus.rounds.runs import Site
 from foedus.rounds.setup import carry_out, publish_project, start_run
 from foedus.rounds.spec import RunSpec, parse_spec
 from foedus.rounds.view import RunView
-from foedus.server.db import Dataset, Project, Run, RunClient
+from foedus.server.db import Dataset, Run, RunClient, SharedDataset
 from foedus.server.index import follow
 from foedus.server.platform import Platform
 from foedus.server.worker.ballots import Ballots
@@ -159,6 +160,11 @@ def _read(platform: Platform, site: Site, run_id: int) -> Plan:
             Member(ClientId(one.client), one.account, folder / "data" / f"{one.client}.safetensors")
             for one in sorted(run.clients, key=lambda one: one.client)
         )
+        shared = db.scalars(
+            select(SharedDataset.cid)
+            .where(SharedDataset.project_id == project.id, SharedDataset.state == "ready")
+            .order_by(SharedDataset.id)
+        )
         return Plan(
             run.id,
             run.name,
@@ -169,21 +175,21 @@ def _read(platform: Platform, site: Site, run_id: int) -> Plan:
             project.asks_votes,
             {ClientId(one.client): one.user_id for one in run.clients},
             members,
-            _order(platform, spec, project, run.clients, evaluation, folder),
+            _order(platform, spec, [str(cid) for cid in shared], run.clients, evaluation, folder),
         )
 
 
 def _order(
     platform: Platform,
     spec: RunSpec,
-    project: Project,
+    shared: list[str],
     clients: list[RunClient],
     evaluation: Dataset,
     folder: Path,
 ) -> MembersOrder:
-    def source(dataset: Dataset) -> Source:
+    def source(dataset: Dataset, mixes_shared: bool = False) -> Source:
         home = platform.user_home(dataset.owner.name)
-        return Source(home=str(home.root), dataset=dataset.name)
+        return Source(home=str(home.root), dataset=dataset.name, mixes_shared=mixes_shared)
 
     return MembersOrder(
         prepare=PrepareOrder(
@@ -192,8 +198,10 @@ def _order(
             data_cache=str(platform.home.data),
             data_folder=str(folder / "data"),
         ),
-        sources={one.client: source(one.dataset) for one in clients},
+        sources={one.client: source(one.dataset, one.mixes_shared) for one in clients},
         evaluation=source(evaluation),
+        store=str(platform.home.store),
+        shared=shared,
     )
 
 
