@@ -42,7 +42,7 @@ def test_every_promised_command_is_there() -> None:
     promised += [f"chain {verb}" for verb in ("blocks", "tx", "events")]
     promised += [f"index {verb}" for verb in ("rebuild", "status")]
     promised += [f"admin {verb}" for verb in ("migrate", "backup", "restore", "users")]
-    promised += ["serve", "up"]
+    promised += ["serve", "worker", "up"]
 
     assert sorted(all_commands()) == sorted(promised)
 
