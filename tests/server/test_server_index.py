@@ -1,13 +1,12 @@
 """The index says what the chain says, whenever it is made, whatever stands on the chain."""
 
 import shutil
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import pytest
 from sqlalchemy import select, update
-from tests.chain.chain_tools import CLIENTS, RULES, Chain, cid
+from tests.chain.chain_tools import CLIENTS, Chain, cid
 from tests.server.chains import (
     found,
     open_platform_chain,
@@ -35,7 +34,6 @@ from foedus.server.db import (
 )
 from foedus.server.errors import Unavailable
 from foedus.server.index import follow, index_state, open_chain, rebuild
-from foedus.server.index.follow import _BATCH
 from foedus.server.platform import Platform
 
 NO = (Choice.NO, Choice.NO, Choice.YES)
@@ -251,18 +249,3 @@ def test_changed_parent_stops_a_follower_between_two_chains(platform: Platform, 
     assert follow(platform, Between(played, shown_hash=(head, "0x" + "0" * 64))) == 0
     with platform.reading() as db:
         assert db.scalar(select(ChainHead.block)) == head
-
-
-@pytest.mark.slow
-def test_500_events_are_followed_in_a_second(platform: Platform, chain: Chain) -> None:
-    project = found(chain)
-    many = replace(RULES, rounds=40)
-    run = start(chain, project, cid("version-0"), many)
-    for number in range(40):
-        play_round(chain, run, cid(f"candidate-{number}"))
-    before = time.process_time()
-    follow(platform, chain.ledger)
-    seconds = time.process_time() - before
-    events = len(rows_of(platform, ChainEvent))
-    assert chain.ledger.head().number > 2 * _BATCH
-    assert events / seconds > 500

@@ -19,10 +19,10 @@ from foedus.learn.partitions import partition
 from foedus.rounds.home import make_folder
 from foedus.rounds.spec import parse_spec
 from foedus.server.db import Dataset, Membership, Project, Run, RunClient, User
+from foedus.server.db.accounts import DEMO_SITES
 from foedus.server.platform import Platform
 
 SLUG: Final = "digits"
-_SITES: Final = ("site-a", "site-b", "site-c")
 _GUESTS: Final = 5  # who may be given images
 _NAME: Final = "digits"
 _ROUNDS: Final = 200
@@ -42,9 +42,9 @@ def make_demo(platform: Platform) -> None:
             slug=SLUG,
             title="Handwritten digits",
             goal="See a federation at work: three sites with images of their own train one model together.",
-            draft=_spec(len(_SITES)),
+            draft=_spec(len(DEMO_SITES)),
         )
-        for name in _SITES:
+        for name in DEMO_SITES:
             user = User(name=name, display_name=f"Demo {name}", state="active", site=name)
             dataset = _given(platform, user, platform.home.root / "demo" / f"{name}.npz")
             member = Membership(user=user, role="member", client=name, dataset=dataset)
@@ -73,7 +73,7 @@ def welcome(platform: Platform) -> None:
         for user in db.scalars(select(User).where(User.is_admin, User.state == "active")):
             if user.id not in known:
                 project.memberships.append(Membership(user=user, role="owner", client=user.name))
-        guests = [one for one in project.memberships if one.user.name not in _SITES]
+        guests = [one for one in project.memberships if one.user.name not in DEMO_SITES]
         for number, one in enumerate(sorted(guests, key=lambda one: one.id or 0)[:_GUESTS]):
             has_own = db.scalar(select(Dataset.id).where(Dataset.owner_id == one.user_id).limit(1))
             if one.state == "active" and one.role != "auditor" and has_own is None:
@@ -124,7 +124,7 @@ def _write_images(platform: Platform) -> None:
     _save(folder / "evaluation.npz", images, evaluation)
     guests = [f"guest-{number + 1}" for number in range(_GUESTS)]
     dealt = partition(
-        "dirichlet", images.labels[rest], [*_SITES, *guests], derive_seed("demo", "deal"), {"alpha": 2.0}
+        "dirichlet", images.labels[rest], [*DEMO_SITES, *guests], derive_seed("demo", "deal"), {"alpha": 2.0}
     )
     for name, rows in dealt.items():
         _save(folder / f"{name}.npz", images, rest[rows])

@@ -8,6 +8,9 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from foedus.server.db.base import Address, Base, Key, Long, Text32, Text64, Text200, utc_now
 
+DEMO_SITES = ("site-a", "site-b", "site-c")
+"""Names of the demo's members, to whom nobody can sign in."""
+
 
 class User(Base):
     """An account on this platform. `name` is also the client's name in runs.

@@ -17,6 +17,7 @@ from foedus.server.auth import browsers, limits, passwords
 from foedus.server.auth.actors import Actor
 from foedus.server.auth.secrets import new_secret
 from foedus.server.db import Setting, User, WebSession
+from foedus.server.db.accounts import DEMO_SITES
 from foedus.server.errors import Conflict, Denied, Invalid, NotFound, SignInNeeded
 from foedus.server.platform import Platform
 from foedus.server.services.audit import record
@@ -53,8 +54,8 @@ class NewAccount:
 
 
 def is_unused(db: Session) -> bool:
-    """Whether there is no administrator yet; members of the demo do not count."""
-    return db.scalar(select(User.id).where(User.is_admin).limit(1)) is None
+    """Whether nobody has an account yet; members of the demo do not count."""
+    return db.scalar(select(User.id).where(User.name.not_in(DEMO_SITES)).limit(1)) is None
 
 
 def setup_code(platform: Platform) -> str | None:
