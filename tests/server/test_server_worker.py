@@ -58,3 +58,13 @@ def test_data_that_do_not_suit_end_the_run_with_the_reason(platform: Platform, t
         run = db.scalars(select(Run)).one()
         assert run.state == "failed"
         assert "lenet-of-nowhere" in run.cause
+
+
+def test_a_run_that_is_cancelled_while_it_waits_never_starts(platform: Platform, tmp_path: Path) -> None:
+    federation(platform, tmp_path, rounds=3)
+    with platform.writing() as db:
+        db.scalars(select(Run)).one().cancel_reason = "not now"
+    worker_until(platform, lambda db: db.scalars(select(Run)).one().is_over)
+    with platform.reading() as db:
+        run = db.scalars(select(Run)).one()
+        assert (run.state, run.cause, run.chain_run) == ("cancelled", "not now", None)

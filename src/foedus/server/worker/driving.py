@@ -79,11 +79,12 @@ def drive(platform: Platform, site: Site, lease: Lease, stop: threading.Event) -
 
 def _drive(platform: Platform, site: Site, lease: Lease, stop: threading.Event, teller: Teller) -> None:
     with platform.reading() as db:
-        if (reason := db.get_one(Run, lease.id).cancel_reason) and db.get_one(
-            Run, lease.id
-        ).chain_run is None:
-            teller.change("cancelled", reason)
-            return
+        row = db.get_one(Run, lease.id)
+        name, reason = row.name, row.cancel_reason
+    found = locate_in(platform.home.runs / name, site.ledger.events())
+    if reason and found is None:
+        teller.change("cancelled", reason)
+        return
     plan = _read(platform, site, lease.id)
     folder = platform.home.runs / plan.name
     if not (folder / "spec.json").is_file():
@@ -91,7 +92,6 @@ def _drive(platform: Platform, site: Site, lease: Lease, stop: threading.Event, 
     backend = backend_of(platform.site)
     resources = partial(backend.resources, plan.spec)
     with backend.open(plan.spec, folder) as launcher:
-        found = locate_in(folder, site.ledger.events())
         if found is None:
             teller.change("preparing")
             run = _start(platform, site, plan, folder, launcher, resources, teller)
