@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 from tests.server.federation import federation, worker_until
+from typer.testing import CliRunner
 
+from foedus.client.cli import app
 from foedus.rounds.verify import verify_run
 from foedus.server.db import ChainRun, Decision, Metric, Run, RunEvent
 from foedus.server.platform import Platform
@@ -26,6 +28,9 @@ def test_a_run_is_driven_to_its_end_and_verified(platform: Platform, tmp_path: P
         assert run.score is not None
     worker_until(platform, lambda db: db.scalar(select(ChainRun.ended)) is not None)
     assert verify_run(platform.home, run.name).version == 2
+    for command in (["status", run.name], ["chain", "events", "--run", run.name]):
+        told = CliRunner().invoke(app, [*command, "--home", str(platform.home.root)])
+        assert told.exit_code == 0, told.output
 
 
 def test_a_run_that_is_cancelled_ends_on_the_chain(platform: Platform, tmp_path: Path) -> None:

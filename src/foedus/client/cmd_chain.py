@@ -15,6 +15,7 @@ from foedus.core.errors import FoedusError, InvalidSpec
 if TYPE_CHECKING:
     from foedus.chain import ChainReader, Transaction
     from foedus.core.records import Event
+    from foedus.rounds.home import Home
 
 app = typer.Typer(help="Look at blocks, transactions and events of the chain.", no_args_is_help=True)
 
@@ -111,7 +112,7 @@ def events(
         shell.home.run_folder(run)
     with _reader(shell) as reader:
         everything = list(reader.events())
-    number = None if run is None else _run_number(everything, run)
+    number = None if run is None else _run_number(shell.home, everything, run)
     names = member_names(everything)
     matching = (e for e in everything if name in (None, e.name) and number in (None, e.args.get("run")))
     found = deque(matching, maxlen=last)
@@ -137,10 +138,10 @@ def _reader(shell: Shell) -> "Iterator[ChainReader]":
         reader.close()
 
 
-def _run_number(events: "Sequence[Event]", run: str) -> int:
-    from foedus.rounds.view import find_run
+def _run_number(home: "Home", events: "Sequence[Event]", run: str) -> int:
+    from foedus.rounds.locate import locate
 
-    numbers = find_run(events, run)
+    numbers = locate(home, run, events)
     if numbers is None:
         raise FoedusError(f"run {run} has not reached the chain yet")
     return numbers[1]
