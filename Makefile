@@ -53,6 +53,7 @@ test: $(READY)
 
 docs: $(READY)
 	'$(BIN)/python' docs/make_cli_reference.py
+	'$(BIN)/python' docs/make_api_reference.py
 	'$(BIN)/python' docs/make_algorithm_pages.py
 	'$(BIN)/python' -m pytest -q tests/repository
 

@@ -6,7 +6,8 @@ moments, histories and control variates are there.
 
 import tempfile
 import time
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from benchmarks.result import Line, Options, at_most, median
 from foedus.core.ids import ClientId
 from foedus.learn.algorithms import describe, get_strategy
 from foedus.learn.strategy import MergeRules, ServerState, Strategy, Update
-from foedus.learn.weights import Parts, Weights
+from foedus.learn.weights import MemorySource, Parts, TensorSource, Weights
 from foedus.store import DirectoryStore, TensorFile, encode
 
 MODELS, TENSORS, PARAMETERS = 10, 4, 4_000_000
@@ -35,13 +36,14 @@ def run(options: Options) -> list[Line]:
         for name in sorted({info.name for info in describe()} - _SKIPPED):
             merge = _Merge(DirectoryStore(folder), get_strategy(name), server, models)
             average = _Merge(merge.store, get_strategy("fedavg"), server, models)
-            added = []
-            for _ in range(repeats):
-                base = average.seconds()
-                added.append((merge.seconds() - base) / base)
             target = at_most(3.0) if name in _BOUNDED else None
-            what = f"algorithms: {name}, time added to FedAvg's merge"
-            lines.append(Line(what, median(added), "×", target, amount))
+            for is_loaded, where in ((False, "a store"), (True, "memory")):
+                added = []
+                for _ in range(repeats):
+                    base = average.seconds(is_loaded)
+                    added.append((merge.seconds(is_loaded) - base) / base)
+                what = f"algorithms: {name}, time added to FedAvg's merge"
+                lines.append(Line(what, median(added), "×", target, f"{amount}, from {where}"))
     return lines
 
 
@@ -59,27 +61,40 @@ class _Merge:
             for seed in range(1, models + 1)
         ]
         self.state = ServerState(server)
-        self.state = self._merged()
+        with self._opened(is_loaded=False) as updates:
+            self.state = self._merged(updates)
 
-    def seconds(self) -> float:
-        """Time one merge."""
-        began = time.perf_counter()
-        self._merged()
-        return time.perf_counter() - began
+    def seconds(self, is_loaded: bool) -> float:
+        """Time one merge of files in the store, or of what they hold already in memory."""
+        with self._opened(is_loaded) as updates:
+            began = time.perf_counter()
+            self._merged(updates)
+            return time.perf_counter() - began
 
-    def _merged(self) -> ServerState:
+    @contextmanager
+    def _opened(self, is_loaded: bool) -> Iterator[list[Update]]:
         with ExitStack() as stack:
             files = [TensorFile(stack.enter_context(self.store.open(cid))) for cid in self.cids]
-            updates = [
-                Update(ClientId(f"client-{number}"), file, number + 1) for number, file in enumerate(files)
+            sources: Sequence[TensorSource] = files
+            if is_loaded:
+                sources = [MemorySource(_read(file)) for file in files]
+            yield [
+                Update(ClientId(f"client-{number}"), source, number + 1)
+                for number, source in enumerate(sources)
             ]
-            return self.strategy.aggregate(self.state, updates, self.rules)
+
+    def _merged(self, updates: Sequence[Update]) -> ServerState:
+        return self.strategy.aggregate(self.state, updates, self.rules)
 
 
 def _model(parameters: int, seed: int) -> Weights:
     random = np.random.default_rng(seed)
     size = parameters // TENSORS
     return {f"layer-{i}": random.standard_normal(size, dtype=np.float32) for i in range(TENSORS)}
+
+
+def _read(file: TensorFile) -> Weights:
+    return {name: file.read(name) for name in file.names()}
 
 
 def _distinct(extras: Weights, seed: int) -> Weights:

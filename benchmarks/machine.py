@@ -7,15 +7,18 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from foedus.launch.local import usable_cpus
+from foedus.site.machine import memory_gib, processor
+
 BUSY_LOAD = 0.5  # load average above which figures are doubtful
 
 
 def describe() -> dict[str, object]:
     """Return processor, cores, memory, versions, and the load average now."""
     return {
-        "cpu": _cpu_model(),
-        "cores": len(os.sched_getaffinity(0)),
-        "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
+        "cpu": processor(),
+        "cores": usable_cpus(),
+        "memory_gib": round(memory_gib(), 1),
         "python": platform.python_version(),
         "torch": _version("torch"),
         "load": round(os.getloadavg()[0], 2),
@@ -28,16 +31,6 @@ def machine_line(facts: dict[str, object]) -> str:
         f"{facts['cpu']}, {facts['cores']} cores, {facts['memory_gib']} GiB, Python {facts['python']}, "
         f"torch {facts['torch']}, load average {facts['load']}"
     )
-
-
-def _cpu_model() -> str:
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        return platform.machine()
-    return platform.machine()
 
 
 def _version(package: str) -> str:

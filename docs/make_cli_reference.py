@@ -39,6 +39,7 @@ Read once, later ones win: `config.toml` in the home folder, then the environmen
 | `data` | `FOEDUS_DATA` | folder with the four MNIST idx files; replaces the data that a spec names |
 | `workers` | `FOEDUS_WORKERS` | warm worker processes; one per client without it |
 | `threads` | `FOEDUS_THREADS` | threads of each worker; other than 1 changes the last digits of results |
+| | `FOEDUS_DEVICE` | `cpu` or `cuda`: where tasks train and score; without it a GPU if one is usable |
 | `log_level` | `FOEDUS_LOG_LEVEL` | of `foedus.log`: `debug`, `info`, `warning` (default) or `error` |
 | `launcher` | `FOEDUS_LAUNCHER` | what runs batch jobs: `local` (default), `slurm` or `kubernetes` |
 | `allocation` | `FOEDUS_ALLOCATION` | batch jobs of a run: `per-task` (default), or `held` |

@@ -1,51 +1,17 @@
 #!/bin/sh
-# Install what the tests need of Slurm (Debian and Ubuntu, as root). Called by `make test`; may be repeated.
-# Says nothing when all is there. Where it cannot install, it says what is missing and goes on: those tests
-# are then skipped by name, or fail with FOEDUS_REQUIRE_ALL=1.
+# Install what the tests need of Slurm. Called by `make test`; may be repeated.
 set -eu
 PATH=$PATH:/usr/sbin:/sbin
+what=Slurm
+which_tests="on a real Slurm"
 programs="munged slurmctld slurmd slurmdbd slurmrestd sbatch mariadbd"
 packages="munge slurmctld slurmd slurm-client slurmdbd slurmrestd slurm-wlm-jwt-plugin mariadb-server"
 
-missing() {
+lacking() {
     for program in $programs; do
         command -v "$program" >/dev/null || printf '%s ' "$program"
     done
 }
 
-go_on_without() {
-    printf '%s: tests on a real Slurm will be skipped, or fail with FOEDUS_REQUIRE_ALL=1.\n' "$1" >&2
-    printf 'They need: apt-get install --no-install-recommends %s\n' "$packages" >&2
-    exit 0
-}
-
-lacking=$(missing)
-[ -n "$lacking" ] || exit 0
-[ "$(id -u)" = 0 ] || go_on_without "Not root"
-command -v apt-get >/dev/null || go_on_without "No apt-get here"
-
-log=$(mktemp)
-policy=/usr/sbin/policy-rc.d
-is_ours=
-tidy() {
-    rm -f "$log"
-    [ -z "$is_ours" ] || rm -f "$policy"
-}
-trap tidy EXIT
-trap 'exit 1' HUP INT TERM # by way of EXIT: the policy must not stay
-
-# Installing must not start daemons; tests start their own.
-if [ ! -e "$policy" ]; then
-    is_ours=yes
-    printf '#!/bin/sh\nexit 101\n' >"$policy"
-    chmod 755 "$policy"
-fi
-
-install() { DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $packages >"$log" 2>&1; }
-echo "Installing Slurm for the tests: $packages"
-if ! install && ! { apt-get update >"$log" 2>&1 && install; }; then
-    tail -n 5 "$log" >&2
-    go_on_without "apt-get cannot install Slurm (see above)"
-fi
-lacking=$(missing)
-[ -z "$lacking" ] || go_on_without "Still missing after the installation: $lacking"
+. "$(dirname "$0")/apt.sh"
+install_missing quietly

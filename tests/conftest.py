@@ -8,6 +8,9 @@ import pytest
 # Tests run side by side, one a processor: threads of numeric libraries on top would only wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# The CPU is the tested default, also where there is a GPU; tests of devices take theirs by themselves.
+os.environ.setdefault("FOEDUS_DEVICE", "cpu")
+
 # Started in the background of a script, we inherit an ignored SIGINT, and so would
 # the processes that tests interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -16,6 +16,7 @@ from foedus.version import VERSION as __version__
 
 if TYPE_CHECKING:
     from foedus.client.compare import Comparison, compare
+    from foedus.client.remote.client import Client
     from foedus.client.sdk import open_home, report, resume, run, runs, status, verify
     from foedus.client.status import RoundStatus, RunStatus
     from foedus.core.errors import FoedusError
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from foedus.store import DirectoryStore, ModelManifest, get_manifest, lineage
 
 _MODULE_OF = {
+    "Client": "client.remote.client",
     "Comparison": "client.compare",
     "DirectoryStore": "store",
     "FoedusError": "core.errors",
@@ -55,6 +57,7 @@ _MODULE_OF = {
 }
 
 __all__ = [
+    "Client",
     "Comparison",
     "DirectoryStore",
     "FoedusError",

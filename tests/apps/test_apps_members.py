@@ -64,16 +64,13 @@ def test_each_client_gets_its_own_examples_in_their_parts(tmp_path: Path) -> Non
     assert sum(labels_of(tmp_path, "ben", part) for part in ("train", "val", "test")) == 60
 
 
-def test_only_who_wants_that_trains_on_shared_examples_too(tmp_path: Path) -> None:
+def test_what_the_project_shares_is_named_and_stays_out_of_the_clients_own_data(tmp_path: Path) -> None:
     store = DirectoryStore(tmp_path / "store")
     images = np.zeros((7, 28, 28), np.uint8)
-    cid = store.put(encode({"images": images, "labels": np.arange(7, dtype=np.int64)}))
-    ada, ben = member(tmp_path, "ada"), member(tmp_path, "ben")
-    prepare(tmp_path, {"ada": ada, "ben": ben.model_copy(update={"mixes_shared": True})}, [str(cid)])
-    own = labels_of(tmp_path, "ada", "val") + labels_of(tmp_path, "ada", "test")
-    assert labels_of(tmp_path, "ada", "train") == 60 - own
-    own = labels_of(tmp_path, "ben", "val") + labels_of(tmp_path, "ben", "test")
-    assert labels_of(tmp_path, "ben", "train") == 60 - own + 7
+    cid = str(store.put(encode({"images": images, "labels": np.arange(7, dtype=np.int64)})))
+    result = prepare(tmp_path, {"ada": member(tmp_path, "ada"), "ben": member(tmp_path, "ben")}, [cid])
+    assert result.mixed == [cid]
+    assert sum(labels_of(tmp_path, "ben", part) for part in ("train", "val", "test")) == 60
 
 
 @pytest.mark.parametrize(

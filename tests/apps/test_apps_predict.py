@@ -18,13 +18,15 @@ from foedus.apps.builtin import FL_PREDICT
 from foedus.apps.datasets.loading import SplitRule, register
 from foedus.apps.datasets.recipe import parse_step
 from foedus.apps.predict.fit import require_fit
-from foedus.apps.predict.task import open_version
+from foedus.apps.predict.version import open_version
 from foedus.apps.submit import check
 from foedus.core.errors import InvalidData, ObjectDamaged, ObjectMissing
 from foedus.core.ids import Cid
 from foedus.launch import JobFolder
 from foedus.learn.examples import prepare_images
 from foedus.learn.metrics import confusion, f1_per_label
+from foedus.learn.models import model_info
+from foedus.learn.objectives import Classification
 from foedus.rounds.home import Home
 from foedus.store import DirectoryStore, TensorFile, put_manifest
 
@@ -237,8 +239,21 @@ def test_data_of_another_shape_are_refused(world: World, digits: np.ndarray) -> 
 def test_the_steps_that_make_data_fit_are_named(shape: tuple[int, ...], hint: str) -> None:
     given = replace(dataset_at(Path("/d")), shape=shape, dtype="uint8", ranges=(0.0, 255.0))
     with pytest.raises(InvalidData, match="the model wants") as caught:
-        require_fit(given, (1, 28, 28))
+        require_fit(given, model_info("softmax"))
     assert hint in caught.value.hint
+
+
+class Ranking(Classification):
+    """An objective that nobody told FL_PREDICT of."""
+
+    name = "ranking"
+
+
+def test_models_of_another_objective_are_refused() -> None:
+    given = replace(dataset_at(Path("/d")), shape=(28, 28), dtype="uint8", ranges=(0.0, 255.0))
+    with pytest.raises(InvalidData, match="gives ranking; FL_PREDICT predicts labels, masks and") as e:
+        require_fit(given, replace(model_info("softmax"), objective=Ranking()))
+    assert "foedus model pull" in e.value.hint
 
 
 def test_a_model_that_is_not_there_is_told(world: World, digits: np.ndarray) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from sqlalchemy.orm import Session
 from tests.browser.filled_chain import fill_chain
+from tests.browser.filled_images import fill_images
 
 from foedus.server.auth import browsers
 from foedus.server.db import (
@@ -18,6 +19,7 @@ from foedus.server.db import (
     Project,
     Run,
     RunClient,
+    RunEvent,
     User,
     Worker,
 )
@@ -85,6 +87,7 @@ def _fill_projects(db: Session, platform: Platform, users: dict[str, User]) -> N
     db.flush()
     for membership, dataset in zip(lungs.memberships, datasets, strict=True):
         membership.dataset_id = dataset.id
+    lungs.evaluation_id = datasets[0].id
     for number, state in enumerate(_STATES, 1):
         run = Run(
             name=f"lungs-{number}",
@@ -98,7 +101,8 @@ def _fill_projects(db: Session, platform: Platform, users: dict[str, User]) -> N
             state=state,
             score=0.8931 if state == "completed" else None,
             chain_run=1 if state == "completed" else None,
-            cause="3 batch jobs wait for nodes" if state == "waiting" else "",
+            cause={"waiting": "3 batch jobs wait for nodes", "failed": "a task failed"}.get(state, ""),
+            started_at=None if state == "waiting" else now - datetime.timedelta(hours=29 - number),
             created_at=now - datetime.timedelta(hours=30 - number),
         )
         run.clients = [
@@ -119,12 +123,19 @@ def _fill_projects(db: Session, platform: Platform, users: dict[str, User]) -> N
             deadline=int(now.timestamp()) + 900,
         )
     )
+    voted = Decision(run_id=running + 2, round=2, user_id=alice.id, candidate=CANDIDATE, score=0.82)
+    voted.base_score, voted.deadline, voted.advice, voted.choice = 0.7, int(now.timestamp()), 1, 1
+    voted.comment = "Much better at the edges."
+    said = {"kind": "train", "cause": "the loss is not finite"}
+    failed = RunEvent(run_id=running + 3, kind="task-failed", round=1, client="bob", values=said)
+    db.add_all([voted, failed])
     db.add_all(
         Metric(run_id=running, name="test_accuracy", client="", round=n, value=1 - 0.5**n)
         for n in range(1, 7)
     )
     db.add(Announcement(text="The cluster is down for maintenance on Sunday from 6 to 8.", level="warning"))
     fill_chain(db, 1, 1, "lungs-3", int(now.timestamp()))
+    fill_images(db, datasets[0].id)
     db.add(
         AppJob(
             owner_id=alice.id,

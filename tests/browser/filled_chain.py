@@ -11,10 +11,12 @@ from foedus.server.db import (
     ChainMember,
     ChainRound,
     ChainRun,
+    ChainStanding,
     ChainTransaction,
     ChainVersion,
     ChainVote,
 )
+from foedus.server.index.standings import ALL_RUNS, as_text
 from foedus.store.cid import RAW, cid_bytes, cid_text
 
 ROUNDS = 2
@@ -50,6 +52,7 @@ def fill_chain(db: Session, project: int, run: int, name: str, now: int) -> None
             round=ROUNDS + 1,
             version=ROUNDS,
             current=cid(100 + ROUNDS),
+            ended_rounds=ROUNDS,
             started_at=now - 600,
         )
     )
@@ -68,10 +71,14 @@ def fill_chain(db: Session, project: int, run: int, name: str, now: int) -> None
                     client=client,
                     cid=update,
                     num_examples=600 * position,
+                    num_shared=240 * (position - 1),
                     score_ppb=700_000_000 + 60_000_000 * number,
                     base_score_ppb=700_000_000,
                     reward=str(4 * 10**17 * position),
                     paid=str(4 * 10**17 * position),
+                    paid_at=time,
+                    paid_place=10 * number + position,
+                    paid_tx=tx(block),
                     time=time,
                     tx=tx(block),
                 )
@@ -91,6 +98,13 @@ def fill_chain(db: Session, project: int, run: int, name: str, now: int) -> None
             block += 1
         db.add(_round(run, number, block - 1, time))
         db.add(_version(run, number, block - 1, time))
+    for place in (run, ALL_RUNS):
+        for position, client in enumerate(_CLIENTS, 1):
+            theirs = ChainStanding(project=project, run=place, client=client, points="", recent={})
+            theirs.points = as_text(4 * 10**17 * position * ROUNDS)
+            theirs.registrations = theirs.paid = theirs.votes = theirs.answered = ROUNDS
+            theirs.recent = {f"{run}/{number}/1": 0.4 * position for number in range(1, ROUNDS + 1)}
+            db.add(theirs)
     db.add(ChainHead(id=1, block=block - 1))
 
 

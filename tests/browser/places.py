@@ -13,7 +13,7 @@ from foedus.server.app import PAGES
 SIGNED_OUT: tuple[str, ...] = ("/sign-in", "/sign-up")
 """Pages for whoever is not signed in."""
 
-FOR_PROGRAMS = ("/healthz", "/readyz", "/metrics", "/favicon.ico")
+FOR_PROGRAMS = ("/healthz", "/readyz", "/metrics", "/favicon.ico", "/news/stream")
 """What is no page."""
 
 LEAD_ELSEWHERE = ("/welcome", "/sign-in/provider", "/sign-in/provider/back")
@@ -26,6 +26,7 @@ WITH_PARAMETERS: tuple[str, ...] = (
     f"/chain/transactions/{tx(2)}",
     f"/chain/addresses/{address('alice')}",
     f"/models/{cid(102)}",
+    f"/models/{cid(102)}/project",
     f"/models/compare?a={cid(101)}&b={cid(102)}",
     "/projects/lungs",
     "/projects/lungs/data",
@@ -33,6 +34,7 @@ WITH_PARAMETERS: tuple[str, ...] = (
     "/projects/lungs/members",
     "/projects/lungs/members/alice",
     "/datasets/1",
+    "/datasets/1/images",
     "/projects/lungs/rewards",
     "/search?q=lungs",
     "/applications/SIM_REACTION_DIFFUSION",
@@ -41,6 +43,7 @@ WITH_PARAMETERS: tuple[str, ...] = (
     "/admin/users/alice",
     "/projects/lungs/runs",
     "/projects/lungs/runs/new",
+    "/projects/lungs/runs/new?from=lungs-3",
     "/runs/lungs-1",
     "/runs/lungs-3",
     "/runs/lungs-3/curves",
@@ -48,6 +51,12 @@ WITH_PARAMETERS: tuple[str, ...] = (
     "/runs/lungs-3/logs",
     "/runs/lungs-3/numbers",
     "/runs/lungs-3/rounds/1",
+    "/runs/lungs-3/rounds/2",
+    "/runs/lungs-3/chain",
+    "/projects/lungs/rewards?run=lungs-3",
+    "/runs/lungs-3/explain",
+    "/runs/lungs-3/explain?image=2",
+    "/runs/lungs-3/explain?image=3&round=1",
     "/runs/lungs-4",
 )
 """Pages that need a name, as Alice sees them."""

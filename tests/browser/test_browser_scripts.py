@@ -13,7 +13,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("browser")]
 
 _HTML = """<!doctype html><html lang="en"><head><title>Parts</title><link rel="icon" href="/static/icon.svg">
 <link rel="stylesheet" href="/static/vendor/pico-2.1.1.min.css"><link rel="stylesheet" href="/static/app.css">
-<script src="/static/vendor/htmx-4.0.1.min.js" defer></script>
+<script src="/static/vendor/htmx-4.0.1.min.js"></script>
 <script src="/static/vendor/htmx-sse-4.0.1.min.js" defer></script>
 <script src="/static/vendor/echarts-6.1.0.min.js" defer></script><script src="/static/charts.js" defer>
 </script><script src="/static/app.js" defer></script></head>
@@ -176,6 +176,19 @@ def test_a_live_part_says_when_its_stream_is_away(show: Callable[[str], Watched]
     expect(page.get_by_text("reconnecting…")).to_be_hidden()
 
 
+def test_a_live_part_is_asked_for_while_its_stream_is_away(show: Callable[[str], Watched]) -> None:
+    watched = show(
+        '<div data-live data-poll="/now" data-poll-into="#live">'
+        '<span class="reconnecting">reconnecting…</span>'
+        '<div id="live"></div></div>'
+    )
+    page = watched.page
+    page.route("**/now", lambda route: route.fulfill(body="<p>Round 9</p>", content_type="text/html"))
+    expect(page.get_by_text("Round 9")).to_be_visible(timeout=20_000)
+    expect(page.get_by_text("reconnecting…")).to_be_visible()
+    watched.check()
+
+
 def test_the_menu_of_a_phone_opens_by_keyboard_and_closes_by_escape(visit: Callable[..., Watched]) -> None:
     watched = visit("alice")
     page = watched.page
@@ -198,3 +211,15 @@ def test_the_first_tab_stop_skips_to_the_content(visit: Callable[..., Watched]) 
     expect(watched.page.get_by_role("link", name="Skip to the content")).to_be_focused()
     watched.page.keyboard.press("Enter")
     assert watched.page.url.endswith("#main")
+
+
+def test_the_slider_changes_how_much_of_a_heat_map_shows(visit: Callable[..., Watched]) -> None:
+    watched = visit("alice")
+    watched.go("/runs/lungs-3/explain")
+    heat = watched.page.locator("#overlay img").nth(1)
+    expect(heat).to_have_css("opacity", "0.6")
+    slider = watched.page.get_by_label("Opacity of the overlay")
+    slider.focus()
+    slider.press("End")
+    expect(heat).to_have_css("opacity", "1")
+    watched.check()

@@ -118,6 +118,7 @@ def _start_run(ada: Person) -> str:
     ada.page.get_by_label("Epochs").fill("4")
     ada.page.get_by_label("Batch size").fill("16")
     ada.page.get_by_label("Learning rate").fill("0.05")
+    ada.press("Review")
     ada.press("Start the run")
     ada.sees("Our first")
     return ada.page.url.rpartition("/")[2]

@@ -12,6 +12,7 @@ _RUN: Final = """async (tags) => {
   return found.violations.flatMap((one) => one.nodes.map(
     (node) => `${one.id}: ${node.target.join(" ")}: ${node.failureSummary}`));
 }"""
+_OF_ANSWERS: Final = ("Failed to ", "htmx: htmx:sse:error", "htmx: htmx:error")  # browser's and htmx's words
 WIDTHS: Final = (1440, 360)
 COLOURS: Final = ("light", "dark")
 
@@ -55,7 +56,7 @@ class Watched:
         assert not found, "\n".join(found)
 
     def _on_console(self, message: ConsoleMessage) -> None:
-        is_wanted = self.expects_error and "Failed to " in message.text
+        is_wanted = self.expects_error and any(words in message.text for words in _OF_ANSWERS)
         if message.type in ("error", "warning") and not is_wanted:
             self.complaints.append(f"{message.type} on the console: {message.text}")
 

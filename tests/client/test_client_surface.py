@@ -37,12 +37,30 @@ def test_every_promised_command_is_there() -> None:
     promised += [f"dataset {verb}" for verb in ("register", "list", "show", "remove")]
     promised += [f"job {verb}" for verb in ("list", "show", "log", "cancel")]
     promised += [f"model {verb}" for verb in ("pull", "show", "predict")]
+    promised += [f"experiment {verb}" for verb in ("list", "run", "report")]
     promised += ["config check", "data fetch", "data show", "site check"]
     promised += [f"store {verb}" for verb in ("add", "get", "ls", "verify", "gc")]
     promised += [f"chain {verb}" for verb in ("blocks", "tx", "events")]
     promised += [f"index {verb}" for verb in ("rebuild", "status")]
     promised += [f"admin {verb}" for verb in ("migrate", "backup", "restore", "users")]
-    promised += ["serve", "worker", "up"]
+    promised += ["serve", "worker", "up", "login", "logout", "whoami"]
+    lists = ("projects", "members", "datasets", "runs", "models", "rewards", "ballots", "apps", "jobs")
+    promised += [f"remote {what}" for what in (*lists, "transactions")]
+    changes = (
+        "create-project",
+        "invite",
+        "register",
+        "contribute",
+        "run",
+        "cancel",
+        "vote",
+        "submit",
+        "cancel-job",
+    )
+    promised += [f"remote {verb}" for verb in (*changes, "search", "watch", "show", "export", "pull", "log")]
+    things = ("project", "data", "dataset", "model", "round", "app", "job", "block", "tx")
+    promised += [f"remote {what}" for what in (*things, "blocks", "job-file")]
+    promised += [f"remote {verb}" for verb in ("decide", "role", "withdraw", "use")]
 
     assert sorted(all_commands()) == sorted(promised)
 

@@ -21,6 +21,8 @@ def test_a_run_counts_by_its_rounds() -> None:
     watch.take(Progress("round-ended", 5, None, {"outcome": "accepted"}))
     assert watch.share == 1.5 / 4
     assert watch.now() == "run 2/4  FedAvg, seed 7  round 6/10  test accuracy 0.750"
+    watch.take(Progress("task-done", 6, None, {"test_accuracy": 0.75, "test_f1": 0.5}))
+    assert watch.now() == "run 2/4  FedAvg, seed 7  round 6/10  test accuracy 0.750  score 0.500"
     watch.take(Progress(ENDED, values={**ABOUT, "accuracy": 0.8}))
     assert watch.share == 2 / 4
 

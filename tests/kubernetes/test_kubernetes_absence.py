@@ -92,12 +92,13 @@ def test_a_job_that_was_cleaned_up_while_nobody_looked_is_done_again(api: FakeAp
         with_result = first.submit("good", {"do": "tell"})
         without = first.submit("bad", {"do": "sleep"})
         first.wait(without, RUNNING)
+        until(lambda: bool(first.folders[without].attempts()))  # its pod runs before its program does
     until(lambda: _is_over(api, first.name(with_result)))
     _clean_up(api, first.name(with_result), first.name(without))
     with batch(api, tmp_path) as second:
         good, bad = second.submit("good", {"do": "tell"}), second.submit("bad", {"do": "sleep"})
         assert second.wait(good).state is JobState.COMPLETED
-        status = second.wait(bad, RUNNING)
+        status = second.wait_until(bad, lambda status: status.attempt > 1 or status.state.is_final)
         assert (status.state, status.attempt) == (RUNNING, 2), "it was never a success"
         second.launcher.cancel(bad)
         assert second.wait(bad).state is JobState.CANCELLED

@@ -27,6 +27,7 @@ def test_setup_runs_once_per_worker(jobs: Jobs) -> None:
 
 
 def test_workers_see_no_secrets_and_few_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FOEDUS_DEVICE", "cpu")
     monkeypatch.setenv("FOEDUS_PASSWORD", "secret")
     monkeypatch.setenv("ATEN_CPU_CAPABILITY", "default")
     with LocalLauncher(ENTRY, workers=1, threads=2) as launcher:
@@ -34,6 +35,7 @@ def test_workers_see_no_secrets_and_few_threads(tmp_path: Path, monkeypatch: pyt
     environment = jobs.result(folder)["environment"]
     assert isinstance(environment, dict)
     assert "FOEDUS_PASSWORD" not in environment
+    assert environment["FOEDUS_DEVICE"] == "cpu"
     assert environment["ATEN_CPU_CAPABILITY"] == "default"
     assert environment["OMP_NUM_THREADS"] == "2"
     assert os.environ.get("OMP_NUM_THREADS") != "2"

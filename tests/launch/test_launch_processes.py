@@ -3,6 +3,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ from launch_helpers import ENTRY, Jobs, Watch, processes_at
 
 from foedus.core.records import JobState
 from foedus.launch import LocalLauncher
+from foedus.launch._code import WorkerCode
+from foedus.launch._pool import Pool
 
 
 def test_a_crash_is_retried_once_in_a_clean_folder(jobs: Jobs) -> None:
@@ -266,3 +269,22 @@ def _children_of(process: int) -> list[int]:
 
 def test_helpers_read_what_they_should() -> None:
     assert _parent_of(os.getpid()) == os.getppid()
+
+
+def test_temporary_files_of_a_worker_just_started_are_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    pool = Pool(WorkerCode(ENTRY))
+    first = pool.start()
+    while not first.process:
+        pool.poll(None)
+    pool.stop(first, 0.0)
+    while pool.workers:
+        pool.poll(None)
+    pool.start()
+    while not any(tmp_path.iterdir()):
+        time.sleep(0.001)
+    monkeypatch.setattr(pool, "poll", lambda _timeout_s: [])  # so nobody reads that the second one started
+    pool.close()
+    assert not any(tmp_path.iterdir())

@@ -19,7 +19,7 @@ from foedus.launch.slurm.refusals import REFUSALS
 NAME = f"foedus-{'0' * 24}-0"
 NAMES = [f"foedus-{number:024}-0" for number in range(6)]
 PLAIN = Order(NAME, ("/bin/true",), "/home/job", Resources())
-ALLOWED = ("", "PATH", "HOME", "USER", "LOGNAME", "SHELL", "LD_LIBRARY_PATH", "TZ", "LANG")
+ALLOWED = ("", "PATH", "HOME", "USER", "LOGNAME", "SHELL", "LD_LIBRARY_PATH", "TZ", "LANG", "FOEDUS_DEVICE")
 PLAIN_STATES = ["RUNNING", "PENDING", "COMPLETED", "CANCELLED", "TIMEOUT", "NODE_FAIL"]
 FAILED = "Batch job submission failed"
 

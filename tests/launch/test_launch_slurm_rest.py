@@ -57,7 +57,7 @@ def failure(number: int, words: str) -> dict[str, object]:
 
 
 def test_every_wish_has_a_field(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("SHELL", "LD_LIBRARY_PATH", "TZ"):
+    for name in ("SHELL", "LD_LIBRARY_PATH", "TZ", "FOEDUS_DEVICE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("PATH", "/bin")
     monkeypatch.setenv("HOME", "/home/x")

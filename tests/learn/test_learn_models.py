@@ -40,7 +40,8 @@ def test_hidden_layers_are_as_listed() -> None:
 
 
 def test_only_the_convolutional_models_want_channels_last() -> None:
-    assert {name for name in model_names() if model_info(name).channels_last} == {"cnn", "cnn-bn"}
+    convolutional = {"cnn", "cnn-bn", "parametric-surrogate", "surrogate", "unet"}
+    assert {name for name in model_names() if model_info(name).channels_last} == convolutional
     assert {name for name in model_names() if model_info(name).is_linear} == {"softmax"}
 
 
@@ -56,7 +57,7 @@ def test_seed_decides_and_global_randomness_is_untouched() -> None:
     ("name", "args", "message"),
     [
         ("ccn", {}, "Did you mean 'cnn'"),
-        ("zzz", {}, "Valid here: 2nn, cnn, cnn-bn, mlp, softmax"),
+        ("zzz", {}, "Valid here: 2nn, cnn, cnn-bn, mlp, parametric-surrogate, softmax, surrogate, unet"),
         ("cnn", {"clases": 10}, "Did you mean 'classes'"),
         ("cnn", {"classes": 1}, "between 2 and"),
         ("cnn", {"classes": "ten"}, "type int"),
@@ -154,7 +155,7 @@ def test_evaluation_of_known_predictions() -> None:
         assert result.accuracy == 0.75
         assert result.examples == 4
         assert result.f1 == pytest.approx((2 / 3 + 2 / 3 + 1 + 0) / 4)
-        assert result.f1_per_label == pytest.approx((2 / 3, 2 / 3, 1, 0))
+        assert result.parts == pytest.approx((2 / 3, 2 / 3, 1, 0))
         right = -np.log(np.exp(3) / (np.exp(3) + 3))
         assert result.loss == pytest.approx(right + 0.75, rel=1e-6)
 
@@ -183,6 +184,11 @@ def test_labels_outside_the_label_set_are_an_error(truth: list[int], predicted: 
 def test_perfect_predictions_score_one() -> None:
     labels = np.arange(12) % 3
     assert macro_f1(labels, labels, 3) == 1.0
+
+
+def test_labels_that_nobody_has_count_as_zero() -> None:
+    labels = np.arange(12) % 3
+    assert macro_f1(labels, labels, 10) == pytest.approx(0.3)
 
 
 # --- processes ---

@@ -131,6 +131,8 @@ def keys_of(section: type[BaseModel], prefix: str = "") -> dict[str, object]:
 def written(default: object) -> str:
     if default is None:
         return "none"
+    if isinstance(default, bool):
+        return f"`{str(default).lower()}`"  # as TOML has it
     if isinstance(default, str):
         return f'`"{default}"`'
     return f"`{default}`"

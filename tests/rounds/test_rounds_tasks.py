@@ -5,15 +5,27 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from tests.rounds.project import World
 
 from foedus.core.canonical import canonical_json
 from foedus.core.errors import FoedusError, InvalidData, InvalidSpec, ObjectDamaged, TaskFailed
 from foedus.core.ids import Cid
 from foedus.launch import JobFolder
-from foedus.rounds.documents import Document, MergeOrder, MergeResult, TrainOrder, TrainResult, UpdateEntry
+from foedus.learn.devices import CPU
+from foedus.learn.state import device_of
+from foedus.rounds.documents import (
+    Document,
+    Hosting,
+    MergeOrder,
+    MergeResult,
+    TrainOrder,
+    TrainResult,
+    UpdateEntry,
+)
 from foedus.rounds.tasks import run_task
-from foedus.store import DirectoryStore, cid_of, encode, put_manifest
+from foedus.rounds.tasks.project import Project, open_for_task
+from foedus.store import DirectoryStore, cid_of, encode, put_json, put_manifest
 
 
 def job(path: Path, order: Document) -> JobFolder:
@@ -177,3 +189,40 @@ def test_divergence_is_a_failed_task_that_says_what_to_do(world: World, tmp_path
 
 def _json(document: Document) -> bytes:
     return canonical_json(document.to_json())
+
+
+def test_a_task_whose_device_is_forced_but_absent_fails_with_a_hint(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setenv("FOEDUS_DEVICE", "cuda")
+    with pytest.raises(InvalidSpec, match="FOEDUS_DEVICE is cuda, but PyTorch finds no GPU") as caught:
+        train(world, tmp_path / "forced")
+    assert caught.value.hint == "Unset FOEDUS_DEVICE, or set it to cpu."
+
+
+def test_without_a_gpu_a_task_gives_the_bytes_of_a_forced_cpu(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forced = train(world, tmp_path / "forced")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.delenv("FOEDUS_DEVICE", raising=False)
+    assert train(world, tmp_path / "free").update == forced.update
+
+
+def test_a_task_moves_its_model_to_the_device_and_simulated_clients_do_not(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    meta, prepared = torch.device("meta"), []  # a device whose tensors hold nothing: enough to be told apart
+    store, terms = str(world.project.store.root), world.project.terms
+    hosted = terms.model_copy(update={"hosting": Hosting(clients=3, hosts=1, batch="serial")})
+    assert device_of(Project(store, world.project.terms_cid, meta).model) == meta
+    assert device_of(Project(store, put_json(world.project.store, hosted.to_json()), meta).model) == CPU
+
+    monkeypatch.setattr("foedus.rounds.tasks.project.pick_device", lambda _forced: torch.device("cuda", 0))
+    monkeypatch.setattr("foedus.rounds.tasks.project.prepare_gpu", lambda: prepared.append(True))
+    opened: list[object] = []
+    monkeypatch.setattr("foedus.rounds.tasks.project.open_project", lambda *given: opened.extend(given))
+    open_for_task(store, world.project.terms_cid)
+    assert opened == [store, world.project.terms_cid, torch.device("cuda", 0)]
+    assert prepared == [True]

@@ -18,6 +18,7 @@ from foedus.server.db import (
     ChainMember,
     ChainRound,
     ChainRun,
+    ChainStanding,
     ChainTransaction,
     ChainVersion,
     ChainVote,
@@ -37,6 +38,7 @@ TABLES = (
     ChainAnswer,
     ChainVote,
     ChainVersion,
+    ChainStanding,
 )
 
 

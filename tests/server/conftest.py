@@ -1,5 +1,6 @@
 """A platform in a temporary home folder, and browsers and programs that talk to it without a network."""
 
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,13 +23,17 @@ ENGINES = ("sqlite", "postgresql")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run each test on both databases; slow ones on SQLite alone, unless they ask for `database_kind`."""
+    """Run each test on both databases; slow ones on SQLite alone, unless they ask for `database_kind`.
+
+    With `FOEDUS_EVERY_DATABASE=1` slow ones run on both, too.
+    """
     if "database_kind" not in metafunc.fixturenames:
         return
     asked = any("database_kind" in str(m.args[0]) for m in metafunc.definition.iter_markers("parametrize"))
     if not asked:
         is_slow = metafunc.definition.get_closest_marker("slow") is not None
-        metafunc.parametrize("database_kind", ENGINES[:1] if is_slow else ENGINES)
+        is_spared = is_slow and os.environ.get("FOEDUS_EVERY_DATABASE") != "1"
+        metafunc.parametrize("database_kind", ENGINES[:1] if is_spared else ENGINES)
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from foedus.apps.datasets.loading import register
@@ -16,15 +17,12 @@ from foedus.server.worker.loop import PlatformWorker
 LIMIT_S = 90.0
 
 
-def federation(
-    platform: Platform, folder: Path, rounds: int, asks_votes: bool = False, model: str = "cnn"
-) -> None:
-    """Make the project `digits` with Ada and Bob, each with data, and a run that waits for a worker."""
-    names = ("ada", "bob")
+def found_project(platform: Platform, folder: Path, asks_votes: bool = False) -> None:
+    """Make the project `digits` with Ada, who owns it, and Bob; each contributes data."""
     with platform.writing() as db:
         project = Project(slug="digits", title="Digits", draft={}, asks_votes=asks_votes)
         db.add(project)
-        for number, name in enumerate(names):
+        for number, name in enumerate(("ada", "bob")):
             dataset = _dataset(platform, folder, name, number)
             role = "member" if number else "owner"
             project.memberships.append(
@@ -32,6 +30,15 @@ def federation(
             )
         db.flush()
         project.evaluation_id = project.memberships[0].dataset_id
+
+
+def federation(
+    platform: Platform, folder: Path, rounds: int, asks_votes: bool = False, model: str = "cnn"
+) -> None:
+    """Make that project, and a run of it that waits for a worker."""
+    found_project(platform, folder, asks_votes)
+    with platform.writing() as db:
+        project = db.scalars(select(Project)).one()
         values = {
             "model": {"name": model},
             "data": {"name": "members"},

@@ -24,10 +24,13 @@ from foedus.server.auth.secrets import hash_of
 from foedus.server.auth.tokens import make_token
 from foedus.server.db import (
     AppJob,
+    ApprovedImage,
     ChainBlock,
     ChainTransaction,
     Dataset,
     Decision,
+    Explanation,
+    Identity,
     Invitation,
     ModelNote,
     Project,
@@ -120,7 +123,28 @@ def samples(platform: Platform, story: Story) -> dict[str, str]:
             run_id=run.id, user_id=alice.id, client="alice", account="user-alice", dataset_id=data.id
         )
         event = RunEvent(run_id=run.id, kind="round", round=1, client="alice", values={"note": SECRET})
-        db.add_all([shared, decision, note, client, event])
+        project.evaluation_id = data.id  # so its members see the image
+        image = ApprovedImage(
+            dataset_id=data.id, place=0, label=1, width=2, height=2, png=SECRET.encode(), example=b"npy"
+        )
+        identity = Identity(user_id=alice.id, issuer=SECRET, subject=SECRET)
+        db.add_all([shared, decision, note, client, event, image, identity])
+        db.flush()
+        heat = SECRET.encode()
+        found = {
+            "layer": SECRET,
+            "layers": [SECRET],
+            "target": 1,
+            "predicted": 1,
+            "shares": [0, 1],
+            "share": 1,
+        }
+        found |= {"peak": 1, "is_mask": True, "hot_share": 0.5, "hottest": SECRET}
+        explanation = Explanation(
+            image_id=image.id, cid=story.second, wanted=-1, layer="", state="ready", found=found, heat=heat
+        )
+        explanation.mask = heat
+        db.add(explanation)
         db.flush()
         block = db.scalars(select(ChainBlock.number)).first()
         token, _ = make_token(db, alice.id, SECRET, "read", None)
@@ -145,6 +169,7 @@ def samples(platform: Platform, story: Story) -> dict[str, str]:
             "datasets/{dataset_id}": str(data.id),
             "tokens/{prefix}": token.prefix,
             "sessions/{session}": str(session.id),
+            "identities/{identity}": str(identity.id),
             "invitations/{slug}": project.slug,
             "invitations/{invitation}": str(invitation.id),
             "join/{secret}": "a-link-that-nobody-was-given",
@@ -157,6 +182,8 @@ def samples(platform: Platform, story: Story) -> dict[str, str]:
             "members/{user}": "alice",
             "users/{name}": "alice",
             "announcements/{announcement}": "1",
+            "images/{image}": str(image.id),
+            "maps/{map}": str(explanation.id),
         }
 
 

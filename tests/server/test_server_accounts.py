@@ -154,3 +154,12 @@ def test_a_disabled_account_is_out_at_once(app: FastAPI, platform: Platform) -> 
     assert carol.program.get("/api/v1/me").status_code == 401
     carol.browser.close()
     carol.program.close()
+
+
+def test_an_account_without_a_password_sets_one_by_its_name(alice: Person, platform: Platform) -> None:
+    with platform.writing() as db:
+        db.get_one(User, alice.user.id).password_hash = None
+    wrong = alice.browser.post("/account/password", data={"current": "bob", "new": OTHER})
+    assert wrong.status_code == 422
+    assert alice.browser.post("/account/password", data={"current": "alice", "new": OTHER}).status_code == 303
+    assert passwords.is_right(OTHER, kept(platform, alice).password_hash)

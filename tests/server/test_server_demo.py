@@ -6,9 +6,10 @@ import pytest
 from sqlalchemy import select
 from tests.server.people import Person, join
 
-from foedus.server.db import Dataset, Membership, Project, Run
+from foedus.server.db import ApprovedImage, Dataset, ImageRequest, Membership, Project, Run
 from foedus.server.demo import SLUG, make_demo, welcome
 from foedus.server.platform import Platform
+from foedus.server.worker.images import copy_images
 
 pytestmark = pytest.mark.slow
 
@@ -22,6 +23,15 @@ def test_the_demo_is_made_once_with_a_run_that_waits(platform: Platform) -> None
         project = db.scalars(select(Project)).one()
         assert project.evaluation_id is not None
         assert all(dataset.state == "ready" for dataset in db.scalars(select(Dataset)))
+
+
+def test_one_image_of_each_digit_is_there_to_be_seen(platform: Platform) -> None:
+    make_demo(platform)
+    with platform.reading() as db:
+        request = db.scalars(select(ImageRequest)).one()
+    copy_images(platform, request.id)
+    with platform.reading() as db:
+        assert list(db.scalars(select(ApprovedImage.label).order_by(ApprovedImage.label))) == list(range(10))
 
 
 def test_administrators_own_it_and_members_are_given_images(

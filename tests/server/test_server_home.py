@@ -10,7 +10,7 @@ from tests.server.people import Person, join
 
 from foedus.server.db import Announcement, ChainRun, ChainVersion, Decision, Project, Run, Worker
 from foedus.server.platform import Platform
-from foedus.server.services import home
+from foedus.server.services import health, home
 
 CID = "bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku"
 
@@ -117,19 +117,29 @@ def test_announcements_are_shown_until_they_end(alice: Person, platform: Platfor
     assert "Long gone" not in page
 
 
+def test_the_start_page_and_monitoring_say_the_same_of_each_part(
+    alice: Person, platform: Platform, nobody: TestClient
+) -> None:
+    told = nobody.get("/readyz").json()["parts"]
+    page = alice.browser.get("/").text
+    assert [part["name"] for part in told] == ["database", "worker", "index", "store"]
+    for part in told:
+        assert f"<dt>{part['name'].capitalize()}</dt>" in page
+        assert part["why"] in page
+
+
 def test_a_worker_that_was_not_seen_lately_is_called_down(platform: Platform) -> None:
     def said() -> tuple[str, str]:
-        with platform.reading() as db:
-            part = next(part for part in home.health(db, platform) if part.name == "Worker")
-        return part.state, part.text
+        part = next(part for part in health.parts(platform) if part.name == "worker")
+        return part.state, part.why
 
-    assert said() == ("down", "none seen yet: start one with foedus worker")
+    assert said() == ("down", "none is there: start one with foedus worker")
     now = platform.now()
     with platform.writing() as db:
         db.add(Worker(name="w1", started_at=now, seen_at=now, state="working"))
-    assert said() == ("ok", "1 works")
+    assert said() == ("ok", "1 seen in the last 30 s")
     with platform.writing() as db:
-        db.scalars(select(Worker)).one().seen_at = now - datetime.timedelta(seconds=home.SEEN_S + 1)
+        db.scalars(select(Worker)).one().seen_at = now - datetime.timedelta(seconds=health.SEEN_S + 1)
     assert said()[0] == "down"
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 from tests.chain.chain_tools import CLIENTS, Chain, cid
 from tests.server.chains import (
     found,
@@ -28,6 +28,7 @@ from foedus.server.db import (
     ChainMember,
     ChainRound,
     ChainRun,
+    ChainStanding,
     ChainTransaction,
     ChainVersion,
     ChainVote,
@@ -220,6 +221,18 @@ def test_another_chain_empties_the_index(
         assert db.scalars(select(ChainRun)).all() == []
         assert db.scalar(select(ChainHead.block)) == other.ledger.head().number
     other.close()
+
+
+def test_index_of_an_older_form_is_written_anew(platform: Platform, played: Chain) -> None:
+    follow(platform, played.ledger)
+    before = whole_index(platform)
+    with platform.writing() as db:
+        db.execute(update(ChainHead).values(form=None))
+        db.execute(delete(ChainStanding))
+        db.execute(update(ChainRun).values(ended_rounds=0))
+    assert follow(platform, played.ledger) == played.ledger.head().number + 1
+    assert whole_index(platform) == before
+    assert follow(platform, played.ledger) == 0
 
 
 def test_state_says_how_far_index_and_chain_go(platform: Platform) -> None:

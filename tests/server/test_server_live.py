@@ -1,7 +1,7 @@
 """What happens in a run is shown while it happens, to members only: streams resume, and end with the run."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import AsyncGenerator, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -84,6 +84,44 @@ def test_listeners_are_told_each_news_once_and_leave_nothing_behind(platform: Pl
     assert first is not None
     assert second is not None
     assert second > first
+
+
+def test_who_comes_later_keeps_no_news_from_the_others(platform: Platform, run: str) -> None:
+    async def listen() -> list[int | None]:
+        hub = Hub(platform)
+        with platform.reading() as db:
+            run_id = db.scalars(select(Run.id)).one()
+        early, late = hub.news(run_id), hub.news(run_id)
+        await anext(early)
+        _tell(platform, run_id)
+        newest = await anext(late)
+        heard = await asyncio.wait_for(anext(early), 10)
+        await early.aclose()
+        await late.aclose()
+        await hub.close()
+        return [newest, heard]
+
+    newest, heard = in_a_loop(listen())
+    assert newest == heard
+
+
+def test_a_hub_that_closes_sends_all_listeners_away_at_once(platform: Platform, run: str) -> None:
+    async def rest(news: AsyncGenerator[int | None]) -> list[int | None]:
+        return [newest async for newest in news]
+
+    async def listen() -> list[list[int | None]]:
+        hub = Hub(platform)
+        listening = [hub.news(1, beat_s=60.0) for _ in range(200)]
+        for one in listening:
+            await anext(one)
+        heard = asyncio.gather(*map(rest, listening))
+        await asyncio.sleep(0)
+        await asyncio.wait_for(hub.close(), 10)
+        found = await asyncio.wait_for(heard, 10)
+        assert hub.listeners == 0
+        return found
+
+    assert in_a_loop(listen()) == [[]] * 200
 
 
 def test_curves_of_a_thousand_rounds_are_a_small_page(run: str, alice: Person) -> None:

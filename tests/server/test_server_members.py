@@ -4,10 +4,12 @@ import re
 from collections.abc import Callable
 
 import pytest
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from sqlalchemy import select
 from tests.server.people import Person, join
 
+from foedus.server.auth import tokens
 from foedus.server.db import AuditEntry, Invitation, Membership
 from foedus.server.platform import Platform
 
@@ -245,3 +247,48 @@ def test_a_link_of_another_project_cannot_be_withdrawn(
 def test_nobody_comes_back_to_the_link_after_signing_in(alice: Person, nobody: TestClient) -> None:
     link = invite(alice)
     assert nobody.get(link).headers["location"] == f"/sign-in?next=%2Fjoin%2F{link.rpartition('/')[2]}"
+
+
+def test_reading_alone_leaves_nothing(
+    alice: Person, stranger: Person, project: str, platform: Platform, app: FastAPI
+) -> None:
+    join(platform, stranger, project, "auditor")
+    with platform.writing() as db:
+        _, token = tokens.make_token(db, stranger.user.id, "test", "read", None)
+    reader = TestClient(app, headers={"Authorization": f"Bearer {token}"}, follow_redirects=False)
+    assert reader.post(f"/api/v1/projects/{project}/members/leave").status_code == 403
+    assert stranger.program.post(f"/api/v1/projects/{project}/members/leave").status_code == 204
+
+
+def test_who_was_removed_does_not_come_back_by_a_link_of_their_own(
+    alice: Person, stranger: Person, project: str, platform: Platform
+) -> None:
+    join(platform, stranger, project, "lead")
+    made = stranger.program.post(
+        f"/api/v1/projects/{project}/invitations", json={"role": "lead", "days": 90, "uses": 20}
+    )
+    path = made.json()["link"].partition("/join/")[2]
+    assert alice.program.get(f"/join/{path}").status_code == 200
+    name = stranger.user.name
+    assert alice.program.delete(f"/api/v1/projects/{project}/members/{name}").status_code == 204
+    assert (
+        stranger.browser.post(f"/join/{path}", headers={"Sec-Fetch-Site": "same-origin"}).status_code == 404
+    )
+    assert name not in {one["name"] for one in _active(alice, project)}
+
+
+def test_who_was_a_member_asks_again(
+    alice: Person, stranger: Person, project: str, platform: Platform
+) -> None:
+    join(platform, stranger, project)
+    made = alice.program.post(f"/api/v1/projects/{project}/invitations", json={"role": "member"})
+    path = made.json()["link"].partition("/join/")[2]
+    name = stranger.user.name
+    assert alice.program.delete(f"/api/v1/projects/{project}/members/{name}").status_code == 204
+    stranger.browser.post(f"/join/{path}", headers={"Sec-Fetch-Site": "same-origin"})
+    assert name not in {one["name"] for one in _active(alice, project)}
+
+
+def _active(person: Person, project: str) -> list[dict]:
+    found = person.program.get(f"/api/v1/projects/{project}/members").json()["items"]
+    return [one for one in found if one["state"] == "active"]

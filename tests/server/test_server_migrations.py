@@ -13,7 +13,19 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import JSON, Boolean, DateTime, Engine, Float, Integer, MetaData, Table, inspect, select
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    DateTime,
+    Engine,
+    Float,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    inspect,
+    select,
+)
 from sqlalchemy.types import TypeEngine
 from tests.server.postgres import Postgres
 
@@ -76,6 +88,8 @@ def value_of(kind: TypeEngine[Any], number: int) -> object:
             return datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=datetime.UTC)
         case JSON():
             return {"a": [1]}
+        case LargeBinary():
+            return b"bytes"
     return f"text {number}"[: getattr(kind, "length", None)]
 
 

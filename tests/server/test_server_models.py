@@ -48,9 +48,9 @@ def test_entry_shows_lineage_scores_and_ballot(alice: Person, story: Story) -> N
     assert [one["client"] for one in found["scores"]] == ["alice", "bob", "carol"]
     page = alice.browser.get(f"/models/{story.second}")
     assert page.status_code == 200
-    assert f"foedus model pull {story.second}" in page.text
+    assert f"foedus remote pull {story.second}" in page.text
     assert f"/applications/FL_PREDICT?model={story.second}" in page.text
-    assert f"/projects/new?model={story.second}" in page.text
+    assert f"/models/{story.second}/project?project=lungs" in page.text
     assert alice.browser.get(f"/models/{story.first}").status_code == 200
 
 

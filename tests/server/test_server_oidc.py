@@ -15,13 +15,15 @@ from tests.server.people import make_person
 from tests.server.provider import CLIENT, SECRET, Provider, running_provider
 
 from foedus.server.app import create_app
-from foedus.server.db import AuditEntry, SignInAttempt, User
+from foedus.server.auth import passwords
+from foedus.server.db import AuditEntry, Identity, SignInAttempt, User
 from foedus.server.platform import Platform
 from foedus.server.settings import OidcSection, ServerSection, ServerSettings
 
 pytestmark = pytest.mark.slow  # each talks to a server and makes an application of its own
 
 Make = Callable[..., TestClient]
+WORDS = "a long pass phrase"
 
 
 @pytest.fixture(scope="module")
@@ -268,6 +270,98 @@ def test_a_disabled_account_stays_out(browser: Make, platform: Platform) -> None
     with platform.writing() as db:
         db.scalars(select(User).where(User.name == "bob-b")).one().state = "disabled"
     assert "disabled" in one.get(go(one)).text
+
+
+def link(one: TestClient, **form: str) -> str:
+    """Ask for a link and let the provider answer; returns where the browser is sent back to."""
+    there = one.post("/account/identities/link", data=form)
+    assert there.status_code == 303, there.text
+    return httpx.get(there.headers["location"]).headers["location"].removeprefix("http://testserver")
+
+
+def enter(one: TestClient, app: FastAPI, platform: Platform, name: str, password: str | None) -> None:
+    """Sign somebody in who has an account with a password, or without one."""
+    person = make_person(app, platform, name)
+    if password is not None:
+        with platform.writing() as db:
+            db.get_one(User, person.user.id).password_hash = passwords.hash_password(password)
+    one.cookies.update(person.browser.cookies)
+
+
+def actions(platform: Platform) -> list[str]:
+    with platform.reading() as db:
+        return list(db.scalars(select(AuditEntry.action).order_by(AuditEntry.id)))
+
+
+def test_an_identity_is_linked_to_an_account_and_lets_its_owner_in(
+    browser: Make, app: FastAPI, platform: Platform
+) -> None:
+    one, other = browser(), browser()
+    enter(one, app, platform, "carol", WORDS)
+    assert one.post("/account/identities/link", data={"link_password": "wrong"}).status_code == 422
+    answer = one.get(link(one, link_password=WORDS))
+    assert (answer.status_code, answer.headers["location"]) == (303, "/account#identities")
+    assert "Unlink the identity s-1" in one.get("/account").text
+    assert other.get(go(other)).status_code == 303
+    assert "Account carol" in other.get("/account").text
+    assert names(platform) == ["carol"]
+    assert actions(platform) == ["link identity", "sign in"]
+
+
+def test_an_account_without_a_password_confirms_a_link_by_its_name(
+    browser: Make, app: FastAPI, platform: Platform
+) -> None:
+    one = browser()
+    enter(one, app, platform, "carol", None)
+    assert one.post("/account/identities/link", data={"link_confirm": "bob"}).status_code == 422
+    assert one.get(link(one, link_confirm="carol")).status_code == 303
+
+
+def test_an_identity_belongs_to_one_account(browser: Make, app: FastAPI, platform: Platform) -> None:
+    one, other = browser(), browser()
+    other.get(go(other))
+    enter(one, app, platform, "carol", None)
+    answer = one.get(link(one, link_confirm="carol"))
+    assert answer.status_code == 409
+    assert "belongs to another account" in answer.text
+    assert "bob-b" not in answer.text
+
+
+def test_a_link_is_made_only_for_who_began_it(browser: Make, app: FastAPI, platform: Platform) -> None:
+    one, other = browser(), browser()
+    enter(one, app, platform, "carol", None)
+    enter(other, app, platform, "dave", None)
+    back = link(one, link_confirm="carol")
+    assert other.get(back).status_code == 403, "in another browser"
+    back = link(one, link_confirm="carol")
+    one.cookies.update({"foedus": other.cookies["foedus"]})
+    assert one.get(back).status_code == 403, "signed in as somebody else meanwhile"
+    with platform.reading() as db:
+        assert db.scalars(select(Identity)).all() == []
+
+
+def test_the_only_way_in_is_not_unlinked_nor_that_of_others(
+    browser: Make, app: FastAPI, platform: Platform
+) -> None:
+    one, other = browser(), browser()
+    one.get(go(one))
+    enter(other, app, platform, "carol", None)
+    with platform.reading() as db:
+        identity = db.scalars(select(Identity)).one()
+    assert other.post(f"/account/identities/{identity.id}/unlink").status_code == 404
+    assert one.post(f"/account/identities/{identity.id}/unlink").status_code == 409
+    with platform.writing() as db:
+        db.get_one(User, identity.user_id).password_hash = passwords.hash_password(WORDS)
+    assert one.post(f"/account/identities/{identity.id}/unlink").status_code == 303
+    with platform.reading() as db:
+        assert db.scalars(select(Identity)).all() == []
+    assert actions(platform)[-1] == "unlink identity"
+
+
+def test_a_token_links_and_unlinks_nothing(browser: Make, app: FastAPI, platform: Platform) -> None:
+    person = make_person(app, platform, "carol")
+    assert person.program.post("/account/identities/link", data={"link_confirm": "carol"}).status_code == 403
+    assert person.program.post("/account/identities/1/unlink").status_code == 403
 
 
 def test_a_proxy_on_this_machine_vouches_for_somebody(browser: Make, platform: Platform) -> None:

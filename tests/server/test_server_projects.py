@@ -64,3 +64,16 @@ def test_a_foreign_site_cannot_make_a_browser_found_a_project(alice: Person) -> 
     for header in ({"Origin": "https://evil.example"}, {"Sec-Fetch-Site": "cross-site"}):
         assert alice.browser.post("/projects/new", data=form, headers=header).status_code == 403
     assert alice.program.get("/api/v1/projects").json()["total"] == 0
+
+
+def test_nobody_founds_projects_without_end(alice: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("foedus.server.services.projects.MOST_OWNED", 1)
+    assert alice.program.post("/api/v1/projects", json={"slug": "one", "title": "One"}).status_code == 201
+    assert alice.program.post("/api/v1/projects", json={"slug": "two", "title": "Two"}).status_code == 409
+
+
+@pytest.mark.parametrize("title", ["x\u202ey", "a\nb", "\u200b"])
+def test_titles_have_nothing_that_is_not_seen(alice: Person, title: str) -> None:
+    answer = alice.program.post("/api/v1/projects", json={"slug": "one", "title": title})
+    assert answer.status_code == 422
+    assert "title" in answer.json()["error"]["fields"]

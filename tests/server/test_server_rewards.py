@@ -1,20 +1,19 @@
 """Rewards are those that the contract paid, and are told to members only."""
 
+import re
+
 import pytest
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from tests.server.chains import Story
 from tests.server.people import Person
 
-from foedus.server.db import ChainAnswer, ChainEvent, ChainRun
+from foedus.core.records import WAD
+from foedus.server.db import ChainAnswer, ChainEvent, ChainRun, ChainStanding
+from foedus.server.index.standings import as_text
+from foedus.server.pages.render import curve
 from foedus.server.platform import Platform
-from foedus.server.services.rewards import Standing, _ranked
 
 API = "/api/v1/rewards"
-
-
-def standing(client: str, points: int) -> Standing:
-    """A place of somebody with so many points."""
-    return Standing(0, "lungs", client, points, points, 1, 1, 1, 1.0, [0.5])
 
 
 def test_points_are_the_sums_of_what_the_chain_paid(alice: Person, story: Story, platform: Platform) -> None:
@@ -28,18 +27,62 @@ def test_points_are_the_sums_of_what_the_chain_paid(alice: Person, story: Story,
         assert one["availability"] == 1.0
 
 
-def test_ties_share_a_rank() -> None:
-    ranked = _ranked([standing("a", 5), standing("b", 7), standing("c", 5), standing("d", 1)])
-    assert [(one.client, one.rank) for one in ranked] == [("b", 1), ("a", 2), ("c", 2), ("d", 4)]
+def test_ties_share_a_rank(alice: Person, story: Story, platform: Platform) -> None:
+    points = {"anna": 5, "bert": 7, "carol": 5, "dora": 1}
+    with platform.writing() as db:
+        db.execute(delete(ChainStanding))
+        db.add_all(
+            ChainStanding(project=1, run=0, client=name, points=as_text(count * 10**18), recent={})
+            for name, count in points.items()
+        )
+    found = alice.program.get(API).json()["items"]
+    assert [(one["client"], one["rank"]) for one in found] == [
+        ("bert", 1),
+        ("anna", 2),
+        ("carol", 2),
+        ("dora", 4),
+    ]
+    narrowed = alice.program.get(API, params={"q": "dora"}).json()["items"]
+    assert [(one["client"], one["rank"]) for one in narrowed] == [("dora", 4)]
 
 
 def test_small_curve_stays_in_its_box() -> None:
-    for sparks in ([], [0.0], [0.0, 0.0], [1.0, 0.5, 0.0]):
-        one = Standing(1, "p", "c", 0, 0, 0, 0, 0, None, sparks)
-        for point in one.polyline.split():
+    for values in ([0.0], [0.0, 0.0], [1.0, 0.5, 0.0]):
+        found = re.search(r'points="([^"]*)"', curve(values))
+        assert found is not None
+        for point in found.group(1).split():
             x, y = map(float, point.split(","))
             assert 0 <= x <= 100
             assert 0 <= y <= 20
+    assert curve([]) == "–"
+
+
+def test_standings_are_what_answers_votes_and_rounds_add_up_to(story: Story, platform: Platform) -> None:
+    with platform.reading() as db:
+        for one in db.scalars(select(ChainStanding)):
+            runs = select(ChainRun.run).where(ChainRun.project == one.project)
+            theirs = [
+                answer
+                for answer in db.scalars(select(ChainAnswer).filter_by(client=one.client))
+                if answer.run == one.run or (one.run == 0 and answer.run in db.scalars(runs).all())
+            ]
+            assert int(one.points) == sum(int(answer.paid) for answer in theirs)
+            assert one.registrations == sum(answer.cid is not None for answer in theirs)
+            assert one.paid == sum(answer.paid_at is not None for answer in theirs)
+            places = {f"{one.run}/{one.round}/{one.step}": int(one.paid) / WAD for one in theirs}
+            assert one.recent == places
+
+
+def test_leaderboard_is_a_list_like_all_others(alice: Person, story: Story) -> None:
+    csv = alice.browser.get("/projects/lungs/rewards?format=csv").text.splitlines()
+    assert csv[0].startswith("rank,client,project,points,")
+    assert len(csv) == 4
+    assert alice.browser.get("/rewards?format=json").json()["total"] == 3
+    first = alice.program.get(API, params={"size": 2, "sort": "-votes"}).json()
+    rest = alice.program.get(API, params={"size": 2, "sort": "-votes", "after": first["next"]}).json()
+    names = {one["client"] for one in (*first["items"], *rest["items"])}
+    assert names == {"alice", "bob", "carol"}
+    assert alice.browser.get("/rewards?sort=nonsense").status_code == 422
 
 
 def test_each_reward_leads_to_its_transaction(alice: Person, story: Story, platform: Platform) -> None:
@@ -74,8 +117,10 @@ def test_run_has_points_of_its_own(alice: Person, story: Story, platform: Platfo
     found = alice.program.get(API, params={"project": "lungs", "run": "lungs-1"}).json()
     assert found["run"] == "lungs-1"
     assert len(found["items"]) == 3
-    assert '<option value="lungs-1">' in alice.browser.get("/projects/lungs/rewards").text
-    assert "Points in this run" in alice.browser.get("/rewards?run=lungs-1").text
+    assert '<option value="lungs-1"' in alice.browser.get("/projects/lungs/rewards").text
+    assert "Points in this run" in alice.browser.get("/projects/lungs/rewards?run=lungs-1").text
+    led = alice.browser.get("/rewards?run=lungs-1")
+    assert (led.status_code, led.headers["location"]) == (303, "/projects/lungs/rewards?run=lungs-1")
     assert alice.program.get(API, params={"run": "nothing"}).status_code == 404
 
 

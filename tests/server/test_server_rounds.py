@@ -5,9 +5,11 @@ from sqlalchemy import select
 from tests.server.chains import Story
 from tests.server.people import Person
 
-from foedus.server.db import ChainRun, Metric, Project, Run, RunEvent
+from foedus.core.ids import ClientId
+from foedus.server.db import ChainRound, ChainRun, Metric, Project, Run, RunEvent
 from foedus.server.platform import Platform
 from foedus.server.services.rounds import find_round, present_round
+from foedus.store import AlgorithmRef, ModelManifest, put_manifest
 
 
 @pytest.fixture
@@ -67,6 +69,22 @@ def test_pages_show_rounds_and_refuse_those_that_are_not_there(run: int, alice: 
     assert "Round" in alice.browser.get("/runs/lungs-1").text
     for number in ("0", "77", "1000001", "x"):
         assert alice.browser.get(f"/runs/lungs-1/rounds/{number}").status_code in (404, 422)
+
+
+def test_refused_updates_are_told_with_the_check_they_failed(
+    platform: Platform, run: int, alice: Person
+) -> None:
+    weights = platform.store.put(b"weights")
+    refused = {ClientId("bob"): "floor", ClientId("carol"): "new-check"}
+    manifest = ModelManifest(1, weights, weights, None, AlgorithmRef("fedavg", {}), refused=refused)
+    with platform.writing() as db:
+        number = db.get_one(Run, run).chain_run
+        db.get_one(ChainRound, (number, 2)).candidate = put_manifest(platform.store, manifest)
+    page = alice.browser.get("/runs/lungs-1/rounds/2").text
+    assert "of bob was refused when the updates were merged: it scores below the floor" in page
+    assert "of carol was refused when the updates were merged: new-check." in page
+    assert set(alice.program.get("/api/v1/runs/lungs-1/rounds/2").json()["refused"]) == {"bob", "carol"}
+    assert alice.program.get("/api/v1/runs/lungs-1/rounds/3").json()["refused"] == {}
 
 
 def test_the_api_gives_rounds(run: int, alice: Person, stranger: Person) -> None:

@@ -35,16 +35,6 @@ def test_a_run_is_started_listed_and_cancelled_once(ready: str, alice: Person) -
     assert again.status_code == 409
 
 
-def test_the_form_starts_a_run_or_names_the_wrong_field(ready: str, alice: Person) -> None:
-    place = f"/projects/{ready}/runs/new"
-    assert alice.browser.get(place).status_code == 200
-    wrong = alice.browser.post(place, data={"rounds": "0", "epochs": "none"})
-    assert wrong.status_code == 422
-    assert 'href="#f-rounds"' in wrong.text
-    assert 'href="#f-epochs"' in wrong.text
-    assert alice.browser.post(place, data={"rounds": "3"}).headers["location"] == "/runs/lungs-1"
-
-
 def test_a_project_without_data_says_what_is_missing(project: str, alice: Person) -> None:
     answer = alice.program.post(f"/api/v1/projects/{project}/runs", json={})
     assert answer.status_code == 409

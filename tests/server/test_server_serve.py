@@ -3,17 +3,29 @@
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
+from sqlalchemy import select
+from tests.server.federation import found_project
 
 from foedus.core.errors import FoedusError
-from foedus.server.serve import address_of, foedus, listen, run_together
+from foedus.server.auth import browsers
+from foedus.server.auth.actors import ALL_SCOPES, Actor
+from foedus.server.db import User
+from foedus.server.platform import open_platform
+from foedus.server.serve import GRACE_S, address_of, foedus, listen, run_together
+from foedus.server.services import new_run
+from foedus.site.settings import read_settings
 
+WATCHING = 200
 FOREVER = "import signal; signal.pause()"
 
 
@@ -66,16 +78,64 @@ def test_a_process_that_does_not_end_is_killed() -> None:
     run_together({"web": python(deaf)}, grace_s=0.1)
 
 
+@pytest.mark.slow
+def test_the_web_process_ends_at_once_while_many_watch(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    with open_platform(read_settings(home, environ={})) as platform:
+        found_project(platform, tmp_path)
+        with platform.writing() as db:
+            user = db.scalars(select(User).where(User.name == "ada")).one()
+            cookie = browsers.sign_in(db, user, platform.server, platform.now(), "test", "127.0.0.1")
+            new_run.create_run(db, platform, Actor(user, frozenset(ALL_SCOPES)), "digits", {"rounds": 2})
+    with started(home) as (url, process):
+        where = httpx.URL(url)
+        request = (
+            f"GET /runs/digits-1/stream HTTP/1.1\r\nHost: {where.netloc.decode()}\r\n"
+            f"Cookie: {browsers.cookie_name(is_https=False)}={cookie}\r\n\r\n"
+        )
+        watching = [
+            socket.create_connection((str(where.host), int(where.port or 0))) for _ in range(WATCHING)
+        ]
+        try:
+            for one in watching:
+                one.sendall(request.encode())
+            for one in watching:
+                _read_until(one, b"id: ")
+            begun = time.monotonic()
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(30) == 0
+            assert time.monotonic() - begun < GRACE_S
+            for one in watching:
+                _read_until(one, b"\r\n0\r\n\r\n")  # ended in order, not broken off
+        finally:
+            for one in watching:
+                one.close()
+
+
+def _read_until(connection: socket.socket, wanted: bytes) -> None:
+    connection.settimeout(30)
+    heard = b""
+    while wanted not in heard:
+        part = connection.recv(65536)
+        assert part, f"it ended without {wanted!r}: {heard[-300:]!r}"
+        heard += part
+
+
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, subprocess.Popen[str]]]:
-    home = tmp_path_factory.mktemp("served")
+    with started(tmp_path_factory.mktemp("served")) as found:
+        yield found
+
+
+@contextmanager
+def started(home: Path) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """Start a web process; say where it answers."""
     command = foedus("serve", "--home", str(home), "--port", "0")
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:
             found = re.search(r"http://127\.0\.0\.1:\d+", process.stdout.readline())
             assert found
-            assert f"{found.group()}/welcome?code=" in process.stdout.readline()
             yield found.group(), process
         finally:
             process.kill()
@@ -86,6 +146,8 @@ def test_the_web_process_answers_where_it_says_and_ends_in_order(
     served: tuple[str, subprocess.Popen[str]],
 ) -> None:
     url, process = served
+    assert process.stdout is not None
+    assert f"{url}/welcome?code=" in process.stdout.readline()
     answer = httpx.get(f"{url}/projects")
     assert answer.status_code == 303
     assert "server" not in answer.headers

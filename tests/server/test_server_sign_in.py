@@ -12,7 +12,7 @@ from tests.server.people import Person
 from foedus.server.auth import passwords
 from foedus.server.db import AuditEntry, User, WebSession
 from foedus.server.platform import Platform
-from foedus.server.services import accounts
+from foedus.server.services import first_account
 
 PASSWORD = "correct horse battery"  # noqa: S105
 FORM = {
@@ -49,7 +49,7 @@ def test_while_nobody_has_an_account_all_pages_lead_to_the_first_one(nobody: Tes
 def test_the_first_account_needs_the_code_of_the_server_and_administers(
     nobody: TestClient, platform: Platform
 ) -> None:
-    code = accounts.setup_code(platform)
+    code = first_account.setup_code(platform)
     file = platform.home.root / "setup-code"
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     wrong = nobody.post("/welcome", data={**FORM, "code": "guessed"})
@@ -59,7 +59,7 @@ def test_the_first_account_needs_the_code_of_the_server_and_administers(
     assert nobody.get("/projects").status_code == 200
     with platform.reading() as db:
         assert db.scalars(select(User)).one().is_admin
-    assert accounts.setup_code(platform) is None
+    assert first_account.setup_code(platform) is None
     assert not file.exists()
     again = nobody.post("/welcome", data={**FORM, "name": "eve", "email": "", "code": str(code)})
     assert again.status_code == 409
@@ -71,7 +71,7 @@ def test_an_empty_setup_code_lets_nobody_in(nobody: TestClient, platform: Platfo
 
 
 def test_the_setup_code_stays_the_same_until_it_is_used(platform: Platform) -> None:
-    assert accounts.setup_code(platform) == accounts.setup_code(platform) != ""
+    assert first_account.setup_code(platform) == first_account.setup_code(platform) != ""
 
 
 @pytest.mark.usefixtures("bob")

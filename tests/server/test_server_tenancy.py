@@ -118,7 +118,8 @@ def _missing(value: str) -> str:
 def test_lists_of_strangers_hold_nothing_of_others(stranger: Person, values: dict[str, str]) -> None:
     faults = []
     for route in ROUTES:
-        if route.method != "GET" or route.parameters or route.path in PUBLIC:
+        is_stream = route.path.endswith("/stream")
+        if route.method != "GET" or route.parameters or route.path in PUBLIC or is_stream:
             continue
         for query in ("", "?format=csv", "?format=json"):
             client = stranger.program if route.path.startswith(API) else stranger.browser

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import select
+from tests.server.conftest import ENGINES
 from tests.server.federation import federation, worker_until
 from typer.testing import CliRunner
 
@@ -15,6 +16,7 @@ from foedus.server.platform import Platform
 pytestmark = pytest.mark.slow
 
 
+@pytest.mark.parametrize("database_kind", ENGINES)
 def test_a_run_is_driven_to_its_end_and_verified(platform: Platform, tmp_path: Path) -> None:
     federation(platform, tmp_path, rounds=2)
     worker_until(platform, lambda db: db.scalars(select(Run)).one().is_over)
@@ -37,7 +39,9 @@ def test_a_run_that_is_cancelled_ends_on_the_chain(platform: Platform, tmp_path:
     federation(platform, tmp_path, rounds=1000)
     worker_until(platform, lambda db: db.scalars(select(Run.round)).one() >= 1)
     with platform.writing() as db:
-        db.scalars(select(Run)).one().cancel_reason = "enough"
+        run = db.scalars(select(Run)).one()
+        assert run.lease_until is None, "a worker that stops in order gives its leases back"
+        run.cancel_reason = "enough"
     worker_until(platform, lambda db: db.scalars(select(Run)).one().is_over)
     with platform.reading() as db:
         run = db.scalars(select(Run)).one()

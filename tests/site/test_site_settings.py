@@ -86,11 +86,23 @@ def test_config_file_that_is_a_folder_or_huge_is_refused(tmp_path: Path) -> None
         ("FOEDUS_WORKERS", "many", "FOEDUS_WORKERS: workers must be a number from 1 to 256, got 'many'"),
         ("FOEDUS_LOG_LEVEL", "loud", "must be one of"),
         ("FOEDUS_WORKER", "2", "unknown environment variable FOEDUS_WORKER"),
+        ("FOEDUS_DEVICE", "gpu", "FOEDUS_DEVICE must be one of cpu, cuda, got 'gpu'"),
+        ("FOEDUS_DEVICES", "cpu", "unknown environment variable FOEDUS_DEVICES"),
     ],
 )
 def test_unusable_variable_is_refused(name: str, value: str, message: str) -> None:
     with pytest.raises(InvalidSpec, match=message):
         read_settings(environ={name: value})
+
+
+def test_the_device_of_tasks_is_a_variable_of_ours_and_no_key_of_the_file(tmp_path: Path) -> None:
+    environ = {"FOEDUS_DEVICE": "cuda"}
+    assert read_settings(environ=environ).origin == {"home": "default"}
+    assert ignored_variables(environ) == []
+
+    (tmp_path / "config.toml").write_text('device = "cuda"')
+    with pytest.raises(InvalidSpec, match="unknown key 'device'"):
+        read_settings(home=tmp_path, environ={})
 
 
 def test_the_home_folder_of_nobody_is_refused(tmp_path: Path) -> None:

@@ -34,7 +34,8 @@ FL_PREDICT = Application(
     name="FL_PREDICT",
     title="A registered model on private data",
     description=(
-        "Predicts the label of every example of a private dataset with a version of a model from the store.\n"
+        "Predicts the label, mask or field of every example of a private dataset with a version of a model "
+        "from the store.\n"
         "Predictions, scores and pictures stay in the job folder."
     ),
     resources=Resources(cpus=1, memory_mb=4000, walltime_s=3600.0),
@@ -45,14 +46,20 @@ FL_PREDICT = Application(
         Parameter("limit", Kind.INTEGER, "only so many examples, the first ones", None, 1, 2**40),
     ),
     results=(
-        Result("predictions.csv", "row, file, predicted label, its probability, and label or class if known"),
+        Result(
+            "predictions.csv",
+            "row, file, predicted label and its probability; or mask, share of its area and Dice; or field, "
+            "mean squared error and R²; and label or class if known",
+        ),
+        Result("masks", "of models for masks: probabilities, a grey PNG for each example"),
+        Result("fields", "of models for fields: a float32 .npy for each example"),
         Result(
             "scores",
-            "F1 as the mean over labels that occur, accuracy, loss and confusion matrix; where labels are "
-            "known, and numbers as the model's are",
+            "of labels F1 as the mean over those that occur, accuracy, loss and confusion matrix, where they "
+            "are known, and numbers as the model's are; of masks Dice, of fields R², where these are known",
         ),
         Result("examples.png", "some examples with their predictions"),
-        Result("confusion.png", "the confusion matrix, where there are scores"),
+        Result("confusion.png", "the confusion matrix, where labels are scored"),
     ),
     entry="foedus.apps.predict.task:run",
     check_at="foedus.apps.predict.fit:check",

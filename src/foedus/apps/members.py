@@ -19,7 +19,7 @@ from foedus.core.errors import InvalidData
 from foedus.core.ids import Cid
 from foedus.launch import JobFolder
 from foedus.learn.datasets import ImageSet
-from foedus.learn.examples import prepare_images
+from foedus.learn.examples import examples_for
 from foedus.learn.models import build_model, model_info
 from foedus.rounds.documents import CidText, Document, PrepareOrder
 from foedus.rounds.home import Home
@@ -33,7 +33,6 @@ class Source(Document):
 
     home: str
     dataset: str
-    mixes_shared: bool = False  # whether its training mixes in what the project shares
 
 
 class MembersOrder(Document):
@@ -67,9 +66,6 @@ def run_prepare_members(folder: JobFolder, values: Mapping[str, Json]) -> None:
     for name, loaded in clients.items():
         images = _images(loaded, labels)
         tensors = tensors_of(images, {f"{part}_": loaded.rows(part) for part in PARTS})
-        for one in shared if order.sources[name].mixes_shared else ():
-            for what in ("images", "labels"):
-                tensors[f"train_{what}"] = np.concatenate([tensors[f"train_{what}"], one[what]])
         datasets[name] = str(write_tensors(target / f"{name}.safetensors", tensors))
         histograms[name] = [int(n) for n in np.bincount(images.labels, minlength=labels)]
     images = _images(published, labels)
@@ -77,7 +73,7 @@ def run_prepare_members(folder: JobFolder, values: Mapping[str, Json]) -> None:
         "shared": tensors_of(images, {"": published.rows("val")}),
         "test": tensors_of(images, {"": published.rows("test")}),
     }
-    publish_sets(folder, spec, images, sets, datasets, histograms)
+    publish_sets(folder, spec, images, sets, datasets, histograms, order.shared)
 
 
 def _read(whose: str, source: Source) -> Loaded:
@@ -108,7 +104,7 @@ def _outputs(spec: RunSpec, loaded: Loaded) -> int:
     """Return how many labels the model tells apart: it may know more of them than the data have."""
     info, few = model_info(spec.model.name), loaded.rows("test")[:2]
     assert loaded.labels is not None, "_read refuses data without"
-    examples = prepare_images(loaded.values[few], loaded.labels[few], info.input_shape, info.channels_last)
+    examples = examples_for(info, loaded.values[few], loaded.labels[few])
     with torch.no_grad():
         return int(build_model(spec.model.name, spec.model.args).eval()(examples.inputs).shape[1])
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib.resources import files
 from typing import Any
 
@@ -62,14 +63,20 @@ def _signature(entry: Mapping[str, Any]) -> bytes:
     return keccak(f"{entry['name']}({','.join(_types(entry['inputs']))})".encode())
 
 
+@lru_cache(maxsize=4096)
+def checksummed(address: bytes | str) -> str:
+    """Write an address with its checksum; a chain's events name the same few over and over."""
+    return to_checksum_address(address)
+
+
 def _value(kind: str, value: Any) -> Value:  # noqa: ANN401 — whatever eth_abi decodes
-    decoded: Value = to_checksum_address(value) if kind == "address" else value
+    decoded: Value = checksummed(value) if kind == "address" else value
     return decoded
 
 
 def _topic(kind: str, word: bytes) -> Value:
     """Decode an indexed argument; the contract indexes numbers and accounts only."""
-    return to_checksum_address(word[12:]) if kind == "address" else int.from_bytes(word, "big")
+    return checksummed(word[12:]) if kind == "address" else int.from_bytes(word, "big")
 
 
 class ContractAbi:

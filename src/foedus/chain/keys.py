@@ -12,6 +12,9 @@ from eth_keys.datatypes import PrivateKey
 
 from foedus.chain.files import sync_folder
 from foedus.core.errors import KeyUnusable
+from foedus.core.recursion import stay_shallow
+
+stay_shallow()  # eth_keyfile loads py_ecc, which raises the limit
 
 ACCOUNT = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 MAX_FILE_BYTES = 65_536

@@ -9,10 +9,9 @@ from threading import RLock
 from typing import Any
 
 import rlp
-from eth_utils.address import to_checksum_address
 from eth_utils.crypto import keccak
 
-from foedus.chain.abi import ADDRESS, WORD, ContractAbi
+from foedus.chain.abi import ADDRESS, WORD, ContractAbi, checksummed
 from foedus.chain.sqlite import connect_readonly
 from foedus.core.errors import ChainDamaged
 from foedus.core.ids import TxHash
@@ -64,6 +63,7 @@ class ChainReader:
         self._db = db
         self._abi = abi
         self._lock = lock or RLock()
+        self._address: bytes | None = None
 
     @classmethod
     def open(cls, path: Path) -> "ChainReader":
@@ -133,15 +133,17 @@ class ChainReader:
         fields = rlp.decode(raw)
         is_call = fields[RAW_TO] == self._contract()
         function, args = self._abi.decode_call(fields[RAW_DATA] if is_call else b"")
-        return Transaction(to_checksum_address(sender), function, args, receipt)
+        return Transaction(checksummed(sender), function, args, receipt)
 
     def contract(self) -> str:
         """Return the contract's address."""
-        return to_checksum_address(self._contract())
+        return checksummed(self._contract())
 
     def _contract(self) -> bytes:
         """Return the contract's address: it is what the chain's first transaction creates."""
-        ((sender, raw),) = self._query(
-            "SELECT sender, raw FROM transactions WHERE block = 1 AND position = 0"
-        )
-        return keccak(rlp.encode([sender, rlp.decode(raw)[RAW_NONCE]]))[-ADDRESS:]
+        if self._address is None:
+            ((sender, raw),) = self._query(
+                "SELECT sender, raw FROM transactions WHERE block = 1 AND position = 0"
+            )
+            self._address = keccak(rlp.encode([sender, rlp.decode(raw)[RAW_NONCE]]))[-ADDRESS:]
+        return self._address

@@ -3,7 +3,6 @@
 A block is a pure function of the state it builds on, its time and its transactions; `audit` relies on that.
 """
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -22,9 +21,9 @@ from eth.vm.forks.berlin.transactions import BerlinLegacyTransaction, BerlinUnsi
 from eth_keys.datatypes import PrivateKey
 from eth_typing import Address, BlockNumber, Hash32
 
-# Importing py-evm raises Python's recursion limit to 100,000. JSON nested that deep, which anybody may send,
-# would then overflow the stack and kill the process instead of raising. Our contract calls no other contract.
-sys.setrecursionlimit(min(sys.getrecursionlimit(), 10_000))
+from foedus.core.recursion import stay_shallow
+
+stay_shallow()  # our contract calls no other contract
 
 CHAIN_ID = 70_338
 CREATE = b""

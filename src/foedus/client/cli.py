@@ -13,11 +13,16 @@ from foedus.client import (
     cmd_compare,
     cmd_config,
     cmd_dataset,
+    cmd_experiment,
     cmd_index,
     cmd_job,
+    cmd_login,
     cmd_look,
     cmd_model,
     cmd_platform,
+    cmd_remote,
+    cmd_remote_details,  # noqa: F401 - its commands join those of `remote`
+    cmd_remote_work,  # noqa: F401 - its commands join those of `remote`
     cmd_runs,
     cmd_site,
     cmd_store,
@@ -50,10 +55,15 @@ for _command, _panel in (
     (cmd_platform.serve, "Platform"),
     (cmd_platform.worker, "Platform"),
     (cmd_platform.up, "Platform"),
+    (cmd_login.login, "Platform"),
+    (cmd_login.logout, "Platform"),
+    (cmd_login.whoami, "Platform"),
 ):
     app.command(rich_help_panel=_panel)(_command)
+app.add_typer(cmd_remote.app, name="remote", rich_help_panel="Platform")
 app.add_typer(cmd_admin.app, name="admin", rich_help_panel="Platform")
 app.command(rich_help_panel="Models, data and what lies beneath")(cmd_algorithms.algorithms)
+app.add_typer(cmd_experiment.app, name="experiment", rich_help_panel="Runs")
 for _group, _name in (
     (cmd_app.app, "app"),
     (cmd_job.app, "job"),

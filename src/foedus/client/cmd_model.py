@@ -89,10 +89,10 @@ def predict(
     home: HomeOption = None,
     output: FormatOption = Format.TABLE,
 ) -> None:
-    """Predict the labels of your own private data, as a batch job that nobody else sees.
+    """Predict labels, masks or fields of your own private data, as a batch job that nobody else sees.
 
-    It writes predictions (CSV), pictures and, where the data have labels by the model's numbers, scores into
-    its job folder.
+    It writes predictions (CSV; PNG for each mask, .npy for each field), pictures and, where the data have
+    labels by the model's numbers, masks or fields, scores into its job folder.
 
     \b
     Examples:
@@ -189,11 +189,12 @@ def _print_model(store: "DirectoryStore", cid: Cid) -> None:
     print_pairs([("model spec", manifest.model), *_lineage_pairs(store, cid), ("size", size)])
     if manifest.updates:
         rows = [
-            (used.client, used.num_examples, f"{used.reward / WAD:.4f}", short(used.cid))
+            (used.client, used.num_examples, used.num_shared, f"{used.reward / WAD:.4f}", short(used.cid))
             for used in manifest.updates
         ]
         say("")
-        print_table(("client", "examples", "reward", "update"), rows, right=("examples", "reward"))
+        heads = ("client", "examples", "of them shared", "reward", "update")
+        print_table(heads, rows, right=heads[1:4])
     if manifest.refused:
         say("")
         print_table(("refused", "why"), manifest.refused.items())

@@ -36,7 +36,7 @@ def serve(home: HomeOption = None, host: HostOption = None, port: PortOption = N
     from foedus.server.platform import open_platform
     from foedus.server.serve import address_of, listen
     from foedus.server.serve import serve as answer
-    from foedus.server.services.accounts import setup_code
+    from foedus.server.services.first_account import setup_code
 
     shell = open_shell(home)
     speak_json(logging.getLogger("foedus"))

@@ -12,6 +12,7 @@ from pathlib import Path
 import foedus
 from foedus.core.canonical import Json
 from foedus.launch import JobFolder
+from foedus.launch.local import usable_cpus
 
 ENTRY = "foedus.client.probe:run"
 _PACKAGES = ("torch", "numpy")
@@ -35,7 +36,7 @@ def surroundings() -> dict[str, Json]:
         "user": os.getuid(),
         "interpreter": sys.executable,
         "versions": versions(),
-        "cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cpus": usable_cpus(),
         "threads": torch.get_num_threads() if torch is not None else 0,
     }
 

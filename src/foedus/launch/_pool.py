@@ -119,8 +119,8 @@ class Pool:
     def close(self) -> None:
         """Kill all workers and the nursery, and wait until they are gone."""
         self.poll(0.0)
-        if not any(worker.process for worker in self.workers):
-            self._nursery.kill()  # it still imports and would not hear us for a while
+        if not self._is_listening:
+            self._nursery.kill()  # it still imports, has no worker, and would not hear us for a while
         self._control.close()
         for worker in self._workers.values():
             worker.connection.close()
@@ -143,6 +143,7 @@ class Pool:
         }
         self._control, theirs = socket.socketpair()
         self._text = b""
+        self._is_listening = False  # until it has said something, it may still import
         with theirs:
             self._nursery = subprocess.Popen(
                 [sys.executable, "-P", "-c", _BOOT, json.dumps(options | {"control": theirs.fileno()})],
@@ -179,6 +180,7 @@ class Pool:
             data = b""
         *lines, self._text = (self._text + data).split(b"\n")
         for line in lines:
+            self._is_listening = True
             message = json.loads(line)
             if "started" in message:
                 self._workers[message["started"]].process = message["pid"]

@@ -54,7 +54,7 @@ class LocalLauncher:
         retries: int = 1,
         setup: str = "",
     ) -> None:
-        self._limit = _usable_cpus() if workers is None else workers
+        self._limit = usable_cpus() if workers is None else workers
         if self._limit < 1:
             raise InvalidSpec(f"a launcher needs at least one worker, got {workers}")
         self._retries = retries
@@ -294,7 +294,8 @@ def _is_interrupted(folder: JobFolder) -> bool:
     return failure is not None and failure.kind == Interrupted.__name__
 
 
-def _usable_cpus() -> int:
+def usable_cpus() -> int:
+    """Return how many processors this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))  # a batch job's allocation, not the whole node
     return os.cpu_count() or 1

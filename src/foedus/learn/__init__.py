@@ -11,6 +11,7 @@ __all__ = [
     "datasets",
     "evaluation",
     "examples",
+    "explain",
     "metrics",
     "models",
     "partitions",

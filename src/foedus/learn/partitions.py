@@ -1,6 +1,6 @@
 """Named partitions: how examples fall to clients, and how a client divides its own.
 
-Pure functions of labels, client names and a seed. Clients share no example unless `shared_fraction` says so.
+Pure functions of labels, client names and a seed. Clients share no example.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -54,28 +54,23 @@ def partition(
     clients: Sequence[str],
     seed: int,
     args: Mapping[str, Argument] | None = None,
-    shared_fraction: float = 0.0,
 ) -> dict[str, Indices]:
     """Give each client its examples, as sorted indices into `labels`.
 
-    `shared_fraction` of all examples (stratified) go to every client, the rest by the named rule (see
-    `partition_names`). Labels of several clients are divided evenly among them; those of nobody are left out.
+    `partition_names` lists the rules. Labels of several clients are divided evenly among them; those of
+    nobody are left out.
     Raises `InvalidSpec` for unusable arguments, `InvalidData` naming a client with fewer than 3 examples.
     """
     if name not in _KINDS:
         raise InvalidSpec(f"there is no partition {name!r}", hint_for(name, _KINDS))
-    if not (clients and 0.0 <= shared_fraction < 1.0):
-        raise InvalidSpec(
-            f"{len(clients)} clients, shared_fraction {shared_fraction}: need 1 or more, in [0, 1)"
-        )
+    if not clients:
+        raise InvalidSpec("there is no client to give examples to")
     kind = _KINDS[name]
     checked = check_arguments(f"partition {name!r}", kind.parameters, args or {})
     random = np.random.default_rng(seed)
-    everything = np.arange(len(labels))
-    shared = stratified_sample(labels, round(shared_fraction * len(labels)), random)
-    rest = np.setdiff1d(everything, shared)
-    pieces = kind.divide(labels[rest], len(clients), random, **checked)
-    given = {client: np.union1d(rest[piece], shared) for client, piece in zip(clients, pieces, strict=True)}
+    random.permutation(len(labels))  # drawn for nothing, so that partitions stay what they have been
+    pieces = kind.divide(labels, len(clients), random, **checked)
+    given = {client: np.sort(piece) for client, piece in zip(clients, pieces, strict=True)}
     _require_enough(given)
     return given
 

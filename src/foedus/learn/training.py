@@ -16,6 +16,7 @@ from torch import nn
 
 from foedus.core.errors import InvalidData, TaskFailed
 from foedus.learn.checkpoints import Checkpoints, Keeper, Progress
+from foedus.learn.devices import Placed, autocast, suits_bfloat16
 from foedus.learn.examples import Examples
 from foedus.learn.state import device_of, has_batch_norm, trainable_parameters, weights_of
 from foedus.learn.weights import Weights
@@ -76,24 +77,25 @@ def local_sgd(
     seed: int,
     *,
     penalty: Penalty | None = None,
-    loss: Loss = nn.functional.cross_entropy,
+    loss: Loss | None = None,
     on_step: OnStep | None = None,
     checkpoints: Checkpoints | None = None,
     name: str = "sgd",
 ) -> LocalResult:
     """Train the model, which holds the base's weights, in place. Same seed and threads: same bytes.
 
-    With `checkpoints` it goes on from what was saved under `name`, if anything, to these same bytes; the
-    arguments must then be those of the training that was stopped. A strategy that trains several times in one
-    turn gives each its own name. Raises `InvalidData` for an empty set, `TaskFailed` when the loss or the
-    weights stop being finite, and what `checkpoints` raises.
+    The loss is that of the data's objective unless another is given. With `checkpoints` it goes on from what
+    was saved under `name`, if anything, to these same bytes; the arguments must then be those of the training
+    that was stopped. A strategy that trains several times in one turn gives each its own name. Raises
+    `InvalidData` for an empty set, `TaskFailed` when the loss or the weights stop being finite, and what
+    `checkpoints` raises.
     """
     if not len(data):
         raise InvalidData("there is no training example")
     device = device_of(model)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)  # for dropout and the like
-        run = _Run(model, data.to(device), settings, penalty, loss, on_step)
+        run = _Run(model, Placed.on(device, data), settings, penalty, loss or data.objective.loss, on_step)
         if checkpoints is not None:
             run.keep(checkpoints, name)
         losses = run.train(torch.Generator().manual_seed(seed))
@@ -108,7 +110,7 @@ class _Run:
     def __init__(
         self,
         model: nn.Module,
-        data: Examples,
+        data: Placed,
         settings: TrainSettings,
         penalty: Penalty | None,
         loss: Loss,
@@ -118,8 +120,9 @@ class _Run:
         self.penalty, self.loss, self.on_step = penalty, loss, on_step
         self.smallest_batch = 2 if has_batch_norm(model) else 1
         self.optimizer = Sgd(trainable_parameters(model), settings)
-        set_memory_order(model, data.channels_last)
-        self.progress = Progress(torch.zeros((), dtype=torch.float64, device=data.targets.device))
+        set_memory_order(model, data.examples.channels_last)
+        self.autocast = autocast(data.device, suits_bfloat16(data.device, data.examples))
+        self.progress = Progress(torch.zeros((), dtype=torch.float64, device=data.device))
         self.keeper: Keeper | None = None
 
     def keep(self, checkpoints: Checkpoints, name: str) -> None:
@@ -133,10 +136,10 @@ class _Run:
         self.model.train()
         losses = self.progress.losses
         for epoch in range(self.settings.epochs):
-            order = torch.randperm(len(self.data), generator=generator)
+            order = torch.randperm(len(self.data.examples), generator=generator)
             if epoch < len(losses):  # over before the last stop; drawn all the same, for the orders to come
                 continue
-            losses.append(self._epoch(order.to(self.data.targets.device)))
+            losses.append(self._epoch(order))
             if not math.isfinite(losses[-1]):
                 raise diverged(f"the loss became {losses[-1]} in epoch {epoch + 1}", self.settings)
         return tuple(losses)
@@ -158,7 +161,8 @@ class _Run:
 
     def _step(self, inputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         self.model.zero_grad(set_to_none=True)
-        loss = self.loss(self.model(inputs), targets)
+        with self.autocast:
+            loss = self.loss(self.model(inputs), targets)
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it unannotated
         if self.penalty is not None:
             self.penalty.add_gradient()
@@ -169,7 +173,7 @@ class _Run:
         return loss.detach()
 
     def _steps_planned(self) -> int:
-        full, rest = divmod(len(self.data), self.settings.batch_size)
+        full, rest = divmod(len(self.data.examples), self.settings.batch_size)
         return self.settings.epochs * (full + (rest >= self.smallest_batch))
 
 

@@ -105,6 +105,34 @@ class Row:
         return self.stacked.read_part(name, first + start, first + stop)
 
 
+SHARED = "@shared"
+"""In an update: how many of its examples the project shares with everybody, as an array of one number."""
+
+
+@dataclass(frozen=True, slots=True)
+class Without:
+    """A `TensorSource` that does not show one of its tensors."""
+
+    source: TensorSource
+    hidden: str
+
+    def names(self) -> Sequence[str]:
+        """Return the names of the other tensors."""
+        return [name for name in self.source.names() if name != self.hidden]
+
+    def spec(self, name: str) -> Spec:
+        """Return data type and shape."""
+        return self.source.spec(name)
+
+    def read(self, name: str) -> Array:
+        """Return one tensor."""
+        return self.source.read(name)
+
+    def read_part(self, name: str, start: int, stop: int) -> Array:
+        """Return elements of one tensor."""
+        return self.source.read_part(name, start, stop)
+
+
 def stacked_specs(specs: Specs, rows: int) -> dict[str, Spec]:
     """Return what an update of `rows` clients has, whose own updates have these tensors."""
     stacked = {name: (dtype, (rows, *shape)) for name, (dtype, shape) in specs.items()}

@@ -1,6 +1,5 @@
 """How this machine runs the tasks of a run as batch jobs."""
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from pathlib import Path
 from foedus.core.protocols import Launcher
 from foedus.core.records import Resources
 from foedus.launch import LocalLauncher
+from foedus.launch.local import usable_cpus
 from foedus.rounds.spec import RunSpec
 
 ENTRY = "foedus.apps.entry:run_job"
@@ -30,7 +30,7 @@ class Backend:
 @contextmanager
 def local_launcher(spec: RunSpec, folder: Path) -> Iterator[Launcher]:
     """Start the warm workers of a run: one per client, at most one more than there are processors."""
-    cpus = len(os.sched_getaffinity(0))
+    cpus = usable_cpus()
     members = spec.jobs.hosts if spec.is_batched else spec.partition.clients
     workers = spec.jobs.workers or min(members, cpus + 1)
     with LocalLauncher(

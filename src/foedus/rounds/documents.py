@@ -116,6 +116,12 @@ class Terms(Document):
     fraction: float = Field(gt=0, le=1, allow_inf_nan=False)
     hosting: Hosting | None
     seed: Count
+    mixed: list[CidText] = []  # what the project shares for training: images, labels and, maybe, targets
+
+    def to_json(self) -> dict[str, Json]:
+        """Return plain JSON values: where nothing is mixed in, the terms say nothing of it."""
+        values = super().to_json()
+        return values if self.mixed else {key: one for key, one in values.items() if key != "mixed"}
 
 
 class ProjectDocument(Document):
@@ -169,6 +175,7 @@ class TrainOrder(Document):
     step: Count
     dataset: str  # the client's own examples
     memory: str | None  # job folder of the client's own task whose memory it goes on from
+    mixes_shared: bool = True  # whether it trains with what the project shares, too
     checkpoint_s: float = Field(CHECKPOINT_S, gt=0, allow_inf_nan=False)  # between two checkpoints
 
 
@@ -219,7 +226,8 @@ class PrepareResult(Document):
     labels: int
     histograms: dict[str, list[Count]]
     exchanges: Annotated[int, Field(ge=1, le=1000)]  # in one round
-    files: dict[str, CidText]  # initial, shared, test: what they must be when they are published
+    files: dict[str, CidText]  # initial, shared, test, mixed: what they must be when they are published
+    mixed: list[CidText] = []  # what the project shares for training: of `files`, or in the store already
     datasets: dict[str, CidText]  # of each client, when the run starts
     model: ModelSpec
 
@@ -230,6 +238,7 @@ class TrainResult(Document):
     kind: Literal["train"] = "train"
     update: CidText  # of update.safetensors
     num_examples: Count
+    num_shared: Count = 0  # of them
     steps: Count
     train_loss: list[Loss]  # mean data loss of each epoch
     penalty: Loss  # mean proximal penalty of the last epoch

@@ -32,6 +32,7 @@ class Member:
     client: ClientId
     account: str
     dataset: Path
+    mixes_shared: bool = True  # whether it trains with what the project shares, too
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +123,7 @@ def order_for(
             step=view.step,
             dataset=str(member.dataset),
             memory=_memory(run, member, jobs, view.step),
+            mixes_shared=member.mixes_shared,
             checkpoint_s=checkpoint_s,
         )
     return MergeOrder(

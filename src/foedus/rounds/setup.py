@@ -3,19 +3,44 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from foedus.core.errors import FoedusError, InvalidData, Reverted, TaskFailed
+from foedus.core.errors import (
+    FoedusError,
+    InvalidData,
+    Reverted,
+    TaskFailed,
+    UnsupportedModel,
+    UpdateRefused,
+)
 from foedus.core.ids import Cid, ClientId
 from foedus.core.protocols import Launcher, Ledger, ModelStore
 from foedus.core.records import SCORE_SCALE, Call, Event, GateMode, JobSpec, Receipt, Role
 from foedus.launch import JobFolder
-from foedus.rounds.documents import Document, Hosting, PrepareOrder, PrepareResult, Terms, publish
+from foedus.rounds.documents import (
+    Document,
+    Hosting,
+    ModelSpec,
+    PrepareOrder,
+    PrepareResult,
+    Terms,
+    fetch,
+    publish,
+)
 from foedus.rounds.effects import Member
 from foedus.rounds.hosting import client_names, hosted
 from foedus.rounds.jobs import ResourcesOf
 from foedus.rounds.narrate import state_progress
 from foedus.rounds.progress import Observer, ignore
 from foedus.rounds.spec import RunSpec
-from foedus.store import AlgorithmRef, ModelManifest, cid_of, put_manifest
+from foedus.store import (
+    AlgorithmRef,
+    ModelManifest,
+    Schema,
+    TensorFile,
+    TensorSpec,
+    cid_of,
+    get_manifest,
+    put_manifest,
+)
 
 _WAIT_S = 1.0
 
@@ -73,9 +98,17 @@ def carry_out(
 def publish_project(
     store: ModelStore, spec: RunSpec, prepared: PrepareResult, folder: Path
 ) -> tuple[Cid, Cid]:
-    """Put sets, model spec, terms and version 0 into the store. Returns the CIDs of the last two."""
+    """Put sets, model spec, terms and version 0 into the store. Returns the CIDs of the last two.
+
+    Raises `UnsupportedModel` when the run cannot start from the version that the spec names, and
+    `ObjectMissing` when the store does not have it.
+    """
     job = folder / "jobs" / "prepare"
     files = {name: Cid(cid) for name, cid in prepared.files.items()}
+    initial = files["initial"]
+    if spec.model.start is not None:
+        initial = weights_to_start_from(store, spec.model.start, prepared.model)
+        del files["initial"]  # nobody needs what the prepare task drew
     for name, cid in files.items():
         _require(_put_file(store, job / f"{name}.safetensors") == cid, job / f"{name}.safetensors", job)
     for name, dataset in prepared.datasets.items():
@@ -101,10 +134,27 @@ def publish_project(
         if spec.is_batched
         else None,
         seed=spec.seed,
+        mixed=prepared.mixed,
     )
     algorithm = AlgorithmRef(spec.algorithm.name, spec.algorithm.params)
-    version0 = ModelManifest(0, model, files["initial"], None, algorithm)
+    version0 = ModelManifest(0, model, initial, None, algorithm)
     return publish(store, terms), put_manifest(store, version0)
+
+
+def weights_to_start_from(store: ModelStore, start: Cid, model: ModelSpec) -> Cid:
+    """Return the weights of the version to start from. Raises `UnsupportedModel` when they do not fit."""
+    version = get_manifest(store, start)
+    known = fetch(store, version.model, ModelSpec)
+    hint = "Start from a version of the same model with the same arguments."
+    if known.name != model.name:
+        raise UnsupportedModel(f"model.start is a version of {known.name!r}, not of {model.name!r}", hint)
+    schema = Schema({name: TensorSpec(one.dtype, tuple(one.shape)) for name, one in model.tensors.items()})
+    try:
+        with store.open(version.weights) as file:
+            TensorFile(file, schema)
+    except UpdateRefused as error:
+        raise UnsupportedModel(f"model.start does not fit {model.name!r}: {error.message}", hint) from error
+    return version.weights
 
 
 def _require(is_intact: bool, path: Path, job: Path) -> None:

@@ -9,10 +9,12 @@ from typing import Annotated, Any, Final, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from foedus.core.errors import InvalidSpec
+from foedus.core.ids import Cid
 from foedus.learn.robust.rule import RobustRule, RuleName
 from foedus.rounds.sampling import draw_size
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")]
+Start = Annotated[Cid, Field(pattern=r"^baf[a-z2-7]{56}$")]
 Argument = bool | int | float | str | list[int] | list[list[int]]
 
 _FILE_LIMIT_BYTES: Final = 1 << 20
@@ -33,16 +35,22 @@ class ModelSection(_Section):
     name: str = "cnn"
     args: dict[str, Argument] = {}
     init: Literal["default", "zeros"] = "default"
+    start: Start | None = Field(None, description="begin with this version of a model: CID of its manifest")
 
 
 class DataSection(_Section):
     """Which examples, and how many of them the project publishes for everybody."""
 
-    name: Literal["mnist", "members"] = Field(
-        "mnist", description="members: each client brings a private dataset; only on the platform"
+    name: Literal["mnist", "lungs", "covid", "frames", "members"] = Field(
+        "mnist",
+        description="lungs, covid: X-rays with masks; frames: simulations; "
+        "members: each client brings a private dataset; only on the platform",
     )
     source: Literal["auto", "folder", "full", "small"] = "auto"
     folder: str | None = None
+    side: int = Field(128, ge=16, le=1024, description="lungs, covid: X-rays of side × side pixels")
+    ahead: int = Field(1, ge=1, le=10_000, description="frames: how many frames ahead is predicted")
+    rates: bool = Field(False, description="frames: F and k of each simulation are further channels")
     images: int | None = Field(
         None, ge=30, description="use this many examples (stratified); all when absent"
     )
@@ -57,7 +65,10 @@ class PartitionSection(_Section):
     clients: int = Field(3, ge=1, le=10_000)
     args: dict[str, Argument] = {}
     shared_fraction: float = Field(
-        0.0, ge=0.0, lt=1.0, description="share of the examples that every client gets"
+        0.0,
+        ge=0.0,
+        lt=1.0,
+        description="share of the examples that the project publishes, for all clients to train with",
     )
 
 
@@ -198,6 +209,8 @@ class RunSpec(_Section):
                     'simulate them with jobs.launcher = "batched"'
                 )
             return
+        if self.partition.shared_fraction > 0:
+            raise ValueError('partition.shared_fraction needs jobs.launcher = "local"')
         if jobs.hosts > clients:
             raise ValueError(f"jobs.hosts {jobs.hosts} exceeds the {clients} clients of partition.clients")
         if self.policy.buffers == "local":

@@ -204,6 +204,8 @@ def _objects(run: RunView, store: DirectoryStore) -> Iterator[tuple[str, Cid]]:
     yield "model spec", Cid(terms.model)
     yield "shared evaluation set", Cid(terms.shared)
     yield "test set", Cid(terms.test)
+    for cid in terms.mixed:
+        yield "data shared for training", Cid(cid)
     yield from _version_objects("version 0", run.version0, store)
     needed = {id(view) for view, _ in _accepted_exchanges(run)}
     needed |= {id(view) for view in _rounds(run) if view.phase is Phase.ACCEPTED}

@@ -1,6 +1,7 @@
 """The web application: routes, what surrounds them, and how errors are answered."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -18,6 +19,7 @@ from foedus.server.api import admin as api_admin
 from foedus.server.api import applications as api_applications
 from foedus.server.api import chain as api_chain
 from foedus.server.api import datasets as api_datasets
+from foedus.server.api import explain as api_explain
 from foedus.server.api import jobs as api_jobs
 from foedus.server.api import members as api_members
 from foedus.server.api import metrics as api_metrics
@@ -28,6 +30,7 @@ from foedus.server.api import rewards as api_rewards
 from foedus.server.api import runs as api_runs
 from foedus.server.api import search as api_search
 from foedus.server.api import votes as api_votes
+from foedus.server.api.description import Api
 from foedus.server.api.idempotency import Idempotency
 from foedus.server.auth.signing import SignIn
 from foedus.server.errors import BadRequest, Conflict, HttpError, Invalid, NotFound, SignInNeeded, TooMany
@@ -42,6 +45,7 @@ from foedus.server.pages import (
     chain,
     curves,
     datasets,
+    explain,
     frame,
     home,
     jobs,
@@ -49,6 +53,7 @@ from foedus.server.pages import (
     logs,
     members,
     models,
+    new_run,
     overview,
     projects,
     rewards,
@@ -59,7 +64,6 @@ from foedus.server.pages import (
 )
 from foedus.server.pages.render import FOLDER, page, see
 from foedus.server.platform import Platform
-from foedus.version import VERSION
 
 PAGES: Final = (
     health.router,
@@ -71,6 +75,7 @@ PAGES: Final = (
     sign_in.router,
     rewards.router,
     runs.router,
+    new_run.router,
     live.router,
     logs.router,
     curves.router,
@@ -83,6 +88,7 @@ PAGES: Final = (
     admin.router,
     applications.router,
     jobs.router,
+    explain.router,
 )
 RESOURCES: Final = (
     api_projects.router,
@@ -100,24 +106,16 @@ RESOURCES: Final = (
     api_admin.router,
     api_applications.router,
     api_jobs.router,
+    api_explain.router,
 )
 
 
 def create_app(platform: Platform) -> FastAPI:
     """Return the application for an opened platform."""
-    app = FastAPI(
-        title="Foedus",
-        version=VERSION,
-        description="Train one model together without sharing data.",
-        docs_url=None,  # its scripts come from elsewhere
-        redoc_url=None,
-        openapi_url=f"{API}/openapi.json",
-    )
+    app = Api(RESOURCES, lifespan=_life)
     app.state.platform = platform
     app.state.hub = Hub(platform)
     app.state.metrics = metrics = Metrics(platform)
-    for router in RESOURCES:
-        app.include_router(router, prefix=API)
     for router in PAGES:
         app.include_router(router, include_in_schema=False)
     app.mount("/static", StaticFiles(directory=FOLDER / "static"), name="static")
@@ -135,6 +133,12 @@ def create_app(platform: Platform) -> FastAPI:
     app.add_exception_handler(HTTPException, _answer)
     app.add_exception_handler(Exception, _answer)
     return app
+
+
+@asynccontextmanager
+async def _life(app: FastAPI) -> AsyncIterator[None]:
+    yield
+    await app.state.hub.close()
 
 
 def _answer(request: Request, error: Exception) -> Response:

@@ -1,7 +1,8 @@
 """A project to look at: three members with handwritten digits of their own federate while one watches.
 
 Its members are accounts that nobody can sign in to. Administrators become its owners, and whoever joins it
-without data of his own is given some of the images, so that he takes part in its next run.
+without data of his own is given some of the images, so that he takes part in its next run. One image of each
+digit is there to be seen, with what the model looks at in it.
 """
 
 from pathlib import Path
@@ -18,7 +19,7 @@ from foedus.learn.datasets import ImageSet, mnist
 from foedus.learn.partitions import partition
 from foedus.rounds.home import make_folder
 from foedus.rounds.spec import parse_spec
-from foedus.server.db import Dataset, Membership, Project, Run, RunClient, User
+from foedus.server.db import Dataset, ImageRequest, Membership, Project, Run, RunClient, User
 from foedus.server.db.accounts import DEMO_SITES
 from foedus.server.platform import Platform
 
@@ -26,6 +27,7 @@ SLUG: Final = "digits"
 _GUESTS: Final = 5  # who may be given images
 _NAME: Final = "digits"
 _ROUNDS: Final = 200
+_SHOWN: Final = 1  # images of each digit that members see
 
 
 def make_demo(platform: Platform) -> None:
@@ -60,6 +62,7 @@ def make_demo(platform: Platform) -> None:
         db.add(evaluation)
         db.flush()
         project.evaluation_id = evaluation.id
+        db.add(ImageRequest(dataset_id=evaluation.id, places=[], per_label=_SHOWN))
         _start(db, project)
 
 

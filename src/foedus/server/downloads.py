@@ -1,7 +1,8 @@
-"""Objects of the store as files that browsers and programs take away."""
+"""Files that browsers and programs take away: objects of the store, and what is made for the occasion."""
 
 from collections.abc import Iterator
 from typing import Final
+from urllib.parse import quote
 
 from fastapi.responses import Response, StreamingResponse
 
@@ -28,3 +29,9 @@ def download(store: DirectoryStore, cid: Cid, name: str) -> Response:
         "X-Content-CID": cid,
     }
     return StreamingResponse(chunks(), media_type="application/octet-stream", headers=headers)
+
+
+def sent(chunks: Iterator[bytes], name: str, media_type: str = "application/zip") -> Response:
+    """Send chunks as a file of this name."""
+    headers = {"Content-Disposition": f'attachment; filename="{quote(name)}"'}
+    return StreamingResponse(chunks, media_type=media_type, headers=headers)

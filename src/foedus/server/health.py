@@ -4,71 +4,20 @@ These answer without a sign-in, and while the database does not. They tell of pa
 """
 
 import hmac
-from dataclasses import asdict, dataclass
-from datetime import timedelta
 from ipaddress import ip_address
-from typing import Any, Final, cast
+from typing import Any, cast
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST
-from sqlalchemy import func, select
-from sqlalchemy.exc import SQLAlchemyError
 
-from foedus.server.db import ChainHead, Worker
-from foedus.server.db.engine import newest_revision, revision_of
 from foedus.server.errors import Denied, NotFound, Unavailable
 from foedus.server.http import PlatformDep
 from foedus.server.metrics import Metrics
 from foedus.server.platform import Platform
+from foedus.server.services.health import parts
 
 router = APIRouter()
-
-WORKER_S: Final = 30
-"""A worker that was not seen for longer is taken for gone."""
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """A part of the platform, whether it is as it must be, and why it is taken for that."""
-
-    name: str
-    is_ok: bool
-    why: str
-
-
-def parts(platform: Platform) -> tuple[Part, ...]:
-    """Look at each part. Waits no longer than the database does."""
-    try:
-        return (*_database(platform), _store(platform))
-    except SQLAlchemyError:
-        return (Part("database", False, "it does not answer"), _store(platform))
-
-
-def _database(platform: Platform) -> tuple[Part, ...]:
-    found, needed = revision_of(platform.engine), newest_revision()
-    if found != needed:
-        why = f"it is at revision {found or 'none'}, this version needs {needed}"
-        return (Part("database", False, why),)
-    with platform.reading() as db:
-        seen = db.scalar(select(func.max(Worker.seen_at)).where(Worker.state != "stopped"))
-        block = db.scalar(select(func.max(ChainHead.block)))
-    worker = Part("worker", False, "none is there: start one with foedus worker")
-    if seen is not None and platform.now() - seen <= timedelta(seconds=WORKER_S):
-        worker = Part("worker", True, f"seen in the last {WORKER_S} s")
-    elif seen is not None:
-        worker = Part("worker", False, f"none was seen in the last {WORKER_S} s")
-    index = "no block is in the index yet" if block is None else f"up to block {block}"
-    return (Part("database", True, f"at revision {found}"), worker, Part("index", True, index))
-
-
-def _store(platform: Platform) -> Part:
-    folder = platform.home.store
-    if folder.is_dir():
-        return Part("store", True, "the folder is there")
-    if platform.home.root.is_dir():
-        return Part("store", True, "nothing is stored yet")
-    return Part("store", False, "the home folder is gone")
 
 
 @router.get("/healthz")
@@ -82,7 +31,8 @@ def ready(platform: PlatformDep) -> JSONResponse:
     """Say of each part whether it is ready: 200 when all are, else 503."""
     found = parts(platform)
     is_ready = all(part.is_ok for part in found)
-    body: dict[str, Any] = {"is_ready": is_ready, "parts": [asdict(part) for part in found]}
+    told = [{"name": part.name, "is_ok": part.is_ok, "why": part.why} for part in found]
+    body: dict[str, Any] = {"is_ready": is_ready, "parts": told}
     return JSONResponse(body, 200 if is_ready else 503)
 
 

@@ -33,7 +33,9 @@ from sqlalchemy.orm import Session
 from foedus.core.canonical import Json
 from foedus.server.errors import Invalid
 
-Kind: TypeAlias = Literal["text", "number", "score", "time", "id", "state", "bytes", "points"]
+Kind: TypeAlias = Literal[
+    "text", "number", "score", "time", "id", "state", "bytes", "points", "share", "curve"
+]
 """How a value is shown."""
 
 SIZES: Final = (25, 50, 100)
@@ -85,6 +87,7 @@ class Listing:
     sort: str  # key of the column to sort by at first, with `-` for falling
     search: Sequence[SQLColumnExpression[Any]] = ()
     filters: Sequence[Filter] = ()
+    empty: str = "Nothing here yet."  # said where there is no row at all: what to do about it
 
     def column(self, key: str) -> Column | None:
         """Return the column of this key."""
@@ -106,7 +109,7 @@ class Query:
         """Read the URL's parameters. Raises `Invalid` for those that make no sense here."""
         faults = {}
         sort = parameters.get("sort") or listing.sort
-        column = listing.column(sort.lstrip("-"))
+        column = listing.column(sort.removeprefix("-"))
         if column is None or not column.is_sortable:
             keys = ", ".join(c.key for c in listing.columns if c.is_sortable)
             faults["sort"] = f"must be one of {keys}, with - before it for falling order"
@@ -166,7 +169,7 @@ def find(db: Session, listing: Listing, query: Query) -> Found:
     narrowed = _narrowed(listing, query)
     counted = narrowed.add_columns(literal(1)).limit(MOST_COUNTED + 1).subquery()
     total = db.scalar(select(func.count()).select_from(counted)) or 0
-    sorted_by = listing.column(query.sort.lstrip("-"))
+    sorted_by = listing.column(query.sort.removeprefix("-"))
     assert sorted_by is not None, "Query.of checked it"
     is_falling = query.sort.startswith("-")
     chosen = _selected(narrowed, listing, sorted_by, is_falling)
@@ -190,7 +193,7 @@ def _fetch(db: Session, chosen: Select[Any], is_marked: bool) -> Sequence[Row[An
 
 def export(db: Session, listing: Listing, query: Query) -> list[Mapping[str, Any]]:
     """Return all rows of a list, as narrowed and sorted by the query, up to `MOST_EXPORTED`."""
-    sorted_by = listing.column(query.sort.lstrip("-"))
+    sorted_by = listing.column(query.sort.removeprefix("-"))
     assert sorted_by is not None, "Query.of checked it"
     chosen = _selected(_narrowed(listing, query), listing, sorted_by, query.sort.startswith("-"))
     return [_as_mapping(row) for row in db.execute(chosen.limit(MOST_EXPORTED)).all()]
@@ -217,6 +220,8 @@ def plain(value: Any) -> Json:  # noqa: ANN401 - whatever a column holds
 
 
 def _harmless(value: Json) -> Json:
+    if isinstance(value, dict):
+        return json.dumps(value)
     return f"'{value}" if isinstance(value, str) and value[:1] in "=+-@\t\r" and value else value
 
 

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import types
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final
 
 import uvicorn
@@ -31,7 +31,7 @@ def serve(app: FastAPI, listening: socket.socket, is_ready: Callable[[], None]) 
         timeout_graceful_shutdown=GRACE_S,
     )
     _share_log()
-    _Server(config, is_ready).run([listening])
+    _Server(config, is_ready, app.state.hub.close).run([listening])
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -66,13 +66,20 @@ def _share_log() -> None:
 class _Server(uvicorn.Server):
     """Says when it is ready, and ends in order at the first signal."""
 
-    def __init__(self, config: uvicorn.Config, is_ready: Callable[[], None]) -> None:
+    def __init__(
+        self, config: uvicorn.Config, is_ready: Callable[[], None], close: Callable[[], Awaitable[None]]
+    ) -> None:
+        """`close` ends the streams; else they would be waited for, which the lifespan's end comes after."""
         super().__init__(config)
-        self._is_ready = is_ready
+        self._is_ready, self._close = is_ready, close
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self._is_ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await self._close()
+        await super().shutdown(sockets)
 
     def handle_exit(self, sig: int, frame: types.FrameType | None) -> None:
         # uvicorn raises the signal again at its end, which would skip ours

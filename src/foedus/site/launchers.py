@@ -1,6 +1,5 @@
 """The launcher that this machine's settings ask for, for the tasks of runs and for single batch jobs."""
 
-import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -42,12 +41,13 @@ def open_launcher(settings: Settings, asked: Iterable["Resources"]) -> Iterator[
 
 def _launcher_of(settings: Settings, cpus: int, jobs: int) -> "AbstractContextManager[Launcher]":
     from foedus.launch import LocalLauncher
+    from foedus.launch.local import usable_cpus
     from foedus.rounds.backend import ENTRY
 
     if outlives_us(settings):
         # PyTorch takes half a gigabyte: only applications that compute with it load it
         return cluster_launcher(settings, cpus, setup="")
-    at_once = settings.workers or max(1, len(os.sched_getaffinity(0)) // cpus)
+    at_once = settings.workers or max(1, usable_cpus() // cpus)
     return LocalLauncher(ENTRY, workers=min(jobs, at_once), threads=cpus)
 
 

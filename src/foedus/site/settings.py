@@ -24,6 +24,7 @@ LAUNCHERS: Final = ("local", "slurm", "kubernetes")
 ALLOCATIONS: Final = ("per-task", "held")
 SECTIONS: Final = ("resources", "slurm", "kubernetes", "held", "server", "oidc")
 _MOST_WORKERS: Final = 256
+_DEVICE: Final = f"{PREFIX}DEVICE"  # only a variable: batch jobs inherit it, and read it where they compute
 _NOT_OURS: Final = frozenset({"FOEDUS_SHARED", "FOEDUS_REQUIRE_ALL"})  # these steer the test suite
 
 
@@ -53,6 +54,8 @@ def read_settings(
     Raises `InvalidSpec` for an unknown key, naming the nearest valid one, and for an unusable value.
     """
     variables = os.environ if environ is None else environ
+    if word := variables.get(_DEVICE, ""):
+        _word_of("cpu", "cuda")(word, _DEVICE)
     said = _from_environment(variables)
     root, root_origin = _home_of(home, variables)
     values: dict[str, object] = {}
@@ -76,7 +79,7 @@ def read_settings(
 def ignored_variables(environ: Mapping[str, str] | None = None) -> list[str]:
     """Return the `FOEDUS_*` variables that mean nothing to us."""
     names = os.environ if environ is None else environ
-    known = {f"{PREFIX}{key.upper()}" for key in (*_SETTINGS, "home")} | _NOT_OURS
+    known = {f"{PREFIX}{key.upper()}" for key in _VARIABLES} | _NOT_OURS
     return sorted(name for name in names if name.startswith(PREFIX) and name not in known)
 
 
@@ -94,7 +97,7 @@ def _from_environment(variables: Mapping[str, str]) -> dict[str, object]:
     """Return the settings that variables give. One that is almost a known name is a typing error."""
     for name in ignored_variables(variables):
         close = difflib.get_close_matches(
-            name, [f"{PREFIX}{key.upper()}" for key in (*_SETTINGS, "home")], n=1, cutoff=0.85
+            name, [f"{PREFIX}{key.upper()}" for key in _VARIABLES], n=1, cutoff=0.85
         )
         if close:
             raise InvalidSpec(f"unknown environment variable {name}", f"Did you mean {close[0]}?")
@@ -170,3 +173,4 @@ _SETTINGS: Final[dict[str, Callable[[object, str], object]]] = {
     "launcher": _word_of(*LAUNCHERS),
     "allocation": _word_of(*ALLOCATIONS),
 }
+_VARIABLES: Final = (*_SETTINGS, "home", "device")

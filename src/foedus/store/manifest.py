@@ -42,6 +42,18 @@ class UsedUpdate:
     cid: Cid
     num_examples: int
     reward: int  # in 1e-18
+    num_shared: int = 0  # of the examples, those that the project shares with everybody
+
+    def to_json(self) -> dict[str, Json]:
+        """Return it as manifests hold it: of shared examples only when there are any."""
+        shared: dict[str, Json] = {"num_shared": self.num_shared} if self.num_shared else {}
+        return {
+            "client": self.client,
+            "cid": self.cid,
+            "num_examples": self.num_examples,
+            **shared,
+            "reward": self.reward,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +73,7 @@ class ModelManifest:
 
     def to_json(self) -> dict[str, Json]:
         """Return the manifest as it is stored."""
-        updates: list[Json] = [
-            {"client": used.client, "cid": used.cid, "num_examples": used.num_examples, "reward": used.reward}
-            for used in self.updates
-        ]
+        updates: list[Json] = [used.to_json() for used in self.updates]
         return {
             "kind": "model",
             "version": self.version,
@@ -207,12 +216,17 @@ def _updates(value: Json) -> tuple[UsedUpdate, ...]:
 
 
 def _update(value: Json) -> UsedUpdate:
-    fields = _object(value, "update", ("client", "cid", "num_examples", "reward"))
+    shared = ("num_shared",) if isinstance(value, dict) and "num_shared" in value else ()
+    fields = _object(value, "update", ("client", "cid", "num_examples", "reward", *shared))
+    num_shared = _count(fields["num_shared"], "num_shared") if shared else 0
+    if shared and not 0 < num_shared <= _count(fields["num_examples"], "num_examples"):
+        raise ValueError("num_shared must be 1 to num_examples, or left out")
     return UsedUpdate(
         client=_client(fields["client"]),
         cid=_cid(fields["cid"], "cid of an update"),
         num_examples=_count(fields["num_examples"], "num_examples"),
         reward=_count(fields["reward"], "reward"),
+        num_shared=num_shared,
     )
 
 

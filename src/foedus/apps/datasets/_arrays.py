@@ -13,6 +13,7 @@ from foedus.core.errors import InvalidData
 
 _INPUTS: Final = ("images", "inputs", "values", "x")
 _LABELS: Final = ("labels", "y")
+_MASKS, _FIELDS = "masks", "fields"
 _HINT: Final = "Save it with numpy.save, or numpy.savez with the names images and labels."
 _LONGEST_HEADER: Final = 10_000
 _MOST_AXES: Final = 16
@@ -89,9 +90,36 @@ def _read_npz(file: BinaryIO, name: str) -> Source:
             raise InvalidData(
                 f"{name} holds {', '.join(sorted(members))}, but no array {_INPUTS[0]!r}", _HINT
             )
-        if values.file_size + (labels.file_size if labels else 0) > MOST_BYTES:
+        targets = _targets(members, name)
+        used = [one for one in (values, labels, targets) if one is not None]
+        if sum(one.file_size for one in used) > MOST_BYTES:
             raise InvalidData(f"{name} unpacks to more than {MOST_BYTES:,} bytes")
-        return Source(_member(archive, values, name), _member(archive, labels, name) if labels else None)
+        return Source(
+            _member(archive, values, name),
+            _member(archive, labels, name) if labels else None,
+            targets=_read_targets(archive, targets, name) if targets else None,
+        )
+
+
+def _read_targets(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str) -> Values:
+    """Read masks, which are whole numbers, or fields, which are floating-point numbers."""
+    found, stem = _member(archive, info, name), info.filename.removesuffix(".npy")
+    if (found.dtype.kind == "f") != (stem == _FIELDS):
+        raise InvalidData(
+            f"{stem} of {name} are {found.dtype}",
+            "Save masks as whole numbers of 0 and 1, fields as floating-point numbers.",
+        )
+    return found
+
+
+def _targets(members: Mapping[str, zipfile.ZipInfo], name: str) -> zipfile.ZipInfo | None:
+    """Return the array of what a model should answer, where there is one beside the values."""
+    if _MASKS in members and _FIELDS in members:
+        raise InvalidData(
+            f"{name} holds masks and fields: which of them a model should answer cannot be told from that",
+            "Save them in two files.",
+        )
+    return _one_of(members, (_MASKS, _FIELDS)) if len(members) > 1 else None
 
 
 def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str) -> Values:

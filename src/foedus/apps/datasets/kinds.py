@@ -2,7 +2,8 @@
 
 idx      a folder with MNIST's four idx files, or two of them; plain or .gz
 images   a folder with a folder of PNG or JPEG files per class; or without classes, just the files
-arrays   one .npy file, or one .npz with `images` (or `inputs`, `values`, `x`) and `labels` (or `y`)
+arrays   one .npy file, or one .npz with `images` (or `inputs`, `values`, `x`) and `labels` (or `y`), and
+         `masks` or `fields` where that is what a model should answer
 table    one CSV file with a header and numbers; a column `label` is the class
 frames   the output of SIM_REACTION_DIFFUSION, or a folder of such outputs; labels are the regimes
 """

@@ -30,7 +30,8 @@ class Loaded:
     """A dataset in memory, after its recipe: values (N, ...), labels (N,) or none, parts (N,) in `PARTS`.
 
     `names` are those of the labels from 0; none where the labels are but numbers. `files` are the names of
-    the examples' files below the dataset's place; none where they have no file each.
+    the examples' files below the dataset's place; none where they have no file each. `targets` are masks
+    (N, H, W) uint8 of 0 and 1, or fields (N, C, H, W) float32, where the data have them.
     """
 
     dataset: Dataset
@@ -39,6 +40,7 @@ class Loaded:
     parts: npt.NDArray[np.uint8]
     names: tuple[str, ...]
     files: tuple[str, ...]
+    targets: Values | None = None
 
     def rows(self, part: str) -> npt.NDArray[np.int64]:
         """Return which rows belong to a part; `all` is all of them. Raises `InvalidSpec` for another name."""
@@ -101,7 +103,9 @@ def load(home: "Home", name: str) -> Loaded:
         recipe = tuple(Step.from_json(dict(step)) for step in dataset.recipe)
         found = _prepared(dataset.kind, listing, recipe, dataset.split)
     source = found.source
-    return Loaded(dataset, source.values, source.labels, found.parts, source.names, source.files)
+    return Loaded(
+        dataset, source.values, source.labels, found.parts, source.names, source.files, source.targets
+    )
 
 
 def verified(home: "Home", name: str) -> tuple[Dataset, Listing]:

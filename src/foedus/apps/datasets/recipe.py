@@ -3,7 +3,8 @@
 deduplicate                       of examples with the same content the first stays
 filter labels=0,6 min_std=0.01    examples with these labels, and with at least this standard deviation
 grey                              images: red, green and blue become the brightness that the eye sees
-resize height=14 width=14         images: each new pixel is the mean of the area that it covers
+resize height=14 width=14         images: each new pixel is the mean of the area that it covers. Masks and
+                                  fields come along, and a mask's pixel is inside where most of its area was
 normalise mean=0.13 std=0.31      (x − mean) / std; whole numbers are first divided by their type's largest.
                                   Must come last. Without numbers, those of the training examples are taken
                                   when the dataset is registered, and written down
@@ -127,7 +128,8 @@ def apply_step(step: Step, source: Source) -> Source:
             return replace(source, values=grey(values))
         case "resize":
             size = int(_number(step, "height")), int(_number(step, "width"))
-            return replace(source, values=resized(values, *size))
+            targets = None if source.targets is None else resized(source.targets, *size)
+            return replace(source, values=resized(values, *size), targets=targets)
         case _:
             mean, std = np.float64(_number(step, "mean")), np.float64(_number(step, "std"))
             found = np.empty(values.shape, np.float32)

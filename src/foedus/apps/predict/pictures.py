@@ -1,5 +1,7 @@
 """The pictures of FL_PREDICT: some examples with their predictions, and the confusion matrix."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,6 +15,45 @@ _COLUMNS, _ROWS = 8, 5
 _DPI: Final = 130
 _RIGHT, _WRONG, _UNKNOWN = "#00805a", "#b0323f", "#333333"
 _MOST_LABELS: Final = 40  # of a confusion matrix whose cells carry numbers
+_LARGEST_SIDE: Final = 512  # of what is drawn of a mask or field, in pixels
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Strip:
+    """One line of a picture: an example (C, H, W) or (H, W), and beside it answer and truth (H, W)."""
+
+    title: str
+    example: npt.NDArray[Any]
+    answers: tuple[npt.NDArray[Any], ...]
+    limits: tuple[float, float]  # what black and white, or the ends of the colours, stand for
+    colours: str
+
+
+def thinned(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return a copy (..., H, W) of which so many rows and columns are left out that it is small."""
+    step = max(1, -(-max(values.shape[-2:]) // _LARGEST_SIDE))
+    return values[..., ::step, ::step].copy()
+
+
+def draw_strips(strips: Sequence[Strip], titles: Sequence[str], heading: str) -> bytes:
+    """Return examples, the answers for them and, where there are any, the true ones, as PNG."""
+    columns = 1 + len(strips[0].answers)
+    figure = _figure(2.2 * columns + 0.9, 2.1 * len(strips) + 0.9)
+    grid = figure.subplots(len(strips), columns, squeeze=False)
+    for axes, strip in zip(grid, strips, strict=True):
+        axes[0].imshow(_as_picture(strip.example), cmap="gray")
+        axes[0].set_ylabel(strip.title, fontsize=9)
+        for one, answer in zip(axes[1:], strip.answers, strict=True):
+            low, high = strip.limits
+            image = one.imshow(answer, cmap=strip.colours, vmin=low, vmax=max(high, low + 1e-9))
+        figure.colorbar(image, ax=axes[-1], shrink=0.85)
+        for one in axes:
+            one.set_xticks([])
+            one.set_yticks([])
+    for one, title in zip(grid[0], titles, strict=False):
+        one.set_title(title, fontsize=9)
+    figure.suptitle(heading, fontsize=11)
+    return _png(figure)
 
 
 def draw_examples(

@@ -1,5 +1,6 @@
 """Compare algorithms: several runs on the same partitions and seeds, one page with curves and a table."""
 
+from collections.abc import Collection
 from pathlib import Path
 
 from foedus.client.compare.records import Comparison, Curve, EntryResult, RoundResult, RunResult, Stat
@@ -50,17 +51,25 @@ def compare(
     return comparison
 
 
-def run_comparison(home: Home, spec: CompareSpec, observer: Observer, *, fresh: bool = False) -> Comparison:
-    """Drive all runs of an adapted comparison to their end and return the figures. Raises as `compare`."""
+def run_comparison(
+    home: Home, spec: CompareSpec, observer: Observer, *, fresh: bool = False, only: Collection[str] = ()
+) -> Comparison:
+    """Drive all runs of an adapted comparison to their end and return the figures. Raises as `compare`.
+
+    With `only`, the runs of the entries with these labels; the others stay as they are, also if `fresh`.
+    """
     from foedus.client.compare.collecting import collect
     from foedus.client.compare.plan import open_plan
     from foedus.client.compare.running import check_inputs, run_all
 
-    with open_plan(home, spec, fresh) as plan:
+    is_part = bool(only) and not set(only) >= set(spec.labels)
+    with open_plan(home, spec, fresh and not is_part) as plan:
+        if fresh:
+            plan.forget(only)
         if not any(plan.names):
             check_inputs(spec, home)
         plan.write()
-        return collect(plan, run_all(plan, observer))
+        return collect(plan, run_all(plan, observer, only))
 
 
 def write_comparison(comparison: Comparison, folder: Path) -> list[Path]:

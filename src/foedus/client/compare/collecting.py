@@ -62,7 +62,14 @@ def _comparison(plan: Plan, runs: Sequence[RunResult]) -> Comparison:
         differences=tuple(differences(runs)),
         common=common,
         own=own,
+        score_name=_score_name(spec),
     )
+
+
+def _score_name(spec: CompareSpec) -> str:
+    from foedus.learn.models import model_info
+
+    return model_info(spec.runs[0].spec.model.name).objective.score_name
 
 
 def _run(

@@ -10,7 +10,7 @@ from typing import Final
 
 from foedus import __version__
 from foedus.client.compare.records import Comparison, Curve, RunResult
-from foedus.client.compare.words import COUNTED, DEVIATION, NOTHING, plus_minus, table
+from foedus.client.compare.words import COUNTED, DEVIATION, MEANINGS, NOTHING, plus_minus, table
 from foedus.client.report.charts import Chart, Series
 from foedus.client.report.page import COLOURS, asset, embedded_json, environment, inlined
 from foedus.client.report.tables import Card
@@ -51,15 +51,11 @@ def render_comparison(comparison: Comparison, picture: bytes = b"") -> str:
 
 
 def _charts(comparison: Comparison) -> dict[str, Chart]:
+    name = comparison.score_name
+    accuracy, score = (f"{words}." for words in MEANINGS[name])
     return {
-        "accuracy": _chart(
-            "accuracy",
-            "Test accuracy",
-            comparison.accuracy,
-            "Share of examples classified correctly.",
-            "score",
-        ),
-        "f1": _chart("f1", "Test F1", comparison.f1, "Mean over all labels.", "score"),
+        "accuracy": _chart("accuracy", "Test accuracy", comparison.accuracy, accuracy, "score"),
+        "f1": _chart("f1", f"Test {name}", comparison.f1, score, "score"),
         "loss": _chart("loss", "Test loss", comparison.loss, "Lower is better.", "number"),
     }
 
@@ -110,13 +106,11 @@ def _lead(comparison: Comparison) -> str:
 
 
 def _cards(comparison: Comparison) -> list[Card]:
-    ranked = [entry for entry in comparison.entries if entry.accuracy]
-    best = max(ranked, key=lambda entry: entry.accuracy.mean if entry.accuracy else 0.0, default=None)
-    cards = [
-        Card(
-            "Best final accuracy", plus_minus(best.accuracy) if best else NOTHING, best.label if best else ""
-        )
-    ]
+    is_accuracy = comparison.score_name == "F1"
+    finals = [(one.label, one.accuracy if is_accuracy else one.f1) for one in comparison.entries]
+    known = [(found.mean, label, plus_minus(found)) for label, found in finals if found]
+    _, label, best = max(known, key=lambda one: one[0], default=(0.0, "", NOTHING))
+    cards = [Card(f"Best final {'accuracy' if is_accuracy else comparison.score_name}", best, label)]
     if comparison.target is not None:
         reached = [entry for entry in comparison.entries if entry.to_target]
         quick = min(reached, key=lambda entry: entry.to_target.mean if entry.to_target else 0.0, default=None)

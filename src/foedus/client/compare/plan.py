@@ -1,10 +1,10 @@
 """The folder of a comparison: which runs belong to it, written down before each of them starts."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from foedus.client.compare.spec import CompareSpec
 from foedus.core.canonical import Json
@@ -14,6 +14,7 @@ from foedus.rounds.runs import create_run, load_run_spec
 from foedus.rounds.spec import RunSpec, parse_spec
 
 PLAN: Final = "comparison.json"
+_Written: TypeAlias = tuple[str, int, Mapping[str, Any]]  # label, seed, spec
 _WITHOUT_EFFECT: Final = ("jobs.workers", "jobs.checkpoint_s")  # on what comes out
 
 
@@ -43,6 +44,12 @@ class Plan:
         """Return the name of a run that is there."""
         name = self.names[index]
         return name if name is not None and name in self.home.run_names() else None
+
+    def forget(self, labels: Collection[str]) -> None:
+        """Forget the runs of these entries; they stay in the home folder."""
+        for index, run in enumerate(self.spec.runs):
+            if run.label in labels:
+                self.names[index] = None
 
     def write(self) -> None:
         """Write the plan down."""
@@ -76,6 +83,23 @@ def open_plan(home: Home, spec: CompareSpec, fresh: bool = False) -> Iterator[Pl
         yield Plan(home, folder, spec, names)
 
 
+def written_plan(home: Home, spec: CompareSpec) -> Plan | None:
+    """Return the plan that is on disk, each run with the spec it was given; None where there is none.
+
+    It asks for no lock, so it can be looked at while somebody works on it. Raises `InvalidSpec` when it has
+    other labels or seeds.
+    """
+    path = folder_of(home, spec.name) / PLAN
+    if not path.exists():
+        return None
+    earlier, names = _read(path, spec)
+    runs = tuple(
+        replace(run, spec=parse_spec(dict(before)))
+        for run, (*_, before) in zip(spec.runs, earlier, strict=True)
+    )
+    return Plan(home, path.parent, replace(spec, runs=runs), names)
+
+
 def folder_of(home: Home, name: str) -> Path:
     """Return where a comparison of that name lies."""
     return home.root / "comparisons" / name
@@ -90,22 +114,28 @@ def _content(spec: CompareSpec) -> dict[str, Json]:
 
 def _names(path: Path, spec: CompareSpec) -> list[str | None]:
     """Return the names of the runs so far. Raises `InvalidSpec` when the plan is that of other runs."""
-    written = read_json(path)
-    try:
-        assert isinstance(written, dict)
-        earlier = [(str(run["label"]), int(run["seed"]), run["spec"]) for run in written["runs"]]
-        names = [name if name is None else str(name) for name in written["names"]]
-        assert len(names) == len(earlier)
-    except (AssertionError, KeyError, TypeError, ValueError) as error:
-        raise FoedusError(f"{path} is damaged", "Restore it, or start afresh with --fresh.") from error
-    wanted = [(run.label, run.seed, run.spec) for run in spec.runs]
-    if [run[:2] for run in earlier] != [run[:2] for run in wanted]:
-        raise _other(path, "it has other labels or seeds")
-    for (label, _, before), (*_, now) in zip(earlier, wanted, strict=True):
-        different = _different(before, now)
+    earlier, names = _read(path, spec)
+    for (label, _, before), run in zip(earlier, spec.runs, strict=True):
+        different = _different(before, run.spec)
         if different:
             raise _other(path, f"{label!r} has another {different}")
     return names
+
+
+def _read(path: Path, spec: CompareSpec) -> tuple[list[_Written], list[str | None]]:
+    """Return label, seed and spec of each run, and their names. Raises `InvalidSpec` for other entries."""
+    written = read_json(path)
+    try:
+        assert isinstance(written, dict)
+        earlier: list[_Written] = [(str(r["label"]), int(r["seed"]), r["spec"]) for r in written["runs"]]
+        names = [name if name is None else str(name) for name in written["names"]]
+        assert len(names) == len(earlier)
+        assert all(isinstance(run[2], dict) for run in earlier)
+    except (AssertionError, KeyError, TypeError, ValueError) as error:
+        raise FoedusError(f"{path} is damaged", "Restore it, or start afresh with --fresh.") from error
+    if [run[:2] for run in earlier] != [(run.label, run.seed) for run in spec.runs]:
+        raise _other(path, "it has other labels or seeds")
+    return earlier, names
 
 
 def _different(before: Mapping[str, Any], now: RunSpec) -> str:
@@ -132,7 +162,7 @@ def flat(spec: RunSpec) -> dict[str, Json]:
 def _other(path: Path, why: str) -> InvalidSpec:
     return InvalidSpec(
         f"{path.parent} belongs to another comparison: {why}",
-        "Give this one another name, or start afresh with --fresh; runs that are there stay.",
+        "Give the data and settings of then or another name, or use --fresh; runs that are there stay.",
     )
 
 

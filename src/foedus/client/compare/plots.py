@@ -5,6 +5,7 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Final
 
 from foedus.client.compare.records import Comparison, Curve
+from foedus.client.compare.words import MEANINGS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,16 +20,18 @@ _NAN: Final = float("nan")
 
 
 def draw_comparison(comparison: Comparison) -> bytes:
-    """Return test accuracy, F1 and loss over the rounds as PNG."""
+    """Return test accuracy, score and loss over the rounds as PNG."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=_INCHES, dpi=_DPI, layout="constrained")
     FigureCanvasAgg(figure)  # no window system, and no global state as pyplot has
+    name = comparison.score_name
+    accuracy, score = MEANINGS[name]
     panels = [
-        ("Test accuracy", "accuracy (share of the test set)", comparison.accuracy, True),
-        ("Test F1", "F1 (mean over the labels)", comparison.f1, True),
-        ("Test loss", "loss (nats per example)", comparison.loss, False),
+        ("Test accuracy", f"accuracy: {_small(accuracy)}", comparison.accuracy, True),
+        (f"Test {name}", f"{name}: {_small(score)}", comparison.f1, True),
+        ("Test loss", "loss (mean over the examples)", comparison.loss, False),
     ]
     for axes, panel in zip(figure.subplots(1, len(panels)), panels, strict=True):
         _panel(axes, *panel, target=comparison.target if panel[0] == "Test accuracy" else None)
@@ -37,6 +40,10 @@ def draw_comparison(comparison: Comparison) -> bytes:
     out = BytesIO()
     figure.savefig(out, format="png")
     return out.getvalue()
+
+
+def _small(words: str) -> str:
+    return words[0].lower() + words[1:]
 
 
 def _title(comparison: Comparison) -> str:

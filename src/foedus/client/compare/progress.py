@@ -12,6 +12,9 @@ from foedus.rounds.progress import Observer, Progress
 if TYPE_CHECKING:
     from rich.console import Console
 
+SIMULATED: Final = "simulation"
+"""`Progress.what` of the records while simulations run: `done`, `of` and the `name` of one."""
+
 _FRAMES_PER_S = 5
 
 
@@ -23,6 +26,7 @@ class CompareWatch:
         self.round, self.rounds = 0, 1  # that ended in it, of how many
         self.who = ""
         self.accuracy: float | None = None  # of the newest candidate on the test set
+        self.score: float | None = None  # of the same: F1, Dice, R²
         self.started = time.monotonic()
 
     @property
@@ -40,8 +44,9 @@ class CompareWatch:
         )
 
     def figure(self) -> str:
-        """Say the newest test accuracy, if there is one."""
-        return "" if self.accuracy is None else f"  test accuracy {self.accuracy:.3f}"
+        """Say the newest test accuracy and score, if there are any."""
+        accuracy = "" if self.accuracy is None else f"  test accuracy {self.accuracy:.3f}"
+        return accuracy + ("" if self.score is None else f"  score {self.score:.3f}")
 
     def take(self, progress: Progress) -> str:
         """Take in one record; return the line that it is worth, or nothing."""
@@ -53,7 +58,7 @@ def _begins(watch: CompareWatch, progress: Progress) -> str:
     values = progress.values
     _turn_to(watch, values)
     watch.round, watch.rounds = _int(values, "done"), _int(values, "rounds")
-    watch.accuracy, watch.started = None, time.monotonic()
+    watch.accuracy, watch.score, watch.started = None, None, time.monotonic()
     if values.get("has_ended"):
         return ""
     verb = f"goes on after round {watch.round}" if watch.round else "begins"
@@ -61,9 +66,11 @@ def _begins(watch: CompareWatch, progress: Progress) -> str:
 
 
 def _task_done(watch: CompareWatch, progress: Progress) -> str:
-    accuracy = progress.values.get("test_accuracy")
+    accuracy, score = (progress.values.get(key) for key in ("test_accuracy", "test_f1"))
     if isinstance(accuracy, float):
         watch.accuracy = accuracy
+    if isinstance(score, float):
+        watch.score = score
     return ""
 
 
@@ -85,6 +92,11 @@ def _ended(watch: CompareWatch, progress: Progress) -> str:
     return f"{head}  completed: {figure}, {took}"
 
 
+def _simulated(_watch: CompareWatch, progress: Progress) -> str:
+    values = progress.values
+    return f"simulated {values.get('name')} ({_int(values, 'done')} of {_int(values, 'of')})"
+
+
 def _turn_to(watch: CompareWatch, values: Mapping[str, object]) -> None:
     watch.run, watch.runs = _int(values, "number"), max(1, _int(values, "of"))
     watch.who = f"{values.get('label')}, seed {values.get('seed')}"
@@ -100,6 +112,7 @@ _HANDLERS: Final[dict[str, Callable[[CompareWatch, Progress], str]]] = {
     "task-done": _task_done,
     "round-ended": _round_ended,
     ENDED: _ended,
+    SIMULATED: _simulated,
 }
 
 
@@ -133,7 +146,7 @@ def _bar(out: "Console", watch: CompareWatch) -> Iterator[Observer]:
         def observe(progress: Progress) -> None:
             line = watch.take(progress)
             bars.update(task, completed=watch.share, description=watch.now())
-            if line and progress.what == ENDED:
+            if line and progress.what in (ENDED, SIMULATED):
                 bars.console.print(line, markup=False, soft_wrap=True)
 
         yield observe

@@ -1,5 +1,6 @@
 """Drive the runs of a comparison one after the other; what an earlier process finished is not done again."""
 
+from collections.abc import Collection
 from typing import Final
 
 from foedus.client.compare.plan import Plan
@@ -39,14 +40,16 @@ def check_inputs(spec: CompareSpec, home: Home) -> None:
             raise type(error)(f"{run.label!r}: {error.message}", error.hint) from error
 
 
-def run_all(plan: Plan, observer: Observer) -> dict[int, str]:
-    """Drive all runs to their end and return why some could not be, by their number from 0.
+def run_all(plan: Plan, observer: Observer, only: Collection[str] = ()) -> dict[int, str]:
+    """Drive all runs, or those with labels in `only`, to their end; return by number why some could not be.
 
     One run's failure does not stop the others. Raises `HomeInUse`, `StorageFull` and whatever else would stop
     all of them; interrupt it as you like.
     """
     faults: dict[int, str] = {}
     for index, planned in enumerate(plan.spec.runs):
+        if only and planned.label not in only:
+            continue
         about = {"number": index + 1, "of": len(plan.spec.runs), "label": planned.label, "seed": planned.seed}
         try:
             name = plan.run_name(index)

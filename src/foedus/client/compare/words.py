@@ -21,6 +21,12 @@ DEVIATION: Final = (
     "± is the sample standard deviation over the seeds (n − 1), – where there is one seed; acc/rej/empty are"
     " rounds accepted, rejected and empty, of all completed runs together."
 )
+MEANINGS: Final = {
+    "F1": ("Share of examples classified correctly", "Mean over all labels"),
+    "Dice": ("Share of right pixels", "Mean over the images"),
+    "R²": ("The same as R²", "Clipped to 0 … 1, mean over the fields"),
+}
+"""Of each score: what accuracy is beside it, and what it is itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +68,9 @@ def _columns(comparison: Comparison) -> list[Column]:
         Column(
             "accuracy", lambda entry: plus_minus(entry.accuracy), lambda entry: _lowest(entry.accuracy, -1)
         ),
-        Column("F1", lambda entry: plus_minus(entry.f1), lambda entry: _lowest(entry.f1, -1)),
+        Column(
+            comparison.score_name, lambda entry: plus_minus(entry.f1), lambda entry: _lowest(entry.f1, -1)
+        ),
         Column("loss", lambda entry: plus_minus(entry.loss), lambda entry: _lowest(entry.loss, 1)),
         Column("best round", _best_round),
     ]

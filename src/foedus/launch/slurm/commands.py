@@ -13,7 +13,7 @@ from foedus.launch.slurm.site import SlurmSite
 _LIMIT_BYTES = 32 << 20
 _SAID_CHARACTERS = 500
 _KEPT = ("PATH", "HOME", "USER", "LOGNAME", "LD_LIBRARY_PATH", "TZ", "SLURM_CONF", "SLURM_JWT")
-_FOR_JOBS = ("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LD_LIBRARY_PATH", "TZ")
+_FOR_JOBS = ("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LD_LIBRARY_PATH", "TZ", "FOEDUS_DEVICE")
 
 
 class Commands:

@@ -60,7 +60,7 @@ class Observation:
         np.add(counts, is_nonnegative, out=new)
         kept = self._agreeing(counts, is_nonnegative)
         self._kept[name, start] = np.packbits(kept)
-        move *= kept
+        move *= kept.astype(np.float64)  # converting first is faster than a product of mixed types
         self._kept_squares.setdefault(name, []).append(float(np.sum(move)))
 
     def _agreeing(self, counts: _Counts, is_nonnegative: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
@@ -93,8 +93,8 @@ class Observation:
         if scale != 1:
             move *= scale
         if self._rounds:
-            bits = np.unpackbits(self._kept[name, start], count=size)
-            share = bits * factor
+            share = np.unpackbits(self._kept[name, start], count=size).astype(np.float64)
+            share *= factor
             shares += share
             move *= share
         else:

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from foedus.core.errors import InvalidData
+from foedus.learn.devices import Placed, autocast, suits_bfloat16
 from foedus.learn.examples import Examples
 from foedus.learn.state import device_of, has_batch_norm
 from foedus.learn.training import Loss
@@ -17,7 +18,7 @@ def mean_gradient(
     count: int,
     chunk: int,
     seed: int,
-    loss: Loss = nn.functional.cross_entropy,
+    loss: Loss | None = None,
 ) -> float:
     """Leave the mean gradient of `count` examples in the `grad` of the parameters; return their mean loss.
 
@@ -31,15 +32,17 @@ def mean_gradient(
         if count == 1:
             raise InvalidData("batch normalisation cannot train on one example", "Add examples.")
     device = device_of(model)
-    data = data.to(device)
+    placed, loss = Placed.on(device, data), loss or data.objective.loss
+    forward = autocast(device, suits_bfloat16(device, data))
     order = torch.randperm(len(data), generator=torch.Generator().manual_seed(seed))[:count]
     model.train()
     model.zero_grad(set_to_none=True)
     total = 0.0
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)  # for dropout and the like
-        for inputs, targets in data.batches(order.to(device), chunk):
-            part = loss(model(inputs), targets) * (len(targets) / count)
+        for inputs, targets in placed.batches(order, chunk):
+            with forward:
+                part = loss(model(inputs), targets) * (len(targets) / count)
             part.backward()  # type: ignore[no-untyped-call]  # torch leaves it unannotated
             total += float(part.detach())
     return total

@@ -10,6 +10,7 @@ from typing import TypeAlias
 import torch
 from torch import nn
 
+from foedus.learn.objectives import CLASSIFICATION
 from foedus.learn.state import trainable_parameters
 from foedus.learn.training import Loss
 
@@ -26,9 +27,14 @@ _relu_back = torch.ops.aten.threshold_backward.default
 
 def gradients_of(model: nn.Module, loss: Loss) -> Gradients:
     """Return how to compute gradients at the parameters' present values."""
-    if loss is nn.functional.cross_entropy and is_chain(model):
+    if is_cross_entropy(loss) and is_chain(model):
         return _Chain(model)
     return _Autograd(model, loss)
+
+
+def is_cross_entropy(loss: Loss) -> bool:
+    """Tell whether this is the loss that has a faster way here."""
+    return loss in (nn.functional.cross_entropy, CLASSIFICATION.loss)
 
 
 def is_chain(model: nn.Module) -> bool:

@@ -11,7 +11,8 @@ from torch import nn
 
 from foedus.core.errors import InvalidData
 from foedus.learn.examples import Examples
-from foedus.learn.training import TrainSettings, diverged
+from foedus.learn.objectives import CLASSIFICATION
+from foedus.learn.training import Loss, TrainSettings, diverged
 from foedus.learn.weights import Weights
 
 OnBlock: TypeAlias = Callable[[int, int, float], None]
@@ -26,6 +27,11 @@ class BatchResult:
     num_examples: npt.NDArray[np.int64]  # (K,)
     steps: npt.NDArray[np.int64]  # (K,)
     losses: npt.NDArray[np.float64]  # (K, epochs): mean data loss while training, without FedProx's penalty
+
+
+def loss_of(clients: Sequence[Examples]) -> Loss:
+    """Return the loss of these clients' objective: they train one model, so it is the same for all."""
+    return (clients[0].objective if clients else CLASSIFICATION).loss
 
 
 class Collected:

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from foedus.learn.batched.gradients import gradients_of
-from foedus.learn.batched.result import BatchResult, Collected, OnBlock, counts_of
+from foedus.learn.batched.result import BatchResult, Collected, OnBlock, counts_of, loss_of
 from foedus.learn.examples import Examples
 from foedus.learn.proximal import ProximalPenalty
 from foedus.learn.state import device_of, has_batch_norm, load_weights, trainable_parameters
@@ -23,7 +23,7 @@ def train_serial(
     *,
     mu: float = 0.0,
     block: int = 100,
-    loss: Loss = nn.functional.cross_entropy,
+    loss: Loss | None = None,
     on_block: OnBlock | None = None,
 ) -> BatchResult:
     """Train every client from `base`, one by one, to the very bits of `local_sgd` with that client's seed.
@@ -39,7 +39,7 @@ def train_serial(
     collected = Collected(model, counts, settings, on_block)
     device = device_of(model)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        run = _Serial(model, settings, mu, loss)
+        run = _Serial(model, settings, mu, loss or loss_of(clients))
         for row, (client, seed) in enumerate(zip(clients, seeds, strict=True)):
             own = client if client.targets.device == device else client.to(device)
             collected.losses[row] = run.train(own, seed)

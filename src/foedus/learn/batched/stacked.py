@@ -12,7 +12,7 @@ from torch import nn
 from torch.func import functional_call
 
 from foedus.core.errors import UnsupportedModel
-from foedus.learn.batched.gradients import is_chain
+from foedus.learn.batched.gradients import is_chain, is_cross_entropy
 from foedus.learn.training import Loss
 
 HINT = 'Train the clients one by one: jobs.batch = "serial", or `train_serial`.'
@@ -25,7 +25,7 @@ StackedGradients: TypeAlias = Callable[
 
 def stacked_gradients(model: nn.Module, stacked: Mapping[str, torch.Tensor], loss: Loss) -> StackedGradients:
     """Return how to compute gradients at the present values of `stacked`, the parameters (K, ...) by name."""
-    if loss is nn.functional.cross_entropy and is_chain(model):
+    if is_cross_entropy(loss) and is_chain(model):
         return _Chain(list(stacked.values()))
     return _Vmap(model, stacked, loss)
 

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from foedus.core.errors import UnsupportedModel
-from foedus.learn.batched.result import BatchResult, Collected, OnBlock, counts_of, rows_index
+from foedus.learn.batched.result import BatchResult, Collected, OnBlock, counts_of, loss_of, rows_index
 from foedus.learn.batched.stacked import HINT, stacked_gradients
 from foedus.learn.examples import Examples
 from foedus.learn.proximal import ProximalPenalty
@@ -26,7 +26,7 @@ def train_batched(
     *,
     mu: float = 0.0,
     block: int = 100,
-    loss: Loss = nn.functional.cross_entropy,
+    loss: Loss | None = None,
     on_block: OnBlock | None = None,
 ) -> BatchResult:
     """Train every client from `base`, `block` clients with equal numbers of examples at a time.
@@ -40,11 +40,11 @@ def train_batched(
     require_plain(model)
     load_weights(model, base)
     model.train()
-    collected = Collected(model, counts, settings, on_block)
+    collected, wanted = Collected(model, counts, settings, on_block), loss or loss_of(clients)
     for rows in _blocks(counts, block):
         stacked = _stacked(model, collected, rows)
         own = [clients[row] for row in rows]
-        run = _Block(model, stacked, own, [seeds[row] for row in rows], settings, mu, loss)
+        run = _Block(model, stacked, own, [seeds[row] for row in rows], settings, mu, wanted)
         collected.losses[rows] = run.train().numpy()
         collected.steps[rows] = run.steps_done
         _collect(collected, model, stacked, rows)

@@ -1,4 +1,4 @@
-"""Labelled images in memory."""
+"""Labelled images, or fields, in memory."""
 
 from dataclasses import dataclass, replace
 
@@ -13,14 +13,17 @@ from foedus.learn.partitions import stratified_sample
 class ImageSet:
     """Images (N, H, W) uint8 and labels (N,) int64 in 0..label_count-1.
 
+    Where labels are not what is to be learnt, but say which group an example belongs to, there are `targets`:
+    masks (N, H, W) uint8 of 0 and 1, or fields (N, C, H, W) float32, whose `images` then have that form, too.
     The first `train_count` examples are those of the dataset's own training part, the others its test part.
     """
 
-    images: npt.NDArray[np.uint8]
+    images: npt.NDArray[np.uint8] | npt.NDArray[np.float32]
     labels: npt.NDArray[np.int64]
     label_count: int
     train_count: int
     source: str  # in words, for reports
+    targets: npt.NDArray[np.uint8] | npt.NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -37,6 +40,7 @@ class ImageSet:
             self,
             images=self.images[chosen],
             labels=self.labels[chosen],
+            targets=None if self.targets is None else self.targets[chosen],
             train_count=int((chosen < self.train_count).sum()),
             source=f"{count:,} of {self.source}",
         )

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from foedus.core.errors import TaskFailed, UnsupportedModel
+from foedus.learn.devices import Placed
 from foedus.learn.examples import Examples
 from foedus.learn.matching.bbp import Assignment
 from foedus.learn.matching.chain import Chain
@@ -88,7 +89,6 @@ def frozen(model: nn.Module, names: Collection[str]) -> Iterator[None]:
 @torch.no_grad()
 def recompute_statistics(model: nn.Module, data: Examples) -> None:
     """Replace the running statistics of batch normalisation by their mean over all batches of the data."""
-    device = device_of(model)
     norms = [module for module in model.modules() if isinstance(module, BATCH_NORMS)]
     momenta = [norm.momentum for norm in norms]
     model.eval()  # no dropout
@@ -96,8 +96,8 @@ def recompute_statistics(model: nn.Module, data: Examples) -> None:
         norm.reset_running_stats()
         norm.momentum = None  # the plain mean
         norm.train()
-    here = data.to(device)
-    for inputs, targets in here.batches(torch.arange(len(data), device=device), _STATISTICS_BATCH):
+    here = Placed.on(device_of(model), data)
+    for inputs, targets in here.batches(torch.arange(len(data)), _STATISTICS_BATCH):
         if len(targets) > 1:
             model(inputs)
     for norm, momentum in zip(norms, momenta, strict=True):

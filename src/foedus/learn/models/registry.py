@@ -12,6 +12,8 @@ from torch import nn
 
 from foedus.core.errors import InvalidSpec, UnsupportedModel
 from foedus.learn.arguments import Argument, Parameter, check_arguments, hint_for
+from foedus.learn.objectives import CLASSIFICATION, Objective
+from foedus.learn.shapes import InputShape
 from foedus.learn.state import trainable_parameters, weights_of
 from foedus.learn.weights import Weights
 
@@ -27,11 +29,12 @@ class ModelInfo:
 
     name: str
     title: str
-    input_shape: tuple[int, int, int]  # channels, height, width
+    input_shape: InputShape
     factory: Factory
     parameters: tuple[Parameter, ...] = (CLASSES,)
     channels_last: bool = False  # whether that memory order makes it faster
     is_linear: bool = False  # without hidden layer; only such a model learns from all-zero weights
+    objective: Objective = CLASSIFICATION
 
 
 _REGISTRY: dict[str, ModelInfo] = {}
@@ -41,10 +44,11 @@ def register_model(
     name: str,
     *,
     title: str,
-    input_shape: tuple[int, int, int],
+    input_shape: InputShape,
     parameters: Sequence[Parameter] = (CLASSES,),
     channels_last: bool = False,
     is_linear: bool = False,
+    objective: Objective = CLASSIFICATION,
 ) -> Callable[[Factory], Factory]:
     """Register the decorated function as the factory of a model; it gets the checked arguments by keyword.
 
@@ -55,7 +59,7 @@ def register_model(
         if name in _REGISTRY:
             raise ValueError(f"there already is a model {name!r}")
         _REGISTRY[name] = ModelInfo(
-            name, title, input_shape, factory, tuple(parameters), channels_last, is_linear
+            name, title, input_shape, factory, tuple(parameters), channels_last, is_linear, objective
         )
         return factory
 

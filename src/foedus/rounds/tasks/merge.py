@@ -14,7 +14,7 @@ from foedus.launch import JobFolder
 from foedus.rounds.documents import MergeOrder, MergeResult, PartFile, Scores
 from foedus.rounds.tasks.memory import read_memory
 from foedus.rounds.tasks.merging import Merged, Place, merge
-from foedus.rounds.tasks.project import Project, open_project
+from foedus.rounds.tasks.project import Project, open_for_task
 from foedus.store import cid_of, encode
 
 _NO_SCORES = Scores(loss=0.0, f1=0.0, accuracy=0.0, examples=0)
@@ -24,7 +24,7 @@ def run_merge(folder: JobFolder, values: Mapping[str, Json]) -> None:
     """Merge, score, and write the result; the aggregating member first writes the merged weights."""
     started = time.monotonic()
     order = MergeOrder.from_json(values, "the order")
-    project = open_project(order.store, Cid(order.terms))
+    project = open_for_task(order.store, Cid(order.terms))
     place = Place(order.round, order.step, order.version)
     merged = merge(project, Cid(order.base), place, order.updates)
     candidate = cid_of([canonical_json(merged.manifest.to_json())])

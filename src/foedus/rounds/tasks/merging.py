@@ -61,7 +61,7 @@ def merge(project: Project, base_cid: Cid, place: Place, entries: Sequence[Updat
         refused |= {update.client: "unmergeable" for update in usable}
         merged, usable = state, []
     document, changed = _stored(project, base.state, state, merged)
-    used = {update.entry.client: update.entry for update in usable}
+    used = {update.entry.client: update for update in usable}
     manifest = ModelManifest(
         version=place.version,
         step=place.step,
@@ -70,8 +70,10 @@ def merge(project: Project, base_cid: Cid, place: Place, entries: Sequence[Updat
         base=base_cid,
         algorithm=AlgorithmRef(project.terms.algorithm.name, project.terms.algorithm.params),
         updates=tuple(
-            UsedUpdate(ClientId(e.client), Cid(e.cid), e.num_examples, e.reward)
-            for _, e in sorted(used.items())
+            UsedUpdate(
+                ClientId(client), Cid(one.entry.cid), one.entry.num_examples, one.entry.reward, one.num_shared
+            )
+            for client, one in sorted(used.items())
         ),
         refused=refused,
         state=cid_of([canonical_json(document.to_json())]) if document else None,

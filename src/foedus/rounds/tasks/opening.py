@@ -7,7 +7,16 @@ from foedus.core.errors import ObjectDamaged, ObjectMissing, UpdateRefused
 from foedus.core.ids import Cid, ClientId
 from foedus.learn.strategy import ServerState
 from foedus.learn.updates import check_update
-from foedus.learn.weights import EXAMPLES, MemorySource, Row, Specs, TensorSource, stacked_specs
+from foedus.learn.weights import (
+    EXAMPLES,
+    SHARED,
+    MemorySource,
+    Row,
+    Specs,
+    TensorSource,
+    Without,
+    stacked_specs,
+)
 from foedus.rounds.documents import UpdateEntry
 from foedus.rounds.tasks.project import Project
 from foedus.store import ModelManifest, Schema, TensorFile, TensorSpec
@@ -36,6 +45,7 @@ class Opened:
     num_examples: int
     source: TensorSource
     fault: str = ""
+    num_shared: int = 0  # of its examples the project shares them with everybody
 
 
 def open_updates(project: Project, exchange: Exchange, entry: UpdateEntry) -> Iterator[Opened]:
@@ -43,8 +53,8 @@ def open_updates(project: Project, exchange: Exchange, entry: UpdateEntry) -> It
     client, cid, fault = ClientId(entry.client), entry.cid, ""
     try:
         if project.terms.hosting is None:
-            source = _open_checked(project, exchange, client, Cid(cid))
-            yield Opened(entry, client, cid, entry.num_examples, source)
+            source, num_shared = _open_checked(project, exchange, entry)
+            yield Opened(entry, client, cid, entry.num_examples, source, num_shared=num_shared)
         else:
             yield from _open_rows(project, exchange, entry)
         return
@@ -57,15 +67,23 @@ def open_updates(project: Project, exchange: Exchange, entry: UpdateEntry) -> It
     yield Opened(entry, client, cid, entry.num_examples, MemorySource({}), fault)
 
 
-def _open_checked(project: Project, exchange: Exchange, client: ClientId, cid: Cid) -> TensorSource:
-    """Open one client's update, after every check that concerns it alone. Raises `UpdateRefused`."""
-    state = exchange.state
-    expected = project.strategy.update_specs(state, client, project.rules(exchange.step))
-    source = _open(project, expected, cid, exchange.entries)
+def _open_checked(project: Project, exchange: Exchange, entry: UpdateEntry) -> tuple[TensorSource, int]:
+    """Open one client's update, after every check that concerns it alone. Raises `UpdateRefused`.
+
+    Returns it, and how many of its examples the project shares.
+    """
+    state, cid = exchange.state, Cid(entry.cid)
+    expected = project.update_specs(state, ClientId(entry.client), exchange.step)
+    source, num_shared = _open(project, expected, cid, exchange.entries), 0
     check_update(source, expected, state.weights, project.parts)
+    if SHARED in expected:
+        num_shared = int(source.read(SHARED)[0])
+        source = Without(source, SHARED)
+    if num_shared > min(entry.num_examples, project.shared_examples()):
+        raise UpdateRefused("samples", f"{num_shared} of {entry.num_examples} examples cannot be shared ones")
     if project.terms.floor_ratio > 0 and exchange.step == project.steps:
         _require_floor(project, exchange, cid, source)
-    return source
+    return source, num_shared
 
 
 def _open_rows(project: Project, exchange: Exchange, entry: UpdateEntry) -> Iterator[Opened]:

@@ -18,9 +18,9 @@ from foedus.core.ids import Cid, ClientId
 from foedus.launch import JobFolder
 from foedus.learn.algorithms import get_strategy
 from foedus.learn.batched import require_plain
-from foedus.learn.datasets import ImageSet, mnist
+from foedus.learn.datasets import ImageSet, covid, frames, lungs, mnist
 from foedus.learn.evaluation import evaluate
-from foedus.learn.examples import prepare_images
+from foedus.learn.examples import examples_for
 from foedus.learn.models import build_model, initial_weights, model_info
 from foedus.learn.partitions import Split, partition, split, stratified_sample
 from foedus.learn.state import has_batch_norm, parts_of, weights_of
@@ -48,6 +48,9 @@ def run_prepare(folder: JobFolder, values: Mapping[str, Json]) -> None:
     images = _load(spec.data, spec.seed, Path(order.data_cache))
     test, shared, rest = _set_aside(images, spec)
     sets = {"shared": tensors_of(images, {"": shared}), "test": tensors_of(images, {"": test})}
+    if spec.partition.shared_fraction:
+        mixed, rest = _to_share(images, rest, spec)
+        sets["mixed"] = tensors_of(images, {"": mixed})
     datasets, histograms = _deal(images, rest, spec, order.members, Path(order.data_folder))
     publish_sets(folder, spec, images, sets, datasets, histograms)
 
@@ -59,10 +62,12 @@ def publish_sets(
     sets: Mapping[str, Tensors],
     datasets: dict[str, str],
     histograms: dict[str, list[int]],
+    mixed: Sequence[str] = (),
 ) -> None:
-    """Write the published `sets` (shared, test), make the initial model, and finish the task.
+    """Write the published `sets` (shared, test, mixed), make the initial model, and finish the task.
 
-    `images` are any of those that the model must fit. `datasets` are the CIDs of the clients' own files.
+    `images` are any of those that the model must fit. `datasets` are the CIDs of the clients' own files;
+    `mixed` those of data to train with that the project has published before.
     """
     exchanges = _exchanges(spec)
     _require_fit(spec, images)
@@ -79,6 +84,7 @@ def publish_sets(
             exchanges=exchanges,
             histograms=histograms,
             files={name: str(cid) for name, cid in files.items()},
+            mixed=[*mixed, *(str(files[name]) for name in sets if name == "mixed")],
             datasets=datasets,
             model=ModelSpec(
                 name=spec.model.name,
@@ -117,17 +123,30 @@ def _exchanges(spec: RunSpec) -> int:
 
 
 def _load(data: DataSection, seed: int, cache: Path) -> ImageSet:
-    folder = Path(data.folder).expanduser() if data.folder else None
-    images = mnist(data.source, folder, cache)
+    images = _everything(data, cache)
     if data.images is None or data.images == len(images):
         return images
     return images.take(data.images, derive_seed("images", seed))
 
 
+def _everything(data: DataSection, cache: Path) -> ImageSet:
+    folder = Path(data.folder).expanduser() if data.folder else None
+    if data.name == "mnist":
+        return mnist(data.source, folder, cache)
+    if folder is None:
+        raise InvalidData(
+            f"data.name = {data.name!r} needs data.folder", "Name the folder that holds the data."
+        )
+    if data.name == "frames":
+        return frames(folder, data.ahead, data.rates)
+    return (lungs if data.name == "lungs" else covid)(folder, data.side)
+
+
 def _require_fit(spec: RunSpec, images: ImageSet) -> None:
     """Score two images, so that a model that does not fit them is found before a run begins."""
     info = model_info(spec.model.name)
-    examples = prepare_images(images.images[:2], images.labels[:2], info.input_shape, info.channels_last)
+    targets = None if images.targets is None else images.targets[:2]
+    examples = examples_for(info, images.images[:2], images.labels[:2], targets)
     try:
         evaluate(build_model(spec.model.name, spec.model.args), examples, images.label_count)
     except FoedusError:
@@ -161,6 +180,19 @@ def _set_aside(images: ImageSet, spec: RunSpec) -> tuple[Indices, Indices, Indic
     return test, shared, np.setdiff1d(rest, shared)
 
 
+def _to_share(images: ImageSet, rest: Indices, spec: RunSpec) -> tuple[Indices, Indices]:
+    """Return the rows that the project publishes for training, and those left for the clients."""
+    random = np.random.default_rng(derive_seed("mixed", spec.seed))
+    count = round(spec.partition.shared_fraction * len(rest))
+    if not count:
+        raise InvalidData(
+            f"partition.shared_fraction of {len(rest)} examples is less than one",
+            "Raise it, or leave it away.",
+        )
+    mixed = rest[stratified_sample(images.labels[rest], count, random)]
+    return mixed, np.setdiff1d(rest, mixed)
+
+
 def _deal(
     images: ImageSet, rest: Indices, spec: RunSpec, members: Mapping[str, Sequence[str]], target: Path
 ) -> tuple[dict[str, str], dict[str, list[int]]]:
@@ -169,7 +201,7 @@ def _deal(
     seed = derive_seed("partition", spec.seed)
     kind = spec.partition
     clients = [client for hosted in members.values() for client in hosted]
-    dealt = partition(kind.kind, labels, clients, seed, kind.args, kind.shared_fraction)
+    dealt = partition(kind.kind, labels, clients, seed, kind.args)
     datasets = {}
     for member, hosted in members.items():
         parts = [split(dealt[c], labels, derive_seed("split", spec.seed, c)) for c in hosted]
@@ -191,11 +223,13 @@ def _joined(parts: Sequence[Split], rest: Indices) -> dict[str, Indices]:
 
 
 def tensors_of(images: ImageSet, parts: Mapping[str, Indices]) -> Tensors:
-    """Return images and labels of these rows, their names beginning as the parts say."""
+    """Return images, labels and targets of these rows, their names beginning as the parts say."""
     named: Tensors = {}
     for prefix, rows in parts.items():
         named[f"{prefix}images"] = images.images[rows]
         named[f"{prefix}labels"] = images.labels[rows]
+        if images.targets is not None:
+            named[f"{prefix}targets"] = images.targets[rows]
     return named
 
 

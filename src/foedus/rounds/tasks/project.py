@@ -4,23 +4,26 @@ A warm worker serves many tasks, so what is addressed by CID is kept between the
 """
 
 import math
+import os
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Generic, TypeVar
 
 import numpy as np
+import torch
 
 from foedus.core.errors import InvalidData, ObjectDamaged, UpdateRefused
 from foedus.core.ids import Cid, ClientId
 from foedus.learn.algorithms import get_strategy
+from foedus.learn.devices import CPU, pick_device, prepare_gpu
 from foedus.learn.evaluation import evaluate
-from foedus.learn.examples import Examples, prepare_images
+from foedus.learn.examples import Examples, examples_for
 from foedus.learn.models import build_model, model_info
 from foedus.learn.state import parts_of
 from foedus.learn.strategy import MergeRules, ServerState
-from foedus.learn.weights import Weights
+from foedus.learn.weights import SHARED, Specs, Weights
 from foedus.rounds.documents import ModelSpec, Scores, StateDocument, Terms, fetch
 from foedus.rounds.hosting import hosted
 from foedus.rounds.sampling import drawn
@@ -72,14 +75,17 @@ class _StoredParts(Mapping[str, Weights]):
 
 
 class Project:
-    """One project, opened by a task. Use `open_project`, which keeps it for the next task."""
+    """One project, opened by a task. Use `open_project`, which keeps it for the next task.
 
-    def __init__(self, store_root: str, terms_cid: Cid) -> None:
+    Its model computes on `device`; simulated clients do on the CPU.
+    """
+
+    def __init__(self, store_root: str, terms_cid: Cid, device: torch.device = CPU) -> None:
         self.store = DirectoryStore(store_root)
         self.terms = fetch(self.store, terms_cid, Terms)
         self.terms_cid = terms_cid
         spec = fetch(self.store, Cid(self.terms.model), ModelSpec)
-        self.model = build_model(spec.name, spec.args)
+        self.model = build_model(spec.name, spec.args).to(CPU if self.terms.hosting else device)
         self.info = model_info(spec.name)
         self.parts = parts_of(self.model, is_norm_local=self.terms.buffers == "local")
         self.schema = Schema(
@@ -109,6 +115,11 @@ class Project:
             momentum=terms.training.momentum,
             cap_ratio=terms.cap_ratio,
         )
+
+    def update_specs(self, state: ServerState, client: ClientId, step: int) -> Specs:
+        """Return type and shape of every tensor of a client's update, in this exchange."""
+        specs = self.strategy.update_specs(state, client, self.rules(step))
+        return {**specs, SHARED: ("I64", (1,))} if self.terms.mixed else specs
 
     # --- the states of versions ---
 
@@ -192,6 +203,16 @@ class Project:
         except OSError as error:
             raise InvalidData(f"cannot read the dataset {path}: {error.strerror}") from error
 
+    @lru_cache(maxsize=4)  # noqa: B019 - as above
+    def mixed_into(self, path: str) -> Examples:
+        """Return a client's own training examples, and then all that the project shares for training."""
+        return self.private(path, "train").joined([self.published(Cid(cid)) for cid in self.terms.mixed])
+
+    @cache  # noqa: B019 - as above
+    def shared_examples(self) -> int:
+        """Return how many examples the project shares for training."""
+        return sum(len(self.published(Cid(cid))) for cid in self.terms.mixed)
+
     def drawn_of(self, host: ClientId, number: int) -> list[ClientId]:
         """Return which of a host's simulated clients train in a round, in order."""
         everybody = [client for block in self.hosted.values() for client in block]
@@ -212,16 +233,26 @@ class Project:
     def _examples(self, tensors: TensorFile, prefix: str, where: str) -> Examples:
         try:
             images, labels = tensors.read(f"{prefix}images"), tensors.read(f"{prefix}labels")
+            name = f"{prefix}targets"
+            targets = tensors.read(name) if name in tensors.names() else None
         except (KeyError, UpdateRefused) as error:
             raise InvalidData(f"{where} is not a dataset of Foedus: {error}") from error
         if labels.dtype != np.int64 or labels.ndim != 1 or not len(labels):
             raise InvalidData(f"{where} has no usable labels")
         if labels.min() < 0 or labels.max() >= self.terms.labels:
             raise InvalidData(f"{where} has labels outside the project's 0..{self.terms.labels - 1}")
-        return prepare_images(images, labels, self.info.input_shape, self.info.channels_last)
+        return examples_for(self.info, images, labels, targets)
 
 
 @lru_cache(maxsize=2)
-def open_project(store_root: str, terms_cid: Cid) -> Project:
+def open_project(store_root: str, terms_cid: Cid, device: torch.device = CPU) -> Project:
     """Open a project, or return the one that an earlier task of this worker opened."""
-    return Project(store_root, terms_cid)
+    return Project(store_root, terms_cid, device)
+
+
+def open_for_task(store_root: str, terms_cid: Cid) -> Project:
+    """Open a project on the device that this machine has for tasks. Raises as `pick_device` does."""
+    device = pick_device(os.environ.get("FOEDUS_DEVICE", "").lower())
+    if device.type == "cuda":
+        prepare_gpu()
+    return open_project(store_root, terms_cid, device)

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from foedus.server.api.lists import list_json
 from foedus.server.http import ActorDep, Db
-from foedus.server.services import administration
+from foedus.server.services import administered_users, administration
 
 router = APIRouter(prefix="/admin", tags=["administration"])
 
@@ -33,29 +33,29 @@ class Change(BaseModel):
 @router.get("/users")
 def users(request: Request, db: Db, actor: ActorDep) -> dict[str, Any]:
     """List all accounts."""
-    return list_json(request, db, administration.user_listing(db, actor))
+    return list_json(request, db, administered_users.user_listing(db, actor))
 
 
 @router.post("/users/approve")
 def approve(db: Db, actor: ActorDep, approval: Approval) -> dict[str, Any]:
     """Let accounts that wait be used."""
-    return {"approved": administration.approve_users(db, actor, approval.names)}
+    return {"approved": administered_users.approve_users(db, actor, approval.names)}
 
 
 @router.get("/users/{name}")
 def user(db: Db, actor: ActorDep, name: str) -> dict[str, Any]:
     """Return an account."""
-    return administration.as_json(administration.find_user(db, actor, name))
+    return administered_users.as_json(administered_users.find_user(db, actor, name))
 
 
 @router.patch("/users/{name}")
 def change(db: Db, actor: ActorDep, name: str, change: Change) -> dict[str, Any]:
     """Enable or disable an account, or make it an administrator's or no longer one."""
     if change.enabled is not None:
-        administration.set_state(db, actor, name, change.enabled, change.confirm)
+        administered_users.set_state(db, actor, name, change.enabled, change.confirm)
     if change.admin is not None:
-        administration.set_admin(db, actor, name, change.admin, change.confirm)
-    return administration.as_json(administration.find_user(db, actor, name))
+        administered_users.set_admin(db, actor, name, change.admin, change.confirm)
+    return administered_users.as_json(administered_users.find_user(db, actor, name))
 
 
 @router.get("/audit")

@@ -91,7 +91,7 @@ def remove(db: Db, actor: ActorDep, slug: str, name: str) -> None:
     members.remove_member(db, actor, slug, name)
 
 
-@router.get("/projects/{slug}/invitations")
+@router.get("/projects/{slug}/invitations", operation_id="invitations.index")
 def list_invitations(db: Db, platform: PlatformDep, actor: ActorDep, slug: str) -> dict[str, Any]:
     """List the links that still work."""
     project = find_project(db, actor, slug, Action.MANAGE_MEMBERS)
@@ -99,7 +99,7 @@ def list_invitations(db: Db, platform: PlatformDep, actor: ActorDep, slug: str) 
     return {"items": [invitations.as_json(row) for row in found], "total": len(found), "next": None}
 
 
-@router.post("/projects/{slug}/invitations", status_code=201)
+@router.post("/projects/{slug}/invitations", status_code=201, operation_id="invitations.create")
 def invite(
     request: Request, db: Db, platform: PlatformDep, actor: ActorDep, slug: str, new: NewInvitation
 ) -> dict[str, Any]:
@@ -110,7 +110,9 @@ def invite(
     return {**invitations.as_json(row), "link": join_link(request, platform, secret)}
 
 
-@router.delete("/projects/{slug}/invitations/{invitation}", status_code=204)
+@router.delete(
+    "/projects/{slug}/invitations/{invitation}", status_code=204, operation_id="invitations.withdraw"
+)
 def withdraw(db: Db, actor: ActorDep, slug: str, invitation: int) -> None:
     """End a link."""
     invitations.withdraw(db, actor, slug, invitation)

@@ -11,7 +11,7 @@ from foedus.server.services import logs, numbers, runs
 router = APIRouter(prefix="/runs", tags=["runs"])
 
 
-@router.get("/{name}/tasks")
+@router.get("/{name}/tasks", operation_id="runs.tasks")
 def tasks(
     db: Db,
     actor: ActorDep,
@@ -25,7 +25,7 @@ def tasks(
     return {"items": [task.to_json() for task in found]}
 
 
-@router.get("/{name}/tasks/log")
+@router.get("/{name}/tasks/log", operation_id="runs.task_log")
 def log(
     db: Db,
     actor: ActorDep,
@@ -38,7 +38,7 @@ def log(
     return {"log": found.text}
 
 
-@router.get("/{name}/numbers")
+@router.get("/{name}/numbers", operation_id="runs.numbers")
 def numbers_of(request: Request, db: Db, actor: ActorDep, name: str) -> dict[str, Any]:
     """List all numbers of a run; those of the global model have an empty client."""
     return list_json(request, db, numbers.number_listing(runs.find_run(db, actor, name)))

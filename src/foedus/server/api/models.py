@@ -9,7 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from foedus.server.api.lists import list_json
 from foedus.server.downloads import download
 from foedus.server.http import ActorDep, Db, PlatformDep
-from foedus.server.services import models
+from foedus.server.services import models, use_model
+from foedus.server.services.model_views import as_json
+from foedus.server.services.projects import as_json as project_json
 
 router = APIRouter(prefix="/models", tags=["models"])
 
@@ -26,6 +28,16 @@ class Note(BaseModel):
     limits: Annotated[str, Field(max_length=10_000)] = ""
 
 
+class NewProject(BaseModel):
+    """What a project needs that starts from a version of a model."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    slug: Annotated[str, Field(max_length=64, examples=["lung-masks"])]
+    title: Annotated[str, Field(max_length=400)]
+    goal: Annotated[str, Field(max_length=10_000)] = ""
+
+
 @router.get("")
 def index(request: Request, db: Db, actor: ActorDep) -> dict[str, Any]:
     """List the versions of the runs of your projects."""
@@ -35,7 +47,7 @@ def index(request: Request, db: Db, actor: ActorDep) -> dict[str, Any]:
 @router.get("/{cid}")
 def show(db: Db, actor: ActorDep, platform: PlatformDep, cid: str, project: Chosen = "") -> dict[str, Any]:
     """Return a version: manifest, lineage, scores, ballot."""
-    return models.as_json(models.find_model(db, actor, platform.store, cid, project))
+    return as_json(models.find_model(db, actor, platform.store, cid, project))
 
 
 @router.put("/{cid}/note")
@@ -58,3 +70,13 @@ def weights(db: Db, actor: ActorDep, platform: PlatformDep, cid: str, project: C
     """Send the weights (safetensors), checked against their CID."""
     _, found = models.weights_of(db, actor, platform.store, cid, project)
     return download(platform.store, found, "model.safetensors")
+
+
+@router.post("/{cid}/projects", status_code=201)
+def start_project(
+    db: Db, actor: ActorDep, platform: PlatformDep, cid: str, new: NewProject, project: Chosen = ""
+) -> dict[str, Any]:
+    """Found a project whose runs begin with this version."""
+    return project_json(
+        use_model.project_from_model(db, actor, platform, cid, new.slug, new.title, new.goal, project)
+    )

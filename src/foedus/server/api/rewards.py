@@ -14,9 +14,16 @@ Chosen = Annotated[str, Query(max_length=200)]
 
 
 @router.get("")
-def index(db: Db, actor: ActorDep, project: Chosen = "", run: Chosen = "") -> dict[str, Any]:
-    """Return who earned how much: in all your projects, one of them, or one run."""
-    return rewards.as_json(rewards.leaderboard(db, actor, project, run))
+def index(
+    request: Request, db: Db, actor: ActorDep, project: Chosen = "", run: Chosen = ""
+) -> dict[str, Any]:
+    """List who earned how much: in all your projects, one of them, or one run.
+
+    Points are texts: they are larger than most integers. `recent` has those of the last updates.
+    """
+    found = rewards.leaderboard(db, actor, project, run)
+    listed = list_json(request, db, found.listing)
+    return {**listed, "run": run or None, "rounds": found.ended_rounds, "rule": rewards.RULE}
 
 
 @router.get("/paid")

@@ -42,7 +42,9 @@ SIGN_UP: Final = Limit("sign-up", "new accounts", 10)
 SETUP: Final = Limit("welcome", "tries", 10)
 TOKENS: Final = Limit("tokens", "new tokens", 30)
 PROVIDER: Final = Limit("provider", "tries to sign in", 60)
+RUNS: Final = Limit("runs", "new runs", 60)
 KEYS: Final = Limit("keys", "exports of keys", 10)
+EXPLAIN: Final = Limit("explain", "requests for heat maps", 120)
 PASSWORD: Final = Limit("password", "tries to change the password", 10)
 
 

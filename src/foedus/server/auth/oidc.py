@@ -49,10 +49,20 @@ class Claimed:
     groups: frozenset[str] = frozenset()
 
 
-def begin(platform: Platform, redirect_uri: str, next: str) -> tuple[str, str]:
+@dataclass(frozen=True, slots=True)
+class Returned:
+    """Who came back from the provider, where they wanted to go, and whose account the identity is for."""
+
+    claimed: Claimed
+    next: str
+    user_id: int | None  # none: they sign in
+
+
+def begin(platform: Platform, redirect_uri: str, next: str, user_id: int | None = None) -> tuple[str, str]:
     """Return the provider's address to send the browser to, and the secret of the cookie that binds it.
 
-    Raises `NotFound` without a provider in the settings, `Unavailable` when it does not answer.
+    With `user_id` the identity is to be linked to that account, else somebody signs in by it. Raises
+    `NotFound` without a provider in the settings, `Unavailable` when it does not answer.
     """
     provider = _provider(platform)
     with _client() as client:
@@ -68,6 +78,7 @@ def begin(platform: Platform, redirect_uri: str, next: str) -> tuple[str, str]:
             verifier=verifier,
             next=next[:2000],
             expires_at=now + KEPT,
+            user_id=user_id,
         )
         db.add(row)
     question = {
@@ -83,10 +94,8 @@ def begin(platform: Platform, redirect_uri: str, next: str) -> tuple[str, str]:
     return f"{endpoint}{'&' if '?' in endpoint else '?'}{urlencode(question)}", browser
 
 
-def finish(
-    platform: Platform, answer: Mapping[str, str], browser: str, redirect_uri: str
-) -> tuple[Claimed, str]:
-    """Check the provider's answer; returns who it is and where they wanted to go.
+def finish(platform: Platform, answer: Mapping[str, str], browser: str, redirect_uri: str) -> Returned:
+    """Check the provider's answer and say who came back.
 
     Raises `Denied` for an answer that is not valid or not for this browser, `Unavailable` when the provider
     does not answer.
@@ -105,7 +114,7 @@ def finish(
         tokens = _exchange(client, provider, metadata, answer["code"], found.verifier, redirect_uri)
         keys = _get(client, metadata["jwks_uri"], "keys")
     claims = _verified(provider, tokens, keys, found.nonce, platform.now())
-    return _claimed(provider, claims), found.next
+    return Returned(_claimed(provider, claims), found.next, found.user_id)
 
 
 def _provider(platform: Platform) -> OidcSection:

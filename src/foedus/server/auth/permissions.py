@@ -24,8 +24,10 @@ class Action(StrEnum):
     CANCEL_RUN = "cancel this run"
     CONTRIBUTE = "contribute data to this project"
     VOTE = "vote in this project"
+    LEAVE = "leave this project"
     READ_LOCAL_MODELS = "read its members' updates"
     SHARE_DATA = "publish shared data in this project"
+    EXPLAIN = "ask for heat maps of this run's models"
     EDIT = "change this"  # datasets and batch jobs of one's own
     SUBMIT_JOB = "submit batch jobs"
     ADMINISTER = "administer this site"
@@ -36,11 +38,19 @@ Resource: TypeAlias = Project | Run | Dataset | AppJob | None
 
 _READS: Final = frozenset({Action.SEE, Action.READ_LOCAL_MODELS})
 _MEMBER: Final = frozenset(
-    {Action.SEE, Action.CONTRIBUTE, Action.VOTE, Action.READ_LOCAL_MODELS, Action.SHARE_DATA}
+    {
+        Action.SEE,
+        Action.CONTRIBUTE,
+        Action.VOTE,
+        Action.LEAVE,
+        Action.READ_LOCAL_MODELS,
+        Action.SHARE_DATA,
+        Action.EXPLAIN,
+    }
 )
 _LEAD: Final = _MEMBER | {Action.EDIT_PROJECT, Action.MANAGE_MEMBERS, Action.START_RUN, Action.CANCEL_RUN}
 ROLES: Final = {
-    "auditor": frozenset({Action.SEE, Action.READ_LOCAL_MODELS}),
+    "auditor": frozenset({Action.SEE, Action.READ_LOCAL_MODELS, Action.EXPLAIN, Action.LEAVE}),
     "member": _MEMBER,
     "lead": _LEAD,
     "owner": _LEAD | {Action.MANAGE_OWNERS},

@@ -21,10 +21,12 @@ from foedus.server.db.chain import (
     ChainMember,
     ChainRound,
     ChainRun,
+    ChainStanding,
     ChainTransaction,
     ChainVersion,
     ChainVote,
 )
+from foedus.server.db.images import ApprovedImage, Explanation, ImageRequest
 from foedus.server.db.projects import Dataset, Invitation, Membership, Project, SharedDataset
 from foedus.server.db.runs import AppJob, Decision, Metric, ModelNote, Run, RunClient, RunEvent, Worker
 
@@ -32,6 +34,7 @@ __all__ = [
     "Announcement",
     "ApiToken",
     "AppJob",
+    "ApprovedImage",
     "AuditEntry",
     "Base",
     "ChainAnswer",
@@ -41,13 +44,16 @@ __all__ = [
     "ChainMember",
     "ChainRound",
     "ChainRun",
+    "ChainStanding",
     "ChainTransaction",
     "ChainVersion",
     "ChainVote",
     "Dataset",
     "Decision",
+    "Explanation",
     "IdempotencyKey",
     "Identity",
+    "ImageRequest",
     "Invitation",
     "Membership",
     "Metric",

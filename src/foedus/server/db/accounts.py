@@ -101,6 +101,7 @@ class SignInAttempt(Base):
     verifier: Mapped[Text64]  # of PKCE
     next: Mapped[str] = mapped_column(String(2000))
     expires_at: Mapped[datetime.datetime] = mapped_column(index=True)
+    user_id: Mapped[int | None]  # who links the identity to their account; none for a sign-in
 
 
 class RateCount(Base):

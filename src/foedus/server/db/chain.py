@@ -7,6 +7,8 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from foedus.server.db.base import Address, Base, Text32, Text64
 
+INDEX_FORM = 2
+"""Grows whenever the same chain shall give other rows: the index is then written anew."""
 Hash = String(66)  # `0x` and 64 hexadecimal digits
 
 
@@ -94,6 +96,7 @@ class ChainRun(Base):
     version: Mapped[int]
     current: Mapped[Text64]
     started_at: Mapped[int] = mapped_column(BigInteger)
+    ended_rounds: Mapped[int] = mapped_column(default=0)
     ended: Mapped[Text64 | None]  # `completed`, or why it was cancelled
     ended_at: Mapped[int | None] = mapped_column(BigInteger)
 
@@ -122,9 +125,17 @@ class ChainRound(Base):
 
 
 class ChainAnswer(Base):
-    """What a client answered in a step: an update it registered, or why it declined."""
+    """What a client answered in a step: an update it registered, or why it declined.
+
+    `num_shared`, of its examples, came from what the project shares; none while the store lacks the
+    update. `paid_place` orders rewards as the chain does.
+    """
 
     __tablename__ = "chain_answers"
+    __table_args__ = (
+        Index("ix_chain_answers_paid_at_paid_place", "paid_at", "paid_place"),
+        Index("ix_chain_answers_num_shared_time", "num_shared", "time"),
+    )
 
     run: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     round: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
@@ -133,12 +144,33 @@ class ChainAnswer(Base):
     cid: Mapped[Text64 | None] = mapped_column(index=True)  # none: declined
     reason: Mapped[Text64 | None]
     num_examples: Mapped[int] = mapped_column(BigInteger)
+    num_shared: Mapped[int | None] = mapped_column(BigInteger)
     score_ppb: Mapped[int] = mapped_column(BigInteger)
     base_score_ppb: Mapped[int] = mapped_column(BigInteger)
     reward: Mapped[str] = mapped_column(String(80))  # 1e-18; larger than a database's integers
     paid: Mapped[str] = mapped_column(String(80))  # once the round was accepted
+    paid_at: Mapped[int | None] = mapped_column(BigInteger)  # none: it was not paid
+    paid_place: Mapped[int | None] = mapped_column(BigInteger)
+    paid_tx: Mapped[str | None] = mapped_column(Hash)
     time: Mapped[int] = mapped_column(BigInteger)
     tx: Mapped[str] = mapped_column(Hash)
+
+
+class ChainStanding(Base):
+    """What a client did and earned in a run; in run 0, in all runs of the project together."""
+
+    __tablename__ = "chain_standings"
+    __table_args__ = (Index("ix_chain_standings_run_points", "run", "points"),)
+
+    project: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    run: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    client: Mapped[Text32] = mapped_column(primary_key=True)
+    points: Mapped[str] = mapped_column(String(40))  # 1e-18, 40 digits: these texts sort as numbers do
+    registrations: Mapped[int] = mapped_column(default=0)
+    paid: Mapped[int] = mapped_column(default=0)  # of them
+    votes: Mapped[int] = mapped_column(default=0)
+    answered: Mapped[int] = mapped_column(default=0)  # ended rounds that it answered in
+    recent: Mapped[dict[str, Any]]  # points of its last answers in order, by `run/round/step`
 
 
 class ChainVote(Base):
@@ -175,9 +207,10 @@ class ChainVersion(Base):
 
 
 class ChainHead(Base):
-    """Up to which block the index goes: one row."""
+    """Up to which block the index goes, and of which form its rows are: one row."""
 
     __tablename__ = "chain_head"
 
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     block: Mapped[int]
+    form: Mapped[int | None] = mapped_column(default=INDEX_FORM)  # an older one than ours is written anew

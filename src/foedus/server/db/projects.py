@@ -15,7 +15,8 @@ class Project(Base):
 
     `draft` is the run spec that the form for new runs starts from. `chain_project` is the project's number on
     the chain, once a worker has founded it there with the account `project-<slug>`. `evaluation_id` is the
-    dataset whose validation and test examples are published to the members as the shared sets.
+    dataset whose validation and test examples are published to the members as the shared sets. `origin` is
+    the version of a model that the project was started from.
     """
 
     __tablename__ = "projects"
@@ -31,6 +32,7 @@ class Project(Base):
     policy_frozen: Mapped[bool] = mapped_column(default=False)
     chain_project: Mapped[int | None] = mapped_column(unique=True)
     evaluation_id: Mapped[int | None] = mapped_column(ForeignKey("datasets.id", ondelete="SET NULL"))
+    origin: Mapped[Text64 | None]
     created_at: Mapped[datetime.datetime] = mapped_column(default=utc_now)
 
     memberships: Mapped[list["Membership"]] = relationship(

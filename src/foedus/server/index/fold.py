@@ -6,14 +6,14 @@ The contract orders its events, so what a handler looks for is there; where it i
 from collections.abc import Callable
 from typing import Final
 
-from sqlalchemy import func, select
-
 from foedus.core.records import Choice, Event, GateMode, Phase, Role
 from foedus.rounds.view import client_name
 from foedus.server.db import ChainAnswer, ChainMember, ChainRound, ChainRun, ChainVersion, ChainVote
+from foedus.server.index import standings
 from foedus.server.index.rows import Rows, clean, number
 
 _RULES: Final = ("rounds", "steps", "threshold", "deadline_s", "vote_s", "beta_ppb", "epsilon_ppb")
+_EVENTS: Final = 10**6  # of a block, at most
 
 
 def fold(rows: Rows, event: Event) -> None:
@@ -64,6 +64,7 @@ def _run_started(rows: Rows, event: Event) -> None:
         round=0,
         version=0,
         current=_text(event, "version0"),
+        ended_rounds=0,
         started_at=event.block_time,
     )
     rows.put(run.run, run)
@@ -111,8 +112,7 @@ def _round_opened(rows: Rows, event: Event) -> None:
 
 
 def _clients(rows: Rows, project: int) -> int:
-    mine = (ChainMember.project == project) & ChainMember.role.in_((int(Role.MEMBER), int(Role.LEAD)))
-    return rows.db.scalar(select(func.count()).select_from(ChainMember).where(mine)) or 0
+    return sum(one.role in (Role.MEMBER, Role.LEAD) for one in rows.all_of(ChainMember, project))
 
 
 def _answer(
@@ -144,6 +144,7 @@ def _answer(
         tx=event.tx,
     )
     rows.put((*place, client), new)
+    standings.answered(rows, new)
 
 
 def _registered(rows: Rows, event: Event) -> None:
@@ -192,6 +193,7 @@ def _voted(rows: Rows, event: Event) -> None:
         tx=event.tx,
     )
     rows.put((run, round_, client), vote)
+    standings.voted(rows, vote)
 
 
 def _finalized(rows: Rows, event: Event) -> None:
@@ -200,6 +202,8 @@ def _finalized(rows: Rows, event: Event) -> None:
         return
     found.phase, found.ended_at, found.ended_tx = int(event.args["outcome"]), event.block_time, event.tx
     run.version, run.current = int(event.args["version"]), _text(event, "current")
+    run.ended_rounds += 1
+    standings.round_ended(rows, found)
     if found.phase == Phase.ACCEPTED:
         score = _mean_score(rows, found)
         _add_version(rows, event, run.run, run.version, run.current, found.number, score)
@@ -207,9 +211,8 @@ def _finalized(rows: Rows, event: Event) -> None:
 
 def _mean_score(rows: Rows, found: ChainRound) -> int | None:
     """Return the mean of the scores of those who voted yes or no."""
-    theirs = (ChainVote.run == found.run) & (ChainVote.round == found.number)
-    query = select(ChainVote.score_ppb).where(theirs, ChainVote.choice != int(Choice.ABSTAIN))
-    scores = rows.db.scalars(query).all()
+    votes = rows.all_of(ChainVote, found.run, found.number)
+    scores = [one.score_ppb for one in votes if one.choice != Choice.ABSTAIN]
     return sum(scores) // len(scores) if scores else None
 
 
@@ -218,9 +221,11 @@ def _reward_paid(rows: Rows, event: Event) -> None:
     if found is None:
         return
     key = (found.run, found.number, found.step, _client(rows, event, "client"))
-    answer = rows.get(ChainAnswer, key)
-    if answer is not None:
-        answer.paid = str(int(event.args["amount"]))
+    answer, amount = rows.get(ChainAnswer, key), int(event.args["amount"])
+    if answer is not None and amount > 0:
+        answer.paid, answer.paid_at, answer.paid_tx = str(amount), event.block_time, event.tx
+        answer.paid_place = event.block * _EVENTS + event.index
+        standings.paid(rows, answer, amount)
 
 
 def _gate_eased(rows: Rows, event: Event) -> None:

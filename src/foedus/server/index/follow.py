@@ -11,10 +11,8 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from foedus.chain.reader import ChainReader, Transaction
-from foedus.core.errors import ChainDamaged, FoedusError
-from foedus.core.ids import Cid
+from foedus.core.errors import ChainDamaged
 from foedus.core.records import Block
-from foedus.rounds.documents import Terms, fetch
 from foedus.server.db import (
     ChainAnswer,
     ChainBlock,
@@ -23,15 +21,17 @@ from foedus.server.db import (
     ChainMember,
     ChainRound,
     ChainRun,
+    ChainStanding,
     ChainTransaction,
     ChainVersion,
     ChainVote,
 )
+from foedus.server.db.chain import INDEX_FORM
 from foedus.server.errors import Unavailable
+from foedus.server.index.complete import complete
 from foedus.server.index.fold import fold
 from foedus.server.index.rows import Rows, block_row, event_row, transaction_row
 from foedus.server.platform import Platform
-from foedus.store import get_manifest
 
 _log = logging.getLogger(__name__)
 
@@ -45,10 +45,10 @@ _TABLES: Final = (
     ChainAnswer,
     ChainVote,
     ChainVersion,
+    ChainStanding,
 )
 _BATCH: Final = 100  # blocks in one transaction
 _EMPTY: Final = -1  # the head's block before the first one
-_COMPLETED_AT_ONCE: Final = 200  # rows that wait for something from the store, looked up in one go
 
 
 class Chain(Protocol):
@@ -122,7 +122,7 @@ def follow(platform: Platform, chain: Chain) -> int:
             _write(db, found)
         written += len(found)
         start = found[-1][0].number + 1
-    _complete(platform)
+    complete(platform)
     return written
 
 
@@ -135,10 +135,16 @@ def rebuild(platform: Platform) -> int:
 
 def _next_block(platform: Platform, chain: Chain, head: Block) -> int:
     with platform.reading() as db:
-        indexed: int | None = db.scalar(select(ChainHead.block))
+        written = db.get(ChainHead, 1)
+        indexed = None if written is None else written.block
+        is_older = written is not None and written.form != INDEX_FORM
         known = None if indexed is None else db.scalar(select(ChainBlock.hash).filter_by(number=indexed))
     if indexed is None:
         _make_head(platform)
+        return 0
+    if is_older:
+        _log.info("index of an older form emptied height=%d", indexed)
+        _clear(platform)
         return 0
     if indexed > head.number or (known and next(chain.blocks(indexed, indexed + 1)).hash != known):
         _log.warning("index of another chain emptied height=%d chain=%d", indexed, head.number)
@@ -159,7 +165,7 @@ def _make_head(platform: Platform) -> None:
 def _clear(platform: Platform) -> None:
     _make_head(platform)
     with platform.writing() as db:
-        db.execute(update(ChainHead).values(block=_EMPTY))
+        db.execute(update(ChainHead).values(block=_EMPTY, form=INDEX_FORM))
         for table in _TABLES:
             db.execute(delete(table))
 
@@ -199,45 +205,3 @@ def _write(db: Session, found: Sequence[tuple[Block, list[Transaction]]]) -> Non
     for table, values in ((ChainBlock, blocks), (ChainTransaction, transactions), (ChainEvent, events)):
         if values:
             db.execute(insert(table), values)
-
-
-# --- what the store adds ---
-
-
-def _complete(platform: Platform) -> None:
-    """Look up in the store what rows lack: names of runs, weights of versions."""
-    with platform.reading() as db:
-        unnamed = db.scalars(
-            select(ChainRun).filter_by(name="").order_by(ChainRun.run.desc()).limit(_COMPLETED_AT_ONCE)
-        ).all()
-        weightless = db.scalars(
-            select(ChainVersion)
-            .where(ChainVersion.weights.is_(None))
-            .order_by(ChainVersion.time.desc(), ChainVersion.run, ChainVersion.version)
-            .limit(_COMPLETED_AT_ONCE)
-        ).all()
-    names = {run.run: name for run in unnamed if (name := _name(platform, run.terms))}
-    sizes = {(one.run, one.version): size for one in weightless if (size := _weights(platform, one.cid))}
-    if not names and not sizes:
-        return
-    with platform.writing() as db:
-        for number, name in names.items():
-            db.execute(update(ChainRun).filter_by(run=number).values(name=name))
-        for (number, version), (weights, size_bytes) in sizes.items():
-            changed = update(ChainVersion).filter_by(run=number, version=version)
-            db.execute(changed.values(weights=weights, size_bytes=size_bytes))
-
-
-def _name(platform: Platform, terms: str) -> str | None:
-    try:
-        return fetch(platform.store, Cid(terms), Terms).name
-    except FoedusError:
-        return None
-
-
-def _weights(platform: Platform, cid: str) -> tuple[str, int] | None:
-    try:
-        weights = get_manifest(platform.store, Cid(cid)).weights
-        return weights, platform.store.size(weights)
-    except FoedusError:
-        return None

@@ -4,12 +4,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
+from sqlalchemy import inspect, select
 from sqlalchemy.orm import Session
 
 from foedus.chain.reader import Transaction
 from foedus.core.canonical import Json
 from foedus.core.records import Block, Event, Value
-from foedus.server.db import Base, ChainMember, ChainRun
+from foedus.server.db import Base, ChainAnswer, ChainMember, ChainRun, ChainVote
 
 Row = TypeVar("Row", bound=Base)
 
@@ -17,6 +18,8 @@ _LARGEST_KEY: Final = 2**31 - 1
 _LARGEST: Final = 2**63 - 1
 _REASON: Final = 1000
 _ADDRESSES: Final = ("account", "client", "proposer", "voter", "lead")
+_TOGETHER: Final[Mapping[type[Base], int]] = {ChainAnswer: 2, ChainVote: 2, ChainMember: 1}
+"""Rows that are loaded together, those of a round or a project: so many parts of their key they share."""
 
 
 def clean(value: object, length: int) -> str:
@@ -42,20 +45,40 @@ def _plain(value: Value) -> Json:
 
 @dataclass(slots=True)
 class Rows:
-    """The rows that a batch reads and writes, each loaded at most once."""
+    """The rows that a batch reads and writes, each loaded at most once.
+
+    What was put is found here, so that rows are written at the end of a batch, many at once.
+    """
 
     db: Session
     _known: dict[tuple[type[Base], Any], Base | None] = field(default_factory=dict)
+    _groups: dict[tuple[type[Base], Any], dict[Any, Any]] = field(default_factory=dict)
 
     def get(self, kind: type[Row], key: Any) -> Row | None:  # noqa: ANN401 - one value, or a tuple of several
         """Return the row of this primary key, or None."""
+        if kind in _TOGETHER:
+            return self._group(kind, key[: _TOGETHER[kind]]).get(key)
         place = (kind, key)
         if place not in self._known:
-            with self.db.no_autoflush:  # what was put is known: rows are written many at once, not one by one
+            with self.db.no_autoflush:
                 self._known[place] = self.db.get(kind, key)
         found = self._known[place]
         assert found is None or isinstance(found, kind)
         return found
+
+    def all_of(self, kind: type[Row], *shared: int) -> list[Row]:
+        """Return all rows of a round (answers, votes) or of a project (members)."""
+        return list(self._group(kind, shared).values())
+
+    def _group(self, kind: type[Row], shared: tuple[int, ...]) -> dict[Any, Row]:
+        place = (kind, shared)
+        if place not in self._groups:
+            key = inspect(kind).primary_key
+            theirs = [column == value for column, value in zip(key, shared, strict=False)]
+            with self.db.no_autoflush:
+                found = self.db.scalars(select(kind).where(*theirs)).all()
+            self._groups[place] = {tuple(getattr(row, one.name) for one in key): row for row in found}
+        return self._groups[place]
 
     def put(self, key: Any, row: Row) -> Row:  # noqa: ANN401 - as in `get`
         """Add a row, in the place of one with the same primary key."""
@@ -65,7 +88,10 @@ class Rows:
             self.db.delete(old)
             self.db.flush()
         self.db.add(row)
-        self._known[kind, key] = row
+        if kind in _TOGETHER:
+            self._group(kind, key[: _TOGETHER[kind]])[key] = row
+        else:
+            self._known[kind, key] = row
         return row
 
     def name_of(self, project: int, address: str) -> str:

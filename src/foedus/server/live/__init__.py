@@ -1,5 +1,5 @@
 """Tells browsers what happens while it happens, by server-sent events."""
 
-from foedus.server.live.hub import Hub
+from foedus.server.live.hub import ANYTHING, Hub
 
-__all__ = ["Hub"]
+__all__ = ["ANYTHING", "Hub"]

@@ -10,7 +10,7 @@ from anyio.to_thread import run_sync
 from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from foedus.server.db import RunEvent
+from foedus.server.db import AppJob, Decision, Run, RunEvent
 from foedus.server.platform import Platform
 
 _log = logging.getLogger(__name__)
@@ -18,6 +18,9 @@ _log = logging.getLogger(__name__)
 _PAUSE_S: Final = 0.5
 _SHARED_S: Final = 1.0  # what is younger is given to all who are woken by the same news
 _OVERLAP: Final = 500  # events looked at again: those of another run may have been committed out of order
+
+ANYTHING: Final = 0
+"""What to listen to for news of all runs, ballots and batch jobs."""
 
 Part: TypeAlias = tuple[str, bool]
 """The live part of a run's page, and whether the run is over."""
@@ -30,6 +33,7 @@ class Hub:
         self._platform = platform
         self._newest: dict[int, int] = {}  # of each run, the id of its newest event
         self._looked = 0  # up to this id
+        self._pulse: tuple[object, ...] = ()  # changes when anything does
         self._listeners: dict[int, set[asyncio.Event]] = defaultdict(set)
         self._looking: asyncio.Task[None] | None = None
         self._closed = asyncio.Event()
@@ -41,36 +45,42 @@ class Hub:
         return sum(map(len, self._listeners.values()))
 
     async def close(self) -> None:
-        """Wait until no look is under way; there is none afterwards."""
+        """Send all listeners away, and wait until no look is under way; there is none afterwards."""
         self._closed.set()
-        if self._looking is not None:
+        for woken in [woken for listeners in self._listeners.values() for woken in listeners]:
+            woken.set()
+        if self._looking is not None and not self._looking.done():
             await self._looking
 
     async def news(self, run: int, beat_s: float = 15.0) -> AsyncGenerator[int | None]:
-        """Yield the id of the run's newest event at once, then of each newer one; None as a sign of life."""
+        """Yield the id of the run's newest event at once, then of each newer one; None as a sign of life.
+
+        For `ANYTHING` it yields numbers that rise with each change. It ends when the hub is closed.
+        """
         woken = asyncio.Event()
         self._listeners[run].add(woken)
         if self._looking is None or self._looking.done():
             self._looking = asyncio.create_task(self._look())
         try:
             told = await run_sync(self._newest_of, run)
-            self._newest[run] = max(told, self._newest.get(run, 0))
             yield told
-            while True:
+            while not self._closed.is_set():
                 try:
                     await asyncio.wait_for(woken.wait(), beat_s)
                 except TimeoutError:
                     yield None
                     continue
                 woken.clear()
-                if self._newest[run] > told:
-                    told = self._newest[run]
+                if (newest := self._newest.get(run, 0)) > told:
+                    told = newest
                     yield told
         finally:
             self._listeners[run].discard(woken)
             if not self._listeners[run]:
                 del self._listeners[run]
                 self._made.pop(run, None)
+                if run != ANYTHING:
+                    self._newest.pop(run, None)
 
     async def shared(self, run: int, newest: int, make: Callable[[int], Part]) -> Part:
         """Return what `make` makes of the run with the event `newest`, in a thread, once for all listeners.
@@ -97,8 +107,12 @@ class Hub:
             except SQLAlchemyError as error:  # away for a moment: listeners keep what they have
                 _log.warning("the live pages cannot look: %s", error)
                 found = {}
+            except Exception:  # a defect: said once a look, and no reason to stop looking
+                _log.exception("the live pages cannot look")
+                found = {}
             for run, newest in found.items():
-                self._looked = max(self._looked, newest)
+                if run != ANYTHING:
+                    self._looked = max(self._looked, newest)
                 if newest > self._newest.get(run, 0):
                     self._newest[run] = newest
                     for woken in self._listeners.get(run, ()):
@@ -114,7 +128,19 @@ class Hub:
         since = self._looked - _OVERLAP
         newest = select(RunEvent.run_id, func.max(RunEvent.id)).where(RunEvent.id > since)
         with self._platform.reading() as db:
-            return dict(db.execute(newest.group_by(RunEvent.run_id)).all())
+            found: dict[int, int] = dict(db.execute(newest.group_by(RunEvent.run_id)).all())
+            if ANYTHING in self._listeners:
+                states = select(AppJob.state, func.count()).group_by(AppJob.state).order_by(AppJob.state)
+                pulse = (
+                    max(found.values(), default=0),
+                    db.scalar(select(func.max(Run.id))),
+                    db.scalar(select(func.max(Decision.id))),
+                    *map(tuple, db.execute(states)),
+                )
+                if pulse != self._pulse:
+                    self._pulse = pulse
+                    found[ANYTHING] = self._newest.get(ANYTHING, 0) + 1
+            return found
 
     def _newest_of(self, run: int) -> int:
         with self._platform.reading() as db:

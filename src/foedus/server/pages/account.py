@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Form, Request
+from fastapi import APIRouter, Form, Path, Request
 from fastapi.responses import Response
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -10,10 +10,10 @@ from sqlalchemy.orm import Session
 from foedus.server.auth.actors import ALL_SCOPES, Actor
 from foedus.server.db import ApiToken, User, WebSession
 from foedus.server.errors import Invalid
-from foedus.server.http import ActorDep, Db, PlatformDep
+from foedus.server.http import ActorDep, Db, PlatformDep, platform_of
 from foedus.server.pages.render import list_page, page, see
-from foedus.server.pages.sign_in import signed_out
-from foedus.server.services import account_keys, accounts, invitations, tokens
+from foedus.server.pages.sign_in import signed_out, to_provider
+from foedus.server.services import account_keys, accounts, identities, invitations, tokens
 
 router = APIRouter(prefix="/account")
 
@@ -99,6 +99,30 @@ def revoke_token(db: Db, actor: ActorDep, prefix: str) -> Response:
     return see("/account#tokens")
 
 
+@router.post("/identities/link")
+def link_identity(
+    request: Request,
+    platform: PlatformDep,
+    actor: ActorDep,
+    link_password: Text = "",
+    link_confirm: Text = "",
+) -> Response:
+    """Send the browser to the provider, whose identity is linked to the account when it comes back."""
+    try:
+        user_id = identities.confirm_link(platform, actor, link_password, link_confirm)
+    except Invalid as error:
+        with platform.reading() as db:
+            return _page(request, db, actor, error.fields)
+    return to_provider(request, platform, "/account#identities", user_id)
+
+
+@router.post("/identities/{identity}/unlink")
+def unlink_identity(db: Db, actor: ActorDep, identity: Annotated[int, Path(ge=0, le=2**31 - 1)]) -> Response:
+    """End one way to sign in."""
+    identities.unlink(db, actor, identity)
+    return see("/account#identities")
+
+
 @router.post("/key/export")
 def export_key(
     request: Request,
@@ -152,6 +176,8 @@ def _page(
         user=user,
         sessions=db.scalars(mine.limit(100)).all(),
         tokens=db.scalars(held).all(),
+        identities=identities.linked(db, actor),
+        provider=platform_of(request).settings.oidc,
         invitations=invitations.waiting_for(db, actor),
         scopes=ALL_SCOPES if user.is_admin else ALL_SCOPES[:-1],
         form={**profile, "days": "90", **(form or {})},

@@ -1,7 +1,7 @@
 """Pages of administration."""
 
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Form, Request
 from fastapi.responses import Response
@@ -12,7 +12,7 @@ from foedus.server.errors import Conflict, HttpError, Invalid
 from foedus.server.http import ActorDep, Db, PlatformDep
 from foedus.server.pages.render import list_page, page, see
 from foedus.server.platform import Platform
-from foedus.server.services import administration
+from foedus.server.services import administered_users, administration, announcements
 
 router = APIRouter(prefix="/admin")
 
@@ -23,23 +23,22 @@ Names = Annotated[list[str], Form(max_length=200)]
 @router.get("")
 def index(request: Request, db: Db, actor: ActorDep) -> Response:
     """Show what needs an administrator's eye."""
-    return page(request, "admin/index.html", overview=administration.overview(db, actor), faults={})
+    return _index(request, db, actor)
 
 
 @router.get("/users")
 def users(request: Request, db: Db, actor: ActorDep) -> Response:
     """List all accounts."""
-    return list_page(request, db, administration.user_listing(db, actor), "admin/list.html")
+    return list_page(request, db, administered_users.user_listing(db, actor), "admin/list.html")
 
 
 @router.post("/users/approve")
 def approve(request: Request, db: Db, actor: ActorDep, name: Names = []) -> Response:  # noqa: B006 - copied
     """Let accounts that wait be used."""
     try:
-        administration.approve_users(db, actor, name)
+        administered_users.approve_users(db, actor, name)
     except Invalid as error:
-        overview = administration.overview(db, actor)
-        return page(request, "admin/index.html", 422, overview=overview, faults=error.fields)
+        return _index(request, db, actor, error)
     return see("/admin")
 
 
@@ -54,13 +53,11 @@ def set_state(
     request: Request, db: Db, actor: ActorDep, name: str, state: Text = "", confirm: Text = ""
 ) -> Response:
     """Enable or disable an account."""
-    return _done(
-        request,
-        db,
-        actor,
-        name,
-        lambda: administration.set_state(db, actor, name, _chosen(state, "active", "disabled"), confirm),
-    )
+
+    def change() -> None:
+        administered_users.set_state(db, actor, name, _chosen(state, "active", "disabled"), confirm)
+
+    return _done(request, db, actor, name, change)
 
 
 @router.post("/users/{name}/admin")
@@ -68,13 +65,11 @@ def set_admin(
     request: Request, db: Db, actor: ActorDep, name: str, admin: Text = "", confirm: Text = ""
 ) -> Response:
     """Make somebody an administrator, or no longer one."""
-    return _done(
-        request,
-        db,
-        actor,
-        name,
-        lambda: administration.set_admin(db, actor, name, _chosen(admin, "yes", "no"), confirm),
-    )
+
+    def change() -> None:
+        administered_users.set_admin(db, actor, name, _chosen(admin, "yes", "no"), confirm)
+
+    return _done(request, db, actor, name, change)
 
 
 @router.post("/users/{name}/password")
@@ -83,7 +78,7 @@ def one_time_password(
 ) -> Response:
     """Make a password for one sign-in and show it, for once."""
     try:
-        password = administration.one_time_password(platform, actor, name, confirm)
+        password = administered_users.one_time_password(platform, actor, name, confirm)
     except Invalid as error:
         with platform.reading() as db:
             return _user_page(request, db, actor, name, error)
@@ -91,7 +86,7 @@ def one_time_password(
 
 
 @router.get("/announcements")
-def announcements(request: Request, db: Db, actor: ActorDep) -> Response:
+def show_announcements(request: Request, db: Db, actor: ActorDep) -> Response:
     """Show all announcements, and the form for a new one."""
     return _announcements_page(request, db, actor)
 
@@ -111,17 +106,17 @@ def announce(
     try:
         if days and not (days.isascii() and days.isdigit() and len(days) < 8):
             raise Invalid({"days": "must be a number"})
-        administration.announce(db, actor, platform.now(), text, level, int(days) if days else None)
+        announcements.announce(db, actor, platform.now(), text, level, int(days) if days else None)
     except Invalid as error:
         form = {"text": text, "level": level, "days": days}
-        return _announcements_page(request, db, actor, form, error.fields)
+        return _announcements_page(request, db, actor, form, error)
     return see("/admin/announcements")
 
 
 @router.post("/announcements/{announcement}/withdraw")
 def withdraw_announcement(db: Db, actor: ActorDep, announcement: int) -> Response:
     """Take an announcement back."""
-    administration.withdraw_announcement(db, actor, announcement)
+    announcements.withdraw_announcement(db, actor, announcement)
     return see("/admin/announcements")
 
 
@@ -151,7 +146,7 @@ def release(
     try:
         administration.release(db, actor, kind, row, confirm)
     except Invalid as error:
-        return _workers_page(request, db, platform, actor, error.fields)
+        return _workers_page(request, db, platform, actor, error)
     return see("/admin/workers")
 
 
@@ -184,17 +179,15 @@ def _done(request: Request, db: Session, actor: Actor, name: str, change: Callab
     return see(f"/admin/users/{name}")
 
 
+def _index(request: Request, db: Session, actor: Actor, error: HttpError | None = None) -> Response:
+    return _shown(request, "admin/index.html", error, overview=administration.overview(db, actor))
+
+
 def _user_page(
     request: Request, db: Session, actor: Actor, name: str, error: HttpError | None = None
 ) -> Response:
-    return page(
-        request,
-        "admin/user.html",
-        error.status if error else 200,
-        user=administration.find_user(db, actor, name),
-        faults=error.fields if isinstance(error, Invalid) else {},
-        error=error,
-    )
+    user = administered_users.find_user(db, actor, name)
+    return _shown(request, "admin/user.html", error, user=user)
 
 
 def _announcements_page(
@@ -202,32 +195,26 @@ def _announcements_page(
     db: Session,
     actor: Actor,
     form: dict[str, str] | None = None,
-    faults: dict[str, str] | None = None,
+    error: HttpError | None = None,
 ) -> Response:
-    return page(
-        request,
-        "admin/announcements.html",
-        422 if faults else 200,
-        announcements=administration.announcements(db, actor),
-        levels=administration.LEVELS,
-        form=form or {"days": "7"},
-        faults=faults or {},
-    )
+    found = announcements.announcements(db, actor)
+    values = {"levels": announcements.LEVELS, "form": form or {"days": "7"}}
+    return _shown(request, "admin/announcements.html", error, announcements=found, **values)
 
 
 def _workers_page(
-    request: Request,
-    db: Session,
-    platform: Platform,
-    actor: Actor,
-    faults: dict[str, str] | None = None,
+    request: Request, db: Session, platform: Platform, actor: Actor, error: HttpError | None = None
 ) -> Response:
-    return page(
-        request,
-        "admin/workers.html",
-        422 if faults else 200,
-        workers=administration.workers(db, actor),
-        leases=administration.leases(db, actor),
-        now=platform.now(),
-        faults=faults or {},
-    )
+    found = {"workers": administration.workers(db, actor), "leases": administration.leases(db, actor)}
+    return _shown(request, "admin/workers.html", error, now=platform.now(), **found)
+
+
+def _shown(
+    request: Request,
+    template: str,
+    error: HttpError | None,
+    **values: Any,  # noqa: ANN401 - whatever the template shows
+) -> Response:
+    """Show a page, with what was wrong with the form that it came from."""
+    faults = error.fields if isinstance(error, Invalid) else {}
+    return page(request, template, error.status if error else 200, faults=faults, error=error, **values)

@@ -13,7 +13,8 @@ from foedus.server.downloads import download
 from foedus.server.errors import Invalid
 from foedus.server.http import ActorDep, Db, PlatformDep
 from foedus.server.pages.render import list_page, page, see
-from foedus.server.services import models
+from foedus.server.services import models, use_model
+from foedus.server.services.model_views import graph_of, parts_of
 
 router = APIRouter(prefix="/models")
 
@@ -89,6 +90,37 @@ def manifest(db: Db, actor: ActorDep, platform: PlatformDep, cid: str, project: 
     return Response(canonical_json(model.manifest.to_json()), media_type="application/json", headers=headers)
 
 
+@router.get("/{cid}/project")
+def new_project(
+    request: Request, db: Db, actor: ActorDep, platform: PlatformDep, cid: str, project: Chosen = ""
+) -> Response:
+    """Show the form for a project that starts from a version."""
+    model = models.find_model(db, actor, platform.store, cid, project)
+    return page(request, "models/project.html", model=model, form={}, faults={})
+
+
+@router.post("/{cid}/project")
+def start_project(
+    request: Request,
+    db: Db,
+    actor: ActorDep,
+    platform: PlatformDep,
+    cid: str,
+    project: Chosen = "",
+    slug: Text = "",
+    title: Text = "",
+    goal: Text = "",
+) -> Response:
+    """Found a project that starts from a version, or show the form again with what is wrong."""
+    try:
+        made = use_model.project_from_model(db, actor, platform, cid, slug, title, goal, project)
+    except Invalid as error:
+        model = models.find_model(db, actor, platform.store, cid, project)
+        form = {"slug": slug, "title": title, "goal": goal}
+        return page(request, "models/project.html", 422, model=model, form=form, faults=error.fields)
+    return see(f"/projects/{made.slug}")
+
+
 def _show(
     request: Request,
     db: Db,
@@ -108,8 +140,8 @@ def _show(
         "models/show.html",
         422 if error else 200,
         model=model,
-        graph=models.graph_of(model),
-        graph_rows=models.parts_of(model),
+        graph=graph_of(model),
+        graph_rows=parts_of(model),
         form=shown,
         faults=error.fields if error else {},
         aliases=("", *models.ALIASES),

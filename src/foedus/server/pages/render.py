@@ -2,7 +2,7 @@
 
 import datetime
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
@@ -136,6 +136,8 @@ def shown(value: Any, kind: Kind) -> Markup | str:  # noqa: ANN401 - whatever a 
     """Show a value of a list as its column's kind asks for."""
     if value is None or value == "":
         return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     match kind:
         case "time":
             return ago(value)
@@ -151,7 +153,24 @@ def shown(value: Any, kind: Kind) -> Markup | str:  # noqa: ANN401 - whatever a 
             return as_bytes(value)
         case "points":
             return f"{int(value) / 1e18:,.2f}"
+        case "share":
+            return f"{value:.0%}"
+        case "curve":
+            return curve(list(value.values()))
     return str(value)
+
+
+def curve(values: Sequence[float]) -> Markup | str:
+    """Draw values as a small curve that says where it begins and ends."""
+    if not values:
+        return "–"
+    step, highest = 100 / max(1, len(values) - 1), max(values) or 1.0
+    points = " ".join(f"{i * step:.1f},{19 - 18 * value / highest:.1f}" for i, value in enumerate(values))
+    said = f"{len(values)} values, from {values[0]:.2f} to {values[-1]:.2f}"
+    return Markup(
+        '<svg viewBox="0 0 100 20" width="100" height="20" role="img" aria-label="{}"><polyline points="{}" '
+        'fill="none" stroke="currentColor" stroke-width="1.5"/></svg>'
+    ).format(said, points)
 
 
 def as_bytes(count: int | None) -> str:

@@ -13,7 +13,7 @@ from foedus.server.http import AnybodyDep, Db, PlatformDep
 from foedus.server.pages.frame import local_path
 from foedus.server.pages.render import page, see
 from foedus.server.platform import Platform
-from foedus.server.services import accounts, identities
+from foedus.server.services import accounts, first_account, identities
 from foedus.server.services.accounts import Entry, NewAccount
 
 router = APIRouter()
@@ -25,7 +25,7 @@ _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 @router.get("/welcome")
 def show_welcome(request: Request, platform: PlatformDep, code: str = "") -> Response:
     """Show the form for the first account, while there is none."""
-    if accounts.setup_code(platform) is None:
+    if first_account.setup_code(platform) is None:
         return see("/sign-in")
     return page(request, "sign_in/welcome.html", form={"code": code}, faults={})
 
@@ -44,7 +44,7 @@ def welcome(
     """Make the first account and sign it in."""
     new = NewAccount(name.strip(), password, display_name, email, site)
     try:
-        secret = accounts.welcome(platform, code, new, entry_of(request))
+        secret = first_account.welcome(platform, code, new, entry_of(request))
     except Invalid as error:
         form = {"code": code, "name": name, "display_name": display_name, "email": email, "site": site}
         return page(request, "sign_in/welcome.html", 422, form=form, faults=error.fields)
@@ -58,7 +58,7 @@ def show_sign_in(
     """Show the form; whoever is signed in goes on, and without any account it leads to the first one."""
     if actor.user is not None:
         return see(local_path(next))
-    if accounts.is_unused(db):
+    if first_account.is_unused(db):
         return see("/welcome")
     name = _vouched_for(request, platform)
     if name:
@@ -97,35 +97,24 @@ def sign_in(
 def begin_at_provider(request: Request, platform: PlatformDep, next: str = "/") -> Response:
     """Send the browser to the provider of identities."""
     limits.attempt(platform, limits.PROVIDER, limits.network_of(entry_of(request).address))
-    url, secret = oidc.begin(platform, _callback(request, platform), local_path(next))
-    answer = see(url)
-    is_https = request.url.scheme == "https"
-    # `Lax`: the provider sends the browser back from its own site
-    answer.set_cookie(
-        _provider_cookie(is_https),
-        secret,
-        max_age=int(oidc.KEPT.total_seconds()),
-        secure=is_https,
-        httponly=True,
-        samesite="lax",
-    )
-    return answer
+    return to_provider(request, platform, local_path(next))
 
 
 @router.get("/sign-in/provider/back")
 def come_back(request: Request, platform: PlatformDep, actor: AnybodyDep) -> Response:
-    """Take the provider's answer, and sign in."""
+    """Take the provider's answer, and sign in, or link the identity to the account that asked for it."""
     name = _provider_cookie(request.url.scheme == "https")
     secret = request.cookies.get(name, "")
     try:
-        claimed, next = oidc.finish(
-            platform, dict(request.query_params), secret, _callback(request, platform)
-        )
-        session = identities.enter_claimed(platform, claimed, entry_of(request))
+        found = oidc.finish(platform, dict(request.query_params), secret, _callback(request, platform))
+        if found.user_id is not None:
+            identities.link(platform, actor, found.claimed, found.user_id)
+            return see(found.next)
+        session = identities.enter_claimed(platform, found.claimed, entry_of(request))
     except (Denied, Unavailable) as error:
         return _sign_in_page(request, platform, error)
     end_old(platform, actor)
-    answer = signed_in(request, platform, session, next)
+    answer = signed_in(request, platform, session, found.next)
     answer.delete_cookie(name, secure=request.url.scheme == "https", httponly=True, samesite="lax")
     return answer
 
@@ -133,7 +122,7 @@ def come_back(request: Request, platform: PlatformDep, actor: AnybodyDep) -> Res
 @router.get("/sign-up")
 def show_sign_up(request: Request, db: Db, platform: PlatformDep) -> Response:
     """Show the form for a new account."""
-    if accounts.is_unused(db):
+    if first_account.is_unused(db):
         return see("/welcome")
     _require_open(platform)
     return page(request, "sign_in/sign_up.html", form={}, faults={})
@@ -201,6 +190,23 @@ def end_old(platform: Platform, actor: Actor) -> None:
     if actor.session is not None:
         with platform.writing() as db:
             browsers.sign_out(db, actor.session)
+
+
+def to_provider(request: Request, platform: Platform, next: str, user_id: int | None = None) -> Response:
+    """Send the browser to the provider of identities; see `oidc.begin`."""
+    url, secret = oidc.begin(platform, _callback(request, platform), next, user_id)
+    answer = see(url)
+    is_https = request.url.scheme == "https"
+    # `Lax`: the provider sends the browser back from its own site
+    answer.set_cookie(
+        _provider_cookie(is_https),
+        secret,
+        max_age=int(oidc.KEPT.total_seconds()),
+        secure=is_https,
+        httponly=True,
+        samesite="lax",
+    )
+    return answer
 
 
 def _callback(request: Request, platform: Platform) -> str:

@@ -1,11 +1,7 @@
-"""Accounts: made at sign-up or by the first person, signed in, changed by their owners."""
+"""Accounts: made at sign-up, signed in, changed by their owners."""
 
-import hmac
-import os
 import re
-from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from sqlalchemy import func, select
@@ -15,10 +11,8 @@ from sqlalchemy.orm import Session
 from foedus.core.canonical import Json
 from foedus.server.auth import browsers, limits, passwords
 from foedus.server.auth.actors import Actor
-from foedus.server.auth.secrets import new_secret
-from foedus.server.db import Setting, User, WebSession
-from foedus.server.db.accounts import DEMO_SITES
-from foedus.server.errors import Conflict, Denied, Invalid, NotFound, SignInNeeded
+from foedus.server.db import User, WebSession
+from foedus.server.errors import Denied, Invalid, NotFound, SignInNeeded
 from foedus.server.platform import Platform
 from foedus.server.services.audit import record
 
@@ -28,7 +22,6 @@ RESERVED: Final = frozenset(
     | {"system", "foedus", "new", "me"}
 )  # who speaks for the platform in audit log, pages and addresses
 _EMAIL: Final = re.compile(r"[^@\s\x00]+@[^@\s\x00]+\.[^@\s\x00]+")
-_FOUNDED: Final = "founded_by"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,54 +43,6 @@ class NewAccount:
     site: str = ""
 
 
-# --- the first account ---
-
-
-def is_unused(db: Session) -> bool:
-    """Whether nobody has an account yet; members of the demo do not count."""
-    return db.scalar(select(User.id).where(User.name.not_in(DEMO_SITES)).limit(1)) is None
-
-
-def setup_code(platform: Platform) -> str | None:
-    """Return the code that the first account asks for, kept in `<home>/setup-code`.
-
-    None, and no file, once there is an account.
-    """
-    path = platform.home.root / "setup-code"
-    with platform.reading() as db:
-        if not is_unused(db):
-            path.unlink(missing_ok=True)
-            return None
-    if not path.exists():
-        _write_new(path, new_secret())
-    return path.read_text().strip()
-
-
-def welcome(platform: Platform, code: str, new: NewAccount, entry: Entry) -> str:
-    """Make the first account, an administrator's, and sign it in; returns the cookie's secret.
-
-    Raises `Conflict` when there is an account already, `Invalid` for a wrong code or field.
-    """
-    right = setup_code(platform)
-    if right is None:
-        raise Conflict("the platform has its first account already", "Sign in, or sign up.")
-    limits.attempt(platform, limits.SETUP, limits.network_of(entry.address))
-    if not right or not hmac.compare_digest(right.encode(), code.strip().encode()):
-        raise Invalid({"code": "this is not the code that the server printed when it started"})
-    kept = _checked_hash(platform, new)
-    with platform.writing() as db:
-        user = _add(db, new, kept, "active", is_admin=True)
-        db.add(Setting(key=_FOUNDED, value=user.name))
-        try:
-            db.flush()
-        except IntegrityError as error:
-            raise Conflict("the platform has its first account already", "Sign in, or sign up.") from error
-        record(db, Actor(user, address=entry.address), "make first account", user.name)
-        secret = browsers.sign_in(db, user, platform.server, platform.now(), entry.browser, entry.address)
-    (platform.home.root / "setup-code").unlink(missing_ok=True)
-    return secret
-
-
 # --- signing up and in ---
 
 
@@ -106,9 +51,9 @@ def sign_up(platform: Platform, new: NewAccount, entry: Entry) -> User:
     if platform.server.sign_up == "closed":
         raise Denied("this platform does not take new accounts", "Ask an administrator for one.")
     limits.attempt(platform, limits.SIGN_UP, limits.network_of(entry.address))
-    kept = _checked_hash(platform, new)
+    kept = checked_hash(platform, new)
     with platform.writing() as db:
-        user = _add(db, new, kept, "active" if platform.server.sign_up == "open" else "waiting")
+        user = add_account(db, new, kept, "active" if platform.server.sign_up == "open" else "waiting")
         record(db, Actor(user, address=entry.address), "sign up", user.name)
     return user
 
@@ -180,13 +125,19 @@ def edit_profile(db: Session, actor: Actor, display_name: str, email: str, site:
 
 
 def change_password(platform: Platform, actor: Actor, current: str, new: str) -> None:
-    """Set another password and end all other sessions. Raises `Invalid` naming the field at fault."""
+    """Set another password and end all other sessions. Raises `Invalid` naming the field at fault.
+
+    `current` is the present password; of an account that has none, its name, to confirm. Who has just used
+    up a one-time password needs neither.
+    """
     with platform.reading() as db:
         user = own(db, actor)
-    if not user.password_once or user.password_hash is not None:
+    if user.password_hash is not None:
         limits.attempt(platform, limits.PASSWORD, user.name)
         if not passwords.is_right(current, user.password_hash):
             raise Invalid({"current": "this is not your present password"})
+    elif not user.password_once and current.strip().lower() != user.name:
+        raise Invalid({"current": f"type the name of this account, {user.name}"})
     fault = passwords.fault(new, user.name)
     if fault:
         raise Invalid({"new": fault})
@@ -244,7 +195,7 @@ def _has_been_here(db: Session, user: User, address: str) -> bool:
     return bool(db.scalar(found))
 
 
-def _checked_hash(platform: Platform, new: NewAccount) -> str:
+def checked_hash(platform: Platform, new: NewAccount) -> str:
     """Return the password's hash after all fields were looked at, outside of any transaction that writes."""
     with platform.reading() as db:
         faults = _profile_faults(db, new.display_name, new.email, new.site)
@@ -279,7 +230,8 @@ def _email(text: str) -> str | None:
     return text.strip().lower() or None
 
 
-def _add(db: Session, new: NewAccount, kept: str, state: str, is_admin: bool = False) -> User:
+def add_account(db: Session, new: NewAccount, kept: str, state: str, is_admin: bool = False) -> User:
+    """Add an account whose password has this hash. Raises `Invalid` if its name or e-mail was just taken."""
     user = User(
         name=new.name,
         display_name=new.display_name.strip() or new.name,
@@ -295,16 +247,3 @@ def _add(db: Session, new: NewAccount, kept: str, state: str, is_admin: bool = F
     except IntegrityError as error:  # somebody else took it just now
         raise Invalid({"name": "this name or e-mail address is taken"}) from error
     return user
-
-
-def _write_new(path: Path, text: str) -> None:
-    """Write a file that is there whole or not at all; one that another process wrote meanwhile stays."""
-    temporary = path.with_name(f".{path.name}.{new_secret()}")
-    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(handle, "w") as file:
-            file.write(f"{text}\n")
-        with suppress(FileExistsError):
-            os.link(temporary, path)
-    finally:
-        temporary.unlink()

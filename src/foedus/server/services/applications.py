@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, Final
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from foedus.apps.application import Application
@@ -16,8 +16,8 @@ from foedus.core.errors import InvalidSpec
 from foedus.core.records import Resources
 from foedus.server.auth.actors import Actor
 from foedus.server.auth.permissions import Action, require, visible_projects
-from foedus.server.db import AppJob, ChainVersion, Dataset, Project, Run
-from foedus.server.errors import Invalid, NotFound
+from foedus.server.db import AppJob, ChainRun, ChainVersion, Dataset, Project
+from foedus.server.errors import Conflict, Invalid, NotFound
 from foedus.server.platform import Platform
 from foedus.server.services.audit import record
 from foedus.server.services.datasets import is_taken
@@ -26,6 +26,8 @@ from foedus.site.launchers import resources_of
 _WORDS: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}|", re.ASCII)  # a scheduler's own
 _LIMITS: Final = {"cpus": (1, 1024), "memory_mb": (1, 2**24), "gpus": (0, 64), "walltime_s": (1, 2_592_000)}
 _TEXTS: Final = ("queue", "account")
+MOST_UNDER_WAY: Final = 100
+"""Batch jobs of one person that have not ended."""
 ASKED: Final = (*_LIMITS, *_TEXTS)
 """What of `Resources` people may ask for in the browser."""
 
@@ -73,6 +75,11 @@ def submit_job(
             faults["r-dataset"] = "you have, or had, a dataset of this name"
     if faults:
         raise Invalid(faults)
+    under_way = (AppJob.owner_id == actor.user_id, AppJob.ended_at.is_(None))
+    if (db.scalar(select(func.count()).where(*under_way)) or 0) >= MOST_UNDER_WAY:
+        raise Conflict(
+            f"you have {MOST_UNDER_WAY} batch jobs under way already", "Wait for one, or cancel one."
+        )
     job = AppJob(
         owner_id=actor.user_id,
         application=name,
@@ -91,8 +98,8 @@ def may_read_model(db: Session, actor: Actor, cid: str) -> bool:
     """Whether this is a version of a global model in one of the actor's projects."""
     found = (
         select(ChainVersion.cid)
-        .join(Run, Run.chain_run == ChainVersion.run)
-        .join(Project, Project.id == Run.project_id)
+        .join(ChainRun, ChainRun.run == ChainVersion.run)
+        .join(Project, Project.chain_project == ChainRun.project)
         .where(ChainVersion.cid == cid, Project.id.in_(visible_projects(actor)))
     )
     return db.scalar(found.limit(1)) is not None

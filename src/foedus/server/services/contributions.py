@@ -9,8 +9,9 @@ from sqlalchemy.orm import Session, joinedload
 from foedus.core.canonical import Json
 from foedus.server.auth.actors import Actor
 from foedus.server.auth.permissions import Action, require
-from foedus.server.db import Dataset, Membership, Project
+from foedus.server.db import ChainAnswer, ChainStanding, Dataset, Membership, Project
 from foedus.server.errors import Conflict, Invalid
+from foedus.server.index.standings import ALL_RUNS
 from foedus.server.services.audit import record
 from foedus.server.services.datasets import for_others
 from foedus.server.services.projects import find_project
@@ -23,10 +24,13 @@ class Contribution:
     member: str
     mixes_shared: bool
     figures: dict[str, Json]
+    last_examples: int | None  # of its newest update
+    last_shared: int | None  # of them, those that the project shares
 
     def to_json(self) -> dict[str, Json]:
         """Return plain values."""
-        return {"member": self.member, "mixes_shared": self.mixes_shared, **self.figures}
+        last: dict[str, Json] = {"last_examples": self.last_examples, "last_shared": self.last_shared}
+        return {"member": self.member, "mixes_shared": self.mixes_shared, **last, **self.figures}
 
 
 def contribute(
@@ -85,10 +89,23 @@ def contributions(db: Session, actor: Actor, project: Project) -> list[Contribut
         .order_by(Membership.client)
     )
     return [
-        Contribution(one.client, one.mixes_shared, for_others(one.dataset))
-        for one in db.scalars(found)
+        Contribution(
+            one.client, one.mixes_shared, for_others(one.dataset), *_last_update(db, project, one.client)
+        )
+        for one in db.scalars(found).all()
         if one.dataset is not None
     ]
+
+
+def _last_update(db: Session, project: Project, client: str) -> tuple[int | None, int | None]:
+    """Return of the client's newest update: its examples, and how many of them the project shares."""
+    standing = db.get(ChainStanding, (project.chain_project or 0, ALL_RUNS, client))
+    for place in reversed(list(standing.recent) if standing is not None else ()):
+        run, number, step = map(int, place.split("/"))
+        answer = db.get(ChainAnswer, (run, number, step, client))
+        if answer is not None and answer.cid is not None:
+            return answer.num_examples, answer.num_shared
+    return None, None
 
 
 def classes_chart(found: list[Contribution]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from foedus.apps.datasets.kinds import formats
@@ -13,7 +13,7 @@ from foedus.core.canonical import Json
 from foedus.core.errors import InvalidSpec
 from foedus.server.auth.actors import Actor
 from foedus.server.auth.permissions import Action, require
-from foedus.server.db import Dataset, Membership, Project, Run, RunClient
+from foedus.server.db import ApprovedImage, Dataset, ImageRequest, Membership, Project, Run, RunClient
 from foedus.server.errors import Conflict, Invalid, NotFound
 from foedus.server.listing import Column, Filter, Listing
 from foedus.server.platform import Platform
@@ -89,9 +89,17 @@ def withdraw_dataset(db: Session, actor: Actor, dataset_id: int) -> Dataset:
         membership.dataset_id = None
     for project in db.scalars(select(Project).where(Project.evaluation_id == dataset.id)):
         project.evaluation_id = None
+    forget_images(db, dataset)
     dataset.state = "withdrawn"
     record(db, actor, "withdraw dataset", dataset.name)
     return dataset
+
+
+def forget_images(db: Session, dataset: Dataset) -> int:
+    """Remove all images of a dataset, and what is being copied; returns how many were shown."""
+    db.execute(delete(ImageRequest).where(ImageRequest.dataset_id == dataset.id))
+    gone = delete(ApprovedImage).where(ApprovedImage.dataset_id == dataset.id).returning(ApprovedImage.id)
+    return len(db.scalars(gone).all())
 
 
 def is_taken(db: Session, owner_id: int, name: str) -> bool:
@@ -122,6 +130,7 @@ def dataset_listing(actor: Actor) -> Listing:
         select().select_from(Dataset).where(Dataset.owner_id == actor.user_id),
         Dataset.id,
         "-created_at",
+        empty="No dataset yet. Register one: its examples stay where they are.",
         search=(Dataset.name, Dataset.licence),
         filters=(
             Filter("kind", "Kind", Dataset.kind, KINDS),

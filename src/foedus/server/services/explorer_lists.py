@@ -84,16 +84,21 @@ def block_listing() -> Listing:
         select().select_from(ChainBlock),
         ChainBlock.number,
         "-number",
+        empty="No block yet. The first run of the platform makes the chain.",
     )
 
 
-def transaction_listing(actor: Actor, block: int | None = None, sender: str | None = None) -> Listing:
-    """Return the list of transactions that the actor may see: all, of a block, or of a sender."""
+def transaction_listing(
+    actor: Actor, block: int | None = None, sender: str | None = None, run: int | None = None
+) -> Listing:
+    """Return the list of transactions that the actor may see: all, of a block, a sender, or a run."""
     rows = select().select_from(ChainTransaction).where(visible_transactions(actor))
     if block is not None:
         rows = rows.where(ChainTransaction.block == block)
     if sender is not None:
         rows = rows.where(ChainTransaction.sender == sender)
+    if run is not None:
+        rows = rows.where(ChainTransaction.run == run)
     state = case((ChainTransaction.error.is_(None), "done"), else_="failed")
     place = cast(ChainTransaction.block, BigInteger) * _MANY + ChainTransaction.position
     return Listing(
@@ -112,6 +117,7 @@ def transaction_listing(actor: Actor, block: int | None = None, sender: str | No
         rows,
         place,
         "-block",
+        empty="No transactions yet. Runs of your projects send them.",
         search=(ChainTransaction.hash, ChainTransaction.function, ChainTransaction.sender),
         filters=(
             Filter("function", "Method", ChainTransaction.function, FUNCTIONS),
@@ -140,6 +146,7 @@ def event_listing(actor: Actor, address: str | None = None) -> Listing:
         rows,
         place,
         "-block",
+        empty="No events yet. Runs of your projects cause them.",
         search=(ChainEvent.name, ChainEvent.cid, ChainEvent.address),
         filters=(Filter("name", "Event", ChainEvent.name, EVENTS),),
     )

@@ -13,7 +13,6 @@ from foedus.server.auth.actors import Actor
 from foedus.server.auth.permissions import visible_projects
 from foedus.server.db import (
     Announcement,
-    ChainHead,
     ChainRun,
     ChainVersion,
     Dataset,
@@ -21,25 +20,15 @@ from foedus.server.db import (
     Membership,
     Project,
     Run,
-    Worker,
+    User,
 )
 from foedus.server.platform import Platform
+from foedus.server.services.health import Part, parts
 
-SEEN_S: Final = 30
-"""A worker that was not seen for longer is taken for gone."""
 _MOST: Final = 8
 _OVER: Final = ("completed", "failed", "cancelled")
 _LOG: Final = logging.getLogger(__name__)
 _T = TypeVar("_T")
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """A part of the platform: `state` is `ok`, `unknown` or `down`, `text` says more."""
-
-    name: str
-    state: str
-    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +38,14 @@ class Step:
     text: str
     link: str
     is_done: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What somebody is asked to answer, and where: an invitation, an account, who wants to be let in."""
+
+    text: str
+    link: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +64,7 @@ class Home:
     """What the start page shows. None where that part could not be found out; the others stand."""
 
     announcements: Sequence[Announcement] | None
+    questions: Sequence[Question] | None
     ballots: Sequence[Decision] | None
     runs: Sequence[Run] | None
     models: Sequence[Model] | None
@@ -87,10 +85,11 @@ def gather(platform: Platform, actor: Actor) -> Home:
 
     return Home(
         attempt(lambda db: announcements(db, platform.now())),
+        attempt(lambda db: questions(db, actor)),
         attempt(lambda db: ballots(db, actor)),
         attempt(lambda db: running(db, actor)),
         attempt(lambda db: recent_models(db, actor)),
-        attempt(lambda db: health(db, platform)),
+        attempt(lambda _: parts(platform)),
         attempt(lambda db: first_steps(db, actor)),
     )
 
@@ -99,6 +98,38 @@ def announcements(db: Session, now: datetime.datetime) -> Sequence[Announcement]
     """Return what administrators tell everybody now, the newest first."""
     is_on = or_(Announcement.ends_at.is_(None), Announcement.ends_at > now)
     return db.scalars(select(Announcement).where(is_on).order_by(Announcement.id.desc()).limit(_MOST)).all()
+
+
+def questions(db: Session, actor: Actor) -> Sequence[Question]:
+    """Return what waits for the actor's answer besides ballots."""
+    invited = (
+        select(Project.title)
+        .join(Membership)
+        .where(Membership.user_id == actor.user_id, Membership.state == "invited")
+    )
+    mine = select(Membership.project_id).where(
+        Membership.user_id == actor.user_id,
+        Membership.state == "active",
+        Membership.role.in_(("owner", "lead")),
+    )
+    asking = (
+        select(Project.slug, Project.title, func.count())
+        .join(Membership)
+        .where(Membership.state == "asked", Project.id.in_(mine))
+        .group_by(Project.slug, Project.title)
+        .order_by(Project.title)
+    )
+    found = [
+        Question(f"You are invited to {title}", "/account") for title in db.scalars(invited.limit(_MOST))
+    ]
+    for slug, title, count in db.execute(asking.limit(_MOST)):
+        found.append(Question(f"{count} to let into {title}", f"/projects/{slug}/members"))
+    if actor.is_admin:
+        new = select(func.count()).select_from(User).where(User.state == "waiting")
+        if waiting := db.scalar(new):
+            text = "1 account waits" if waiting == 1 else f"{waiting} accounts wait"
+            found.append(Question(f"{text} for your approval", "/admin"))
+    return found
 
 
 def ballots(db: Session, actor: Actor) -> Sequence[Decision]:
@@ -125,13 +156,17 @@ def running(db: Session, actor: Actor) -> Sequence[Run]:
 
 
 def recent_models(db: Session, actor: Actor) -> Sequence[Model]:
-    """Return the newest versions of global models in the actor's projects."""
+    """Return the newest version of the global model of each of the actor's last runs."""
     found = (
         select(ChainVersion, Run.name)
         .join(ChainRun, ChainRun.run == ChainVersion.run)
         .join(Project, Project.chain_project == ChainRun.project)
         .join(Run, Run.chain_run == ChainVersion.run)
-        .where(Project.id.in_(visible_projects(actor)), ChainVersion.version > 0)
+        .where(
+            Project.id.in_(visible_projects(actor)),
+            ChainVersion.version == ChainRun.version,
+            ChainVersion.version > 0,
+        )
         .order_by(ChainVersion.time.desc(), ChainVersion.run.desc(), ChainVersion.version.desc())
         .limit(_MOST)
     )
@@ -139,33 +174,6 @@ def recent_models(db: Session, actor: Actor) -> Sequence[Model]:
         Model(row.cid, run, row.version, None if row.score_ppb is None else row.score_ppb / 1e9, row.time)
         for row, run in db.execute(found)
     ]
-
-
-def health(db: Session, platform: Platform) -> Sequence[Part]:
-    """Say how the parts of the platform are; what answers this is the database."""
-    since = platform.now() - datetime.timedelta(seconds=SEEN_S)
-    alive = db.scalar(
-        select(func.count()).where(Worker.seen_at > since, Worker.state != "stopped").select_from(Worker)
-    )
-    last = db.scalar(select(func.max(Worker.seen_at)))
-    block = db.scalar(select(func.max(ChainHead.block)))
-    if alive:
-        worker = Part("Worker", "ok", "1 works" if alive == 1 else f"{alive} work")
-    elif last:
-        worker = Part("Worker", "down", f"none seen for {SEEN_S} s: runs and batch jobs wait")
-    else:
-        worker = Part("Worker", "down", "none seen yet: start one with foedus worker")
-    return (
-        Part("Database", "ok", "answers"),
-        worker,
-        Part("Chain", "unknown", "nothing indexed yet")
-        if block is None
-        else Part("Chain", "ok", f"indexed up to block {block:,}"),
-        Part("Store", "ok", "is there")
-        if platform.home.store.is_dir()
-        else Part("Store", "unknown", "nothing stored yet"),
-        Part("Batch jobs", "ok", f"go to the launcher {platform.site.launcher}"),
-    )
 
 
 def first_steps(db: Session, actor: Actor) -> Sequence[Step]:

@@ -1,19 +1,23 @@
 """Accounts of people whom somebody else vouches for: a provider of identities, or a proxy before us."""
 
 import re
+from collections.abc import Sequence
 from typing import Final
 
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from foedus.server.auth import limits
 from foedus.server.auth.actors import Actor
 from foedus.server.auth.oidc import Claimed
+from foedus.server.auth.passwords import is_right
 from foedus.server.db import Identity, User
-from foedus.server.errors import Conflict, Denied
+from foedus.server.errors import Conflict, Denied, Invalid, NotFound
 from foedus.server.platform import Platform
-from foedus.server.services.accounts import Entry, enter, is_unused, name_fault
+from foedus.server.services.accounts import Entry, enter, name_fault, own
 from foedus.server.services.audit import record
+from foedus.server.services.first_account import is_unused
 
 PROXY: Final = "remote-user"
 """The issuer of names that a trusted proxy gives."""
@@ -26,16 +30,86 @@ def enter_claimed(platform: Platform, claimed: Claimed, entry: Entry) -> str:
     Accounts are found by issuer and subject alone: a name or an e-mail address says nothing about whose an
     account is. Raises `Denied` where groups, settings or the account's state forbid it.
     """
-    provider = platform.settings.oidc
-    if provider is not None and claimed.issuer == provider.issuer:
-        allowed = {*provider.member_groups, *provider.admin_groups}
-        if provider.member_groups and not allowed & claimed.groups:
-            raise Denied("none of your groups may use this platform", "Ask an administrator.")
+    _require_group(platform, claimed)
     with platform.writing() as db:  # of its own: a new account stays, also where it has to wait
         user = _find_or_make(db, platform, claimed, entry)
         _follow_groups(db, platform, user, claimed, entry)
     with platform.writing() as db:
         return enter(db, platform, db.get_one(User, user.id), entry)
+
+
+def linked(db: Session, actor: Actor) -> Sequence[Identity]:
+    """Return the identities by which the actor may sign in."""
+    mine = select(Identity).where(Identity.user_id == actor.user_id)
+    return db.scalars(mine.order_by(Identity.id)).all()
+
+
+def confirm_link(platform: Platform, actor: Actor, password: str, confirm: str) -> int:
+    """Return the id of the actor's account, to which an identity may be linked now.
+
+    The account's password is asked for, or its name where it has none: an open browser must not let others
+    in. Raises `Invalid` naming the field at fault, and `TooMany`.
+    """
+    with platform.reading() as db:
+        user = own(db, actor)
+    if user.password_hash is None and confirm.strip() != user.name:
+        raise Invalid({"link_confirm": f"type {user.name} to confirm"})
+    if user.password_hash is not None:
+        limits.attempt(platform, limits.PASSWORD, user.name)
+        if not is_right(password, user.password_hash):
+            raise Invalid({"link_password": "this is not your present password"})
+    return user.id
+
+
+def link(platform: Platform, actor: Actor, claimed: Claimed, user_id: int) -> None:
+    """Let the actor sign in by one more identity, whose owner has just shown that it is theirs.
+
+    Raises `Denied` unless it was begun for the actor's own account, `Conflict` for somebody else's identity.
+    """
+    _require_group(platform, claimed)
+    with platform.writing() as db:
+        user = own(db, actor)
+        if user.id != user_id:
+            raise Denied("this was begun from another account", "Begin again on the page of your account.")
+        match = (Identity.issuer == claimed.issuer, Identity.subject == claimed.subject)
+        known = db.scalar(select(Identity).where(*match))
+        if known is not None and known.user_id != user.id:
+            raise _taken()
+        if known is not None:
+            return
+        db.add(Identity(user_id=user.id, issuer=claimed.issuer, subject=claimed.subject))
+        try:
+            db.flush()
+        except IntegrityError as error:  # somebody else signed up by it just now
+            raise _taken() from error
+        record(db, actor, "link identity", user.name, details=f"by {claimed.issuer}")
+
+
+def unlink(db: Session, actor: Actor, identity: int) -> None:
+    """End one way to sign in. Raises `NotFound` for anybody else's, `Conflict` for the only way."""
+    user = own(db, actor)
+    db.refresh(user, with_for_update=True)  # two at once must not end both of two
+    row = db.get(Identity, identity)
+    if row is None or row.user_id != user.id:
+        raise NotFound("such identity")
+    if user.password_hash is None and len(linked(db, actor)) < 2:
+        raise Conflict("this is the only way into your account", "Set a password first.")
+    db.delete(row)
+    record(db, actor, "unlink identity", user.name, details=f"by {row.issuer}")
+
+
+def _taken() -> Conflict:
+    return Conflict(
+        "this identity belongs to another account", "Sign in by it and unlink it there, or use that account."
+    )
+
+
+def _require_group(platform: Platform, claimed: Claimed) -> None:
+    provider = platform.settings.oidc
+    if provider is not None and claimed.issuer == provider.issuer:
+        allowed = {*provider.member_groups, *provider.admin_groups}
+        if provider.member_groups and not allowed & claimed.groups:
+            raise Denied("none of your groups may use this platform", "Ask an administrator.")
 
 
 def _find_or_make(db: Session, platform: Platform, claimed: Claimed, entry: Entry) -> User:

@@ -8,8 +8,8 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session, joinedload
 
 from foedus.core.canonical import Json
-from foedus.server.auth.actors import Actor
-from foedus.server.auth.permissions import Action, require
+from foedus.server.auth.actors import ALL_SCOPES, Actor
+from foedus.server.auth.permissions import Action, can, require
 from foedus.server.auth.secrets import hash_of, new_secret
 from foedus.server.db import Invitation, Membership, Project, User
 from foedus.server.errors import Denied, Invalid, NotFound, SignInNeeded
@@ -89,22 +89,31 @@ def find_invitation(db: Session, secret: str, now: datetime.datetime) -> Invitat
     """Return the link of this secret. One that is over looks like one that never was: `NotFound`."""
     found = select(Invitation).where(Invitation.token_hash == hash_of(secret))
     row = db.scalar(found.options(joinedload(Invitation.project)))
-    if row is None or row.expires_at <= now or row.uses_left < 1:
+    if row is None or row.expires_at <= now or row.uses_left < 1 or not _is_still_given(db, row):
         raise NotFound("such invitation")
     return row
+
+
+def _is_still_given(db: Session, row: Invitation) -> bool:
+    """Tell whether whoever made the link may still give its role: who was removed takes the links along."""
+    maker = db.get(User, row.created_by) if row.created_by is not None else None
+    action = Action.MANAGE_OWNERS if row.role == "owner" else Action.MANAGE_MEMBERS
+    return maker is not None and can(db, Actor(maker, frozenset(ALL_SCOPES)), action, row.project).allowed
 
 
 def join(db: Session, actor: Actor, secret: str, now: datetime.datetime) -> Membership:
     """Use a link: its opener becomes a member, or asks to be one where the link says so.
 
-    Members stay what they are, and use nothing up.
+    So does who was a member before: perhaps others removed them. Members stay what they are, and use nothing
+    up.
     """
     user = _acting(db, actor)
     row = find_invitation(db, secret, now)
     held = db.scalar(
         select(Membership).where(Membership.project_id == row.project_id, Membership.user_id == user.id)
     )
-    state = "asked" if row.needs_approval else "active"
+    was_member = held is not None and held.state == "left"
+    state = "asked" if row.needs_approval or was_member else "active"
     if held is not None and held.state in ("active", state):
         return held
     # the count falls only where it has not fallen to 0 meanwhile

@@ -140,6 +140,7 @@ def job_listing(actor: Actor) -> Listing:
         select().select_from(AppJob).where(AppJob.owner_id == actor.user_id),
         AppJob.id,
         "-created_at",
+        empty="No batch job yet. Choose an application, and submit it.",
         search=(AppJob.folder, AppJob.application),
         filters=(Filter("state", "State", AppJob.state, STATES),),
     )

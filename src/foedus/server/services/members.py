@@ -138,7 +138,7 @@ def remove_member(db: Session, actor: Actor, slug: str, name: str) -> None:
 
 def leave(db: Session, actor: Actor, slug: str) -> None:
     """Leave a project. Raises `Conflict` for the last owner."""
-    project = find_project(db, actor, slug)
+    project = find_project(db, actor, slug, Action.LEAVE)
     _end(db, actor, project, find_member(db, project, actor.name), "leave project")
 
 

@@ -27,6 +27,7 @@ def number_listing(run: Run) -> Listing:
         select().select_from(Metric).where(Metric.run_id == run.id),
         tie,
         "round",
+        empty="No numbers yet. They come with the first tasks that end.",
         search=(Metric.client,),
         filters=(Filter("name", "Number", Metric.name, NAMES),),
     )

@@ -16,6 +16,7 @@ from foedus.server.auth.permissions import Action, can
 from foedus.server.db import ChainVersion, Membership, Project, Run
 from foedus.server.services.contributions import membership_of
 from foedus.server.services.projects import as_json, find_project
+from foedus.server.services.use_model import visible_origin
 
 _MOST_RUNS: Final = 5
 _MOST_MEMBERS: Final = 50
@@ -63,6 +64,7 @@ class Overview:
     needs: tuple[Need, ...]
     may_start: bool
     may_edit: bool
+    origin: str  # the version of a model that it was started from, when one may see it
 
     def chart(self) -> dict[str, Any]:
         """Return the curves as the chart `lines` wants them."""
@@ -92,6 +94,7 @@ class Overview:
             ],
             "runs": [{"name": run.name, "state": run.state, "score": run.score} for run in self.runs],
             "model": {"cid": model.cid, "version": model.version, "run": model.run} if model else None,
+            "origin": self.origin or None,
             "needs": [need.text for need in self.needs if not need.is_done],
         }
 
@@ -119,6 +122,7 @@ def overview(db: Session, actor: Actor, slug: str) -> Overview:
         _needs(db, project, bool(runs)),
         can(db, actor, Action.START_RUN, project).allowed and project.state == "active",
         can(db, actor, Action.EDIT_PROJECT, project).allowed,
+        visible_origin(db, actor, project),
     )
 
 

@@ -10,12 +10,14 @@ from foedus.core.canonical import Json
 from foedus.server.auth.actors import Actor
 from foedus.server.auth.permissions import Action, require, visible_projects
 from foedus.server.db import Membership, Project, Run
-from foedus.server.errors import Invalid, NotFound
+from foedus.server.errors import Conflict, Invalid, NotFound
 from foedus.server.listing import Column, Filter, Listing
 from foedus.server.services.audit import record
 
 _SLUG: Final = re.compile(r"[a-z0-9][a-z0-9-]{1,30}")
 _TAKEN: Final = frozenset({"new", "join"})  # would hide pages below /projects
+MOST_OWNED: Final = 200
+"""Projects that one person may own: each is on the chain for ever."""
 TASKS: Final = ("classification", "segmentation", "regression")
 
 
@@ -41,6 +43,9 @@ def create_project(
         faults["slug"] = "this name is taken"
     if faults:
         raise Invalid(faults)
+    owned = (Membership.user_id == actor.user.id, Membership.role == "owner", Membership.state == "active")
+    if (db.scalar(select(func.count()).where(*owned)) or 0) >= MOST_OWNED:
+        raise Conflict(f"you own {MOST_OWNED} projects already", "Make somebody else the owner of one.")
     project = Project(slug=slug, title=title.strip(), goal=goal.strip(), task=task, draft={})
     owner = Membership(user_id=actor.user.id, role="owner", client=actor.user.name)
     project.memberships.append(owner)
@@ -97,6 +102,7 @@ def project_listing(actor: Actor) -> Listing:
         select().select_from(Project).join(Membership, mine).where(Project.id.in_(visible_projects(actor))),
         Project.id,
         "title",
+        empty="No project yet. Make one, or ask the owner of one to invite you.",
         search=(Project.slug, Project.title, Project.goal),
         filters=(Filter("state", "State", Project.state, ("active", "archived")),),
     )
@@ -119,6 +125,8 @@ def _faults(title: str, goal: str, task: str) -> dict[str, str]:
     faults = {}
     if not 1 <= len(title.strip()) <= 200:
         faults["title"] = "needs 1 to 200 characters"
+    elif not title.isprintable():  # what is not seen, or turns other text around
+        faults["title"] = "must be one line of characters that can be seen"
     if len(goal) > 4000:
         faults["goal"] = "at most 4,000 characters"
     if task not in TASKS:

@@ -8,13 +8,30 @@ from sqlalchemy import case, literal, select
 from sqlalchemy.orm import Session
 
 from foedus.core.canonical import Json
+from foedus.core.errors import FoedusError
+from foedus.core.ids import Cid
+from foedus.core.protocols import ModelStore
 from foedus.core.records import SCORE_SCALE, WAD, Choice, Phase
 from foedus.server.db import ChainAnswer, ChainRound, ChainVote, Metric, Run, RunEvent
 from foedus.server.errors import NotFound
 from foedus.server.listing import Column, Listing
+from foedus.store import get_manifest
 
 STEPS: Final = ("Open", "Aggregating", "Voting", "Closed")
 _REACHED: Final = {Phase.OPEN: 0, Phase.AGGREGATING: 1, Phase.VOTING: 2}
+_CHECKS: Final = {
+    "header": "its file is not in canonical form",
+    "keys": "tensors are missing, or unknown",
+    "dtype": "a tensor has another type than the model's",
+    "shape": "a tensor has another shape than the model's",
+    "size": "its file is longer or shorter than it says",
+    "nonfinite": "it holds values that are not finite",
+    "samples": "its numbers of examples cannot be true",
+    "floor": "it scores below the floor on the shared evaluation set",
+    "missing": "the store does not have it",
+    "damaged": "its bytes are not those of its CID",
+    "unmergeable": "the updates cannot be merged with each other",
+}
 _NEWEST: Final = 500  # events in which the state of a round's tasks is looked for
 
 
@@ -26,6 +43,7 @@ class Part:
     state: str  # waiting, training, registered or declined
     doing: str  # in words: how far its task is, or why it declined
     examples: int | None = None
+    num_shared: int | None = None  # of the examples, those that the project shares
     score: float | None = None
     base_score: float | None = None
     points: float | None = None
@@ -34,6 +52,8 @@ class Part:
     tx: str = ""
     vote: str = ""  # yes, no or abstain
     vote_score: float | None = None
+    vote_base_score: float | None = None
+    vote_at: int | None = None  # block time
     vote_tx: str = ""
 
 
@@ -68,6 +88,27 @@ class Round:
         counts = [f"{of.count(word)} {word}" for word in ("yes", "no", "abstain") if word in of]
         return f"{', '.join(counts) or 'no votes yet'}, of {self.electorate}"
 
+    @property
+    def verdict(self) -> str:
+        """Say how the round ended, or what it waits for."""
+        match self.phase:
+            case "open":
+                answered = sum(part.state in ("registered", "declined") for part in self.parts)
+                return f"Waits for updates: {answered} of {len(self.parts)} clients have answered."
+            case "aggregating":
+                return "Waits for a member to propose the merged model."
+            case "voting":
+                needed = -(-2 * self.electorate // 3)
+                return (
+                    f"Waits for votes: {needed} of {self.electorate} are needed, and of yes and no more than "
+                    "two thirds must be yes."
+                )
+            case "accepted":
+                return f"Accepted: {self.votes}. The candidate is the new version, and rewards were paid."
+            case "rejected":
+                return f"Rejected: {self.votes}. The version stays as it was, and nobody was paid."
+        return "Ended without a candidate: too few updates passed the gate. The version stays as it was."
+
     def to_json(self) -> dict[str, Json]:
         """Return plain values."""
         parts = [{name: getattr(part, name) for name in Part.__slots__} for part in self.parts]
@@ -90,6 +131,18 @@ def present_round(db: Session, run: Run) -> Round | None:
     return None if row is None else _round(db, run, row)
 
 
+def refused_in(store: ModelStore, candidate: str) -> dict[str, str]:
+    """Return whose updates did not go into a candidate, and which check they failed, in words.
+
+    None of it is known while the store lacks the candidate.
+    """
+    try:
+        refused = get_manifest(store, Cid(candidate)).refused
+    except FoedusError:
+        return {}
+    return {str(client): _CHECKS.get(code, code) for client, code in sorted(refused.items())}
+
+
 def round_listing(run: Run) -> Listing:
     """Return the list of a run's rounds."""
     phase = case({one.value: one.name.lower() for one in Phase}, value=ChainRound.phase)
@@ -108,6 +161,7 @@ def round_listing(run: Run) -> Listing:
         select().select_from(ChainRound).where(ChainRound.run == (run.chain_run or 0)),
         ChainRound.number,
         "-number",
+        empty="No round yet. The first one opens when the run has started.",
     )
 
 
@@ -157,8 +211,14 @@ def _part(
     part = _answered(name, answer, loss, doing)
     if vote is None:
         return part
-    word, score = Choice(vote.choice).name.lower(), vote.score_ppb / SCORE_SCALE
-    return replace(part, vote=word, vote_score=score, vote_tx=vote.tx)
+    return replace(
+        part,
+        vote=Choice(vote.choice).name.lower(),
+        vote_score=vote.score_ppb / SCORE_SCALE,
+        vote_base_score=vote.base_score_ppb / SCORE_SCALE,
+        vote_at=vote.time,
+        vote_tx=vote.tx,
+    )
 
 
 def _answered(name: str, answer: ChainAnswer | None, loss: float | None, doing: str) -> Part:
@@ -171,6 +231,7 @@ def _answered(name: str, answer: ChainAnswer | None, loss: float | None, doing: 
         "registered",
         doing,
         answer.num_examples,
+        answer.num_shared,
         answer.score_ppb / SCORE_SCALE,
         answer.base_score_ppb / SCORE_SCALE,
         int(answer.paid or 0) / WAD,

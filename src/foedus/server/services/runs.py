@@ -59,6 +59,7 @@ def run_listing(actor: Actor, project: Project | None = None) -> Listing:
         rows,
         Run.id,
         "-created_at",
+        empty="No run yet. A lead of a project starts one on the project's page.",
         search=(Run.name, Run.title),
         filters=(Filter("state", "State", Run.state, STATES),),
     )

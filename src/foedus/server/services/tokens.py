@@ -76,6 +76,7 @@ def token_listing(actor: Actor) -> Listing:
         select().select_from(ApiToken).where(ApiToken.user_id == actor.user_id),
         ApiToken.id,
         "-created_at",
+        empty="No tokens yet. Make one on your account page for each program that acts for you.",
         search=(ApiToken.note,),
     )
 

@@ -10,7 +10,7 @@ from foedus.core.canonical import Json
 from foedus.core.records import Choice
 from foedus.server.auth.actors import Actor
 from foedus.server.auth.permissions import Action, require, visible_projects
-from foedus.server.db import Decision, Run
+from foedus.server.db import Decision, Run, RunClient
 from foedus.server.errors import Conflict, Invalid, NotFound
 from foedus.server.services.audit import record
 
@@ -48,6 +48,8 @@ def vote(
     require(db, actor, Action.VOTE, found.run, "such ballot")
     if found.deadline <= int(now.timestamp()) or found.run.is_over:
         raise Conflict("this ballot is over")
+    if found.choice is not None:
+        raise Conflict("you have voted already", "A vote stands on the chain and cannot be changed.")
     if choice not in CHOICES:
         raise Invalid({"choice": f"must be one of {', '.join(CHOICES)}"})
     if len(comment) > 1000:
@@ -57,6 +59,41 @@ def vote(
     found.choice, found.comment = int(CHOICES[choice]), comment.strip()
     record(db, actor, "vote", f"{run} round {number}", found.run.project_id, choice)
     return found
+
+
+def ballot_of(db: Session, actor: Actor, run: Run, number: int) -> Decision | None:
+    """Return the actor's own ballot of a round, if the project asks it for one."""
+    mine = (Decision.run_id == run.id, Decision.round == number, Decision.user_id == actor.user_id)
+    return db.scalar(select(Decision).where(*mine))
+
+
+def comments_on(db: Session, run: Run, number: int) -> dict[str, str]:
+    """Return what members said about a round's candidate, by client."""
+    said = (
+        select(RunClient.client, Decision.comment)
+        .join(RunClient, (RunClient.run_id == Decision.run_id) & (RunClient.user_id == Decision.user_id))
+        .where(Decision.run_id == run.id, Decision.round == number, Decision.choice.is_not(None))
+    )
+    return {client: comment for client, comment in db.execute(said) if comment}
+
+
+def may_answer(ballot: Decision, now: datetime.datetime) -> bool:
+    """Return whether a ballot waits for an answer."""
+    is_late = ballot.deadline <= int(now.timestamp())
+    return ballot.choice is None and not is_late and not ballot.run.is_over
+
+
+def verdict(ballot: Decision) -> str:
+    """Say how the candidate did on the member's own data, and what recomputing and scoring it advise."""
+    if ballot.score is None or ballot.base_score is None:
+        said = "it could not be scored on your data"
+    else:
+        difference = ballot.score - ballot.base_score
+        than = "better" if difference > 0 else "worse"
+        how = f"{abs(difference):.4f} {than} than its base" if difference else "exactly as well as its base"
+        said = f"on your data the candidate does {how}"
+    advice = f"The advice is {Choice(ballot.advice).name.lower()}" if ballot.advice else "There is no advice"
+    return f"{advice}: {said}."
 
 
 def why_no_yes(ballot: Decision) -> str:
@@ -74,10 +111,16 @@ def as_json(ballot: Decision) -> dict[str, Json]:
         "run": ballot.run.name,
         "round": ballot.round,
         "candidate": ballot.candidate,
-        "advice": ballot.advice,
+        "advice": _word(ballot.advice),
+        "verdict": verdict(ballot),
         "score": ballot.score,
         "base_score": ballot.base_score,
-        "choice": ballot.choice,
+        "choice": _word(ballot.choice),
         "comment": ballot.comment,
         "deadline": ballot.deadline,
     }
+
+
+def _word(choice: int | None) -> str | None:
+    """Return an answer as a word; None where there is none yet."""
+    return Choice(choice).name.lower() if choice else None

@@ -216,7 +216,16 @@
     toEnd();
   }
 
+  // --- overlays: how much of the upper picture shows ---
+
+  document.addEventListener("input", ({ target }) => {
+    const box = target.closest("[data-opacity]");
+    if (box) document.getElementById(box.dataset.opacity)?.style.setProperty("--opacity", target.value / 100);
+  });
+
   // --- streams: say so while one is away ---
+
+  htmx.config.sse = { reconnectMaxDelay: 5000 }; // else a long absence is noticed up to a minute late
 
   function whileAway(isAway) {
     return (event) => {
@@ -244,10 +253,22 @@
     }, AGAIN_MS);
   });
 
+  // what a stream would have told is asked for instead, until there is one again
+  function poll() {
+    for (const box of document.querySelectorAll("[data-poll]")) {
+      const isAway = box.querySelector(".reconnecting:not([hidden])");
+      const target = box.querySelector(box.dataset.pollInto);
+      if (isAway && target && !document.hidden) htmx.ajax("GET", box.dataset.poll, { target, swap: "innerMorph" });
+    }
+  }
+
+  setInterval(poll, AGAIN_MS);
+
   // --- begin, and again for what comes in later ---
 
   function dress() {
     document.querySelectorAll("[data-log]").forEach(follow);
+    for (const box of document.querySelectorAll("[data-opacity]")) box.hidden = false;
     tick();
   }
 

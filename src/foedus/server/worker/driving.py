@@ -157,7 +157,12 @@ def _read(platform: Platform, site: Site, run_id: int) -> Plan:
         spec = parse_spec({**run.spec, "name": run.name[:32]})
         folder = platform.home.runs / run.name
         members = tuple(
-            Member(ClientId(one.client), one.account, folder / "data" / f"{one.client}.safetensors")
+            Member(
+                ClientId(one.client),
+                one.account,
+                folder / "data" / f"{one.client}.safetensors",
+                one.mixes_shared,
+            )
             for one in sorted(run.clients, key=lambda one: one.client)
         )
         shared = db.scalars(
@@ -187,9 +192,8 @@ def _order(
     evaluation: Dataset,
     folder: Path,
 ) -> MembersOrder:
-    def source(dataset: Dataset, mixes_shared: bool = False) -> Source:
-        home = platform.user_home(dataset.owner.name)
-        return Source(home=str(home.root), dataset=dataset.name, mixes_shared=mixes_shared)
+    def source(dataset: Dataset) -> Source:
+        return Source(home=str(platform.user_home(dataset.owner.name).root), dataset=dataset.name)
 
     return MembersOrder(
         prepare=PrepareOrder(
@@ -198,7 +202,7 @@ def _order(
             data_cache=str(platform.home.data),
             data_folder=str(folder / "data"),
         ),
-        sources={one.client: source(one.dataset, one.mixes_shared) for one in clients},
+        sources={one.client: source(one.dataset) for one in clients},
         evaluation=source(evaluation),
         store=str(platform.home.store),
         shared=shared,

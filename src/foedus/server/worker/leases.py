@@ -11,12 +11,14 @@ from typing import Any, Final, TypeAlias, cast
 from sqlalchemy import ColumnElement, CursorResult, or_, select, update
 from sqlalchemy.orm import Session
 
-from foedus.server.db import AppJob, Dataset, Run, SharedDataset
+from foedus.server.db import AppJob, Dataset, Explanation, ImageRequest, Run, SharedDataset
 from foedus.server.platform import Platform
 
-LeasedRow: TypeAlias = type[Run] | type[Dataset] | type[SharedDataset] | type[AppJob]
+LeasedRow: TypeAlias = (
+    type[Run] | type[Dataset] | type[SharedDataset] | type[AppJob] | type[ImageRequest] | type[Explanation]
+)
 
-_TABLES: Final[tuple[LeasedRow, ...]] = (Run, Dataset, SharedDataset, AppJob)
+_TABLES: Final[tuple[LeasedRow, ...]] = (Run, Dataset, SharedDataset, AppJob, ImageRequest, Explanation)
 LEASE_S: Final = 30.0
 """A worker that has not renewed a lease for so long has lost it."""
 

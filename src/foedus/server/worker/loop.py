@@ -17,13 +17,15 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from foedus.core.errors import FoedusError, HomeInUse
 from foedus.rounds.runs import Site, open_site
-from foedus.server.db import Dataset, Run, SharedDataset, Worker
+from foedus.server.db import Dataset, ImageRequest, Run, SharedDataset, Worker
 from foedus.server.demo import welcome
 from foedus.server.index.follow import follow
 from foedus.server.platform import Platform
 from foedus.server.worker.app_jobs import AppJobs
 from foedus.server.worker.datasets import register_dataset
 from foedus.server.worker.driving import drive
+from foedus.server.worker.explaining import Explainer
+from foedus.server.worker.images import copy_images
 from foedus.server.worker.leases import Lease, LeasedRow, claim, give_back, take_over
 from foedus.server.worker.people import bring_up_to_date
 from foedus.server.worker.shared_data import publish
@@ -64,7 +66,7 @@ class PlatformWorker:
         take_over(self._platform, self.name)
         turn = 0
         try:
-            with AppJobs(self._platform) as jobs:
+            with AppJobs(self._platform) as jobs, Explainer(self._platform, self.name) as explainer:
                 while not self._stop.is_set():
                     if turn % _BEAT_TURNS == 0:
                         self._beat("working", self._doing())
@@ -75,6 +77,7 @@ class PlatformWorker:
                     self._attempt("batch jobs", jobs.step)
                     self._attempt("runs", lambda: self._take_up_runs(site))
                     self._attempt("datasets", self._take_up_data)
+                    self._attempt("heat maps", explainer.step)
                     self._stop.wait(_PAUSE_S)
         finally:
             self._stop_runs()
@@ -106,6 +109,7 @@ class PlatformWorker:
         kinds: tuple[tuple[LeasedRow, ColumnElement[bool], Callable[[Platform, int], None]], ...] = (
             (Dataset, Dataset.state == "checking", register_dataset),
             (SharedDataset, SharedDataset.state == "publishing", publish),
+            (ImageRequest, ImageRequest.state == "copying", copy_images),
         )
         for table, wanted, handler in kinds:
             lease = claim(self._platform, table, wanted, self.name)
