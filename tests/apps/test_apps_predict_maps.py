@@ -105,6 +105,20 @@ def test_dice_is_told_where_there_are_masks(home: Home, unet: Cid, inside: int) 
         assert min(picture.size) > 300
 
 
+def test_a_class_head_tells_a_label_beside_the_mask(home: Home) -> None:
+    weights = dict(bright_is_inside())
+    weights["classify.weight"] = np.zeros((3, 4), np.float32)
+    weights["classify.bias"] = np.log(np.array([1, 8, 1], np.float32))
+    model = put_model(home, "unet-classes", {**UNET, "classes": 3}, weights)
+    add(home, "scans", images=IMAGES, masks=MASKS)
+    folder = order(home, "p-12", model, "scans")
+    result = run_here(folder)
+    assert [float(row["dice"]) for row in rows_of(folder)] == pytest.approx(DICE, abs=1e-6)
+    assert [(row["predicted"], row["probability"]) for row in rows_of(folder)] == [("1", "0.8")] * 4
+    assert result["area_share"] == 0.25
+    assert "predicted" not in result
+
+
 def test_masks_of_a_part_bear_the_rows_of_the_dataset(home: Home, unet: Cid) -> None:
     images = np.random.default_rng(5).integers(0, 256, (12, 4, 4), dtype=np.uint8)
     add(home, "scans", test=0.25, images=images, masks=(images > 100).astype(np.uint8))

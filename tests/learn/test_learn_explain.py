@@ -79,6 +79,17 @@ def test_masks_are_explained_over_the_pixels_taken_for_the_class() -> None:
     assert explain(Masks([-2.5]), IMAGE, 0).peak == 0.0  # the background's score falls with x
 
 
+def test_scores_behind_those_of_pixels_can_be_left_out() -> None:
+    class WithClassHead(Masks):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            mask = super().forward(x)
+            return torch.cat([mask, 9 - mask], dim=1)
+
+    found, alone = explain(WithClassHead([-2.5]), IMAGE, channels=1), explain(Masks([-2.5]), IMAGE)
+    assert (found.predicted, found.shares, found.heat.tolist()) == (1, alone.shares, alone.heat.tolist())
+    assert explain(WithClassHead([-2.5]), IMAGE).shares != alone.shares
+
+
 def test_several_classes_of_pixels_have_the_largest_but_the_background_predicted() -> None:
     # class 2 beats class 1 everywhere and the background where x is 4
     found = explain(Masks([3.5, 0.0, 0.25]), IMAGE)

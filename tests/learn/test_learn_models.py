@@ -40,7 +40,7 @@ def test_hidden_layers_are_as_listed() -> None:
 
 
 def test_only_the_convolutional_models_want_channels_last() -> None:
-    convolutional = {"cnn", "cnn-bn", "parametric-surrogate", "surrogate", "unet"}
+    convolutional = {"cnn", "cnn-bn", "parametric-surrogate", "surrogate", "unet", "unet-classes"}
     assert {name for name in model_names() if model_info(name).channels_last} == convolutional
     assert {name for name in model_names() if model_info(name).is_linear} == {"softmax"}
 
@@ -57,7 +57,7 @@ def test_seed_decides_and_global_randomness_is_untouched() -> None:
     ("name", "args", "message"),
     [
         ("ccn", {}, "Did you mean 'cnn'"),
-        ("zzz", {}, "Valid here: 2nn, cnn, cnn-bn, mlp, parametric-surrogate, softmax, surrogate, unet"),
+        ("zzz", {}, "Valid here: 2nn, cnn, cnn-bn, mlp, parametric-surrogate, softmax, surrogate, unet, "),
         ("cnn", {"clases": 10}, "Did you mean 'classes'"),
         ("cnn", {"classes": 1}, "between 2 and"),
         ("cnn", {"classes": "ten"}, "type int"),

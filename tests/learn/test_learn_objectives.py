@@ -1,6 +1,7 @@
 """Objectives against formulas written out by hand, and models that learn masks and fields."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +12,13 @@ from foedus.core.errors import InvalidData, InvalidSpec
 from foedus.learn.evaluation import evaluate
 from foedus.learn.examples import Examples, examples_for, prepare_images
 from foedus.learn.models import build_model, model_info
-from foedus.learn.objectives import CLASSIFICATION, REGRESSION, SEGMENTATION
+from foedus.learn.objectives import (
+    CLASSIFICATION,
+    LABELLED_SEGMENTATION,
+    REGRESSION,
+    SEGMENTATION,
+    with_labels,
+)
 from foedus.learn.training import TrainSettings, local_sgd
 
 
@@ -70,6 +77,37 @@ def test_scores_do_not_depend_on_the_size_of_batches() -> None:
         assert whole.loss == pytest.approx(single.loss, rel=1e-6)
 
 
+def test_a_mask_and_a_label_cost_the_sum_of_both() -> None:
+    random = torch.Generator().manual_seed(4)
+    logits, scores = (torch.randn(3, 1, 4, 4, generator=random), torch.randn(3, 5, generator=random))
+    outputs = torch.cat([logits, scores[:, :, None, None].expand(-1, -1, 4, 4)], dim=1)
+    wanted = (torch.rand(3, 4, 4, generator=random) > 0.5).to(torch.uint8)
+    labels = torch.stack([scores[0].argmax(), scores[1].argmin(), scores[2].argmax()])
+    data = Examples(outputs, with_labels(wanted, labels), objective=LABELLED_SEGMENTATION)
+    found, mask = (
+        evaluate(Given(), data, 5),
+        evaluate(Given(), Examples(logits, wanted, objective=SEGMENTATION), 5),
+    )
+    crossed = float(-scores.double().log_softmax(1)[torch.arange(3), labels].mean())
+    assert found.loss == pytest.approx(mask.loss + crossed, rel=1e-6)
+    assert float(LABELLED_SEGMENTATION.loss(outputs, data.targets)) == pytest.approx(found.loss, rel=1e-6)
+    assert (found.f1, found.parts) == (mask.f1, mask.parts)
+    assert found.accuracy == pytest.approx(2 / 3)
+
+
+@pytest.mark.parametrize("label", [-1, 128, 258])
+def test_labels_beside_masks_fit_into_a_byte(label: int) -> None:
+    with pytest.raises(InvalidData, match="from 0 to 127"):
+        with_labels(masks([[0, 1]]), torch.tensor([label]))
+    assert with_labels(masks([[0, 1]]), torch.tensor([127])).tolist() == [[[254, 255]]]
+
+
+def test_labels_that_a_class_head_lacks_are_refused() -> None:
+    data = Examples(torch.zeros(1, 3, 1, 2), with_labels(masks([[0, 1]]), torch.tensor([2])))
+    with pytest.raises(InvalidData, match="labels up to 2, and the model tells 2 apart"):
+        evaluate(Given(), replace(data, objective=LABELLED_SEGMENTATION), 3)
+
+
 def test_a_model_of_labels_is_no_model_of_masks() -> None:
     data = Examples(torch.zeros(2, 3), torch.zeros(2, 3), objective=SEGMENTATION)
     with pytest.raises(InvalidData, match=r"\(B, 1, H, W\)"):
@@ -124,7 +162,7 @@ def test_unet_keeps_the_size_of_images(norm: str, buffers: int) -> None:
 
 
 def test_titles_say_how_many_parameters_there_are() -> None:
-    for name in ("unet", "surrogate", "parametric-surrogate"):
+    for name in ("unet", "unet-classes", "surrogate", "parametric-surrogate"):
         count = sum(parameter.numel() for parameter in build_model(name).parameters())
         assert f"{count:,}" in model_info(name).title
 
@@ -134,13 +172,32 @@ def test_unet_refuses_arguments_that_are_none() -> None:
         build_model("unet", {"norm": "layer"})
 
 
-def test_unet_learns_a_mask() -> None:
+def squares() -> tuple[np.ndarray, np.ndarray]:
+    """Return twelve noisy images of a bright square, and where it is."""
     random = np.random.default_rng(0)
     masks_ = np.zeros((12, 16, 16), np.uint8)
     for one in masks_:
         row, column = random.integers(0, 8, 2)
         one[row : row + 8, column : column + 8] = 1
-    images = (masks_ * 150 + random.integers(0, 50, masks_.shape)).astype(np.uint8)
+    return (masks_ * 150 + random.integers(0, 50, masks_.shape)).astype(np.uint8), masks_
+
+
+def test_unet_learns_a_mask_and_a_label() -> None:
+    images, masks_ = squares()
+    labels = np.arange(12) % 3
+    images = images // (1 + labels[:, None, None]).astype(np.uint8)
+    model = build_model("unet-classes", {"width": 4, "depth": 2, "classes": 3}, seed=1)
+    assert model(torch.zeros(2, 1, 32, 48)).shape == (2, 4, 32, 48)
+    data = examples_for(model_info("unet-classes"), images, labels, masks_)
+    before = evaluate(model, data, 3)
+    local_sgd(model, data, TrainSettings(60, 4, 0.05, 0.9), seed=1)
+    after = evaluate(model, data, 3)
+    assert after.f1 > 0.9 > before.f1
+    assert after.accuracy > 0.9 > before.accuracy
+
+
+def test_unet_learns_a_mask() -> None:
+    images, masks_ = squares()
     model = build_model("unet", {"width": 4, "depth": 2}, seed=1)
     data = examples_for(model_info("unet"), images, np.zeros(12, np.int64), masks_)
     before = evaluate(model, data, 1)

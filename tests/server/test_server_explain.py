@@ -171,7 +171,9 @@ def test_models_that_cannot_be_explained_say_why(
     assert ask(alice, name, image=image)[0]["state"] == "waiting"
 
 
+@pytest.mark.parametrize("model", ["unet", "unet-classes"])
 def test_models_for_masks_show_the_mask(
+    model: str,
     platform: Platform,
     alice: Person,
     project: str,
@@ -179,7 +181,7 @@ def test_models_for_masks_show_the_mask(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    name = run_of(platform, alice, project, "unet", versions=1)
+    name = run_of(platform, alice, project, model, versions=1)
     dataset = digits(platform, alice, tmp_path / "data", project, side=32)
     fits = copied(platform, alice, dataset, [0])[0]
     asked = ask(alice, name, image=fits)[0]["id"]

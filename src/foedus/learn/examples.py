@@ -10,7 +10,7 @@ import torch
 
 from foedus.core.errors import InvalidData
 from foedus.learn.models.registry import ModelInfo
-from foedus.learn.objectives import CLASSIFICATION, Objective
+from foedus.learn.objectives import CLASSIFICATION, LABELLED_SEGMENTATION, Objective, with_labels
 from foedus.learn.shapes import InputShape, fits
 
 MNIST_MEAN, MNIST_STD = 0.1307, 0.3081  # of the 60,000 training images, in 0..1
@@ -77,7 +77,7 @@ def examples_for(
     """Make examples ready for a model from what files hold.
 
     Images are uint8 (N, H, W) or (N, C, H, W), or fields of float32, which are taken as they are. What is to
-    be learnt is the labels, or for any other objective than classification the `targets` (N, ...).
+    be learnt is the labels, or for any other objective than classification the `targets` (N, ...), or both.
     Raises `InvalidData` when they do not fit the model.
     """
     if info.objective is CLASSIFICATION:
@@ -89,6 +89,8 @@ def examples_for(
         )
     inputs = _fields(images, info.input_shape)
     wanted = torch.from_numpy(np.ascontiguousarray(targets))
+    if info.objective is LABELLED_SEGMENTATION:
+        wanted = with_labels(wanted, torch.from_numpy(labels))
     return Examples(inputs, wanted, info.channels_last, info.objective)
 
 

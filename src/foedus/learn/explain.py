@@ -60,13 +60,18 @@ def default_layer(model: nn.Module) -> str:
 
 
 def explain(
-    model: nn.Module, inputs: torch.Tensor, target: int | None = None, layer: str | None = None
+    model: nn.Module,
+    inputs: torch.Tensor,
+    target: int | None = None,
+    layer: str | None = None,
+    channels: int | None = None,
 ) -> HeatMap:
     """Compute the heat map of one image (1, C, H, W) for a class, the predicted one if None.
 
     The model must be in evaluation mode and answer with scores (1, classes) or (1, classes, H, W); with one
-    class in the latter, class 1 is the foreground and 0 the rest. Raises `InvalidSpec` for a class or layer
-    that is not there, `UnsupportedModel` for models that cannot be explained so.
+    class in the latter, class 1 is the foreground and 0 the rest. `channels` says how many scores count,
+    where others follow that are not of pixels, as those of a U-Net's class head. Raises `InvalidSpec` for a
+    class or layer that is not there, `UnsupportedModel` for models that cannot be explained so.
     """
     name = default_layer(model) if layer is None else layer
     if name not in convolutions(model):
@@ -80,7 +85,7 @@ def explain(
     hook = model.get_submodule(name).register_forward_hook(keep)
     try:
         with torch.enable_grad():
-            scores = model(inputs.detach().clone().requires_grad_())
+            scores = model(inputs.detach().clone().requires_grad_())[:, :channels]
     finally:
         hook.remove()
     answer = _Answer.of(scores, target)

@@ -13,6 +13,7 @@ from foedus.core.errors import InvalidData
 from foedus.learn.metrics import confusion, f1_per_label
 
 _ABOVE: Final = 0.5  # probability from which a pixel counts as inside the mask
+_MOST_LABELS: Final = 128  # that fit beside a mask in a byte
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +103,40 @@ class Segmentation:
         return Evaluation(float(losses.double().mean()), dice, right, len(losses), (dice,))
 
 
+class LabelledSegmentation:
+    """A mask and a label of each image at once. Outputs (B, 1 + labels, H, W), targets as of `with_labels`.
+
+    Channel 0 is the mask's, as for `Segmentation`; each of the others has the logit of a label in all pixels.
+    Loss: that of the mask + cross-entropy. Score: Dice. `accuracy` is the share of right labels, not pixels.
+    """
+
+    name, score_name = "segmentation", "Dice"
+
+    def loss(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """Return the mean of BCE + Dice loss + cross-entropy over the images."""
+        return _mask_losses(outputs[:, :1], targets & 1).mean() + _label_losses(outputs, targets).mean()
+
+    def observe(self, outputs: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return loss, and Dice and whether the label is right, of each image.
+
+        Raises `InvalidData` for labels that the model does not know.
+        """
+        labels, known = _labels(targets), outputs.shape[1] - 1
+        if int(labels.max()) >= known:
+            raise InvalidData(
+                f"there are labels up to {int(labels.max())}, and the model tells {known} apart",
+                "Set classes in model.args to the number of labels.",
+            )
+        losses, seen = SEGMENTATION.observe(outputs[:, :1], targets & 1)
+        right = (label_logits(outputs).argmax(1) == labels).double()
+        return losses + _label_losses(outputs, targets), torch.stack([seen[:, 0], right], dim=1)
+
+    def judge(self, losses: torch.Tensor, seen: torch.Tensor, label_count: int) -> Evaluation:
+        """Take means over the images."""
+        dice, right = (float(value) for value in seen.mean(dim=0))
+        return Evaluation(float(losses.double().mean()), dice, right, len(losses), (dice,))
+
+
 class Regression:
     """Fields (B, C, …) of any real values. Loss: mean squared error. Score: R², clipped to [0, 1].
 
@@ -136,6 +171,29 @@ class Regression:
         return Evaluation(float(losses.double().mean()), score, score, len(losses), parts)
 
 
+def with_labels(masks: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Return the targets (N, H, W) of `LabelledSegmentation`: mask + 2 · label in every pixel, uint8.
+
+    Raises `InvalidData` for labels outside of 0..127.
+    """
+    if not bool(((labels >= 0) & (labels < _MOST_LABELS)).all()):
+        raise InvalidData(f"labels beside masks are from 0 to {_MOST_LABELS - 1}")
+    return masks + 2 * labels.to(torch.uint8)[:, None, None]
+
+
+def label_logits(outputs: torch.Tensor) -> torch.Tensor:
+    """Return the logits (B, labels) in the outputs of a model of masks and labels."""
+    return outputs[:, 1:, 0, 0].float()
+
+
+def _labels(targets: torch.Tensor) -> torch.Tensor:
+    return (targets[:, 0, 0] >> 1).long()
+
+
+def _label_losses(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    return nn.functional.cross_entropy(label_logits(outputs), _labels(targets), reduction="none")
+
+
 def _inside(outputs: torch.Tensor) -> torch.Tensor:
     if outputs.ndim != 4 or outputs.shape[1] != 1:
         raise InvalidData(f"a model for masks gives (B, 1, H, W), not {tuple(outputs.shape)}")
@@ -153,4 +211,5 @@ def _mask_losses(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
 
 CLASSIFICATION: Final[Objective] = Classification()
 SEGMENTATION: Final[Objective] = Segmentation()
+LABELLED_SEGMENTATION: Final[Objective] = LabelledSegmentation()
 REGRESSION: Final[Objective] = Regression()

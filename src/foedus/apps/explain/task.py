@@ -21,7 +21,7 @@ from foedus.core.ids import Cid
 from foedus.learn.examples import examples_for
 from foedus.learn.explain import HeatMap, convolutions, explain
 from foedus.learn.models import ModelInfo
-from foedus.learn.objectives import CLASSIFICATION, REGRESSION
+from foedus.learn.objectives import CLASSIFICATION, LABELLED_SEGMENTATION, REGRESSION
 from foedus.learn.process import prepare_worker
 from foedus.learn.shapes import fits
 from foedus.rounds.home import read_json, write_json
@@ -56,7 +56,8 @@ def _answer(
     model = open_version(store, Cid(question.cid))
     layers = list(convolutions(model.network))
     inputs = _inputs(example, model.info)
-    found = explain(model.network, inputs, question.target, question.layer or None)
+    channels = 1 if model.info.objective is LABELLED_SEGMENTATION else None
+    found = explain(model.network, inputs, question.target, question.layer or None, channels)
     place.heat.write_bytes(map_png(found.heat.numpy()))
     if found.mask is not None:
         place.mask.write_bytes(map_png(found.mask.numpy()))

@@ -64,7 +64,7 @@ def _examples(loaded: Loaded, rows: Rows, info: ModelInfo, targets: Targets | No
     values: npt.NDArray[Any] = loaded.values[rows].astype(wanted, copy=False)
     nothing = np.zeros(len(rows), np.int64)
     if info.objective is not CLASSIFICATION:
-        truth = np.zeros(len(rows), np.uint8) if targets is None else targets[rows]
+        truth = np.zeros((len(rows), 1, 1), np.uint8) if targets is None else targets[rows]
         return examples_for(info, values, nothing, truth)
     if values.dtype == np.uint8:
         return prepare_images(values, nothing, info.input_shape, info.channels_last)

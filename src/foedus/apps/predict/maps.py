@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Final
@@ -20,7 +20,14 @@ from foedus.apps.predict.version import Version
 from foedus.core.canonical import Json
 from foedus.core.errors import InvalidData
 from foedus.learn.examples import Targets
-from foedus.learn.objectives import REGRESSION, SEGMENTATION, Evaluation, Objective
+from foedus.learn.objectives import (
+    LABELLED_SEGMENTATION,
+    REGRESSION,
+    SEGMENTATION,
+    Evaluation,
+    Objective,
+    label_logits,
+)
 
 _MAPS_NDIM: Final = 4  # (B, C, H, W)
 _MOST_STRIPS: Final = 6  # in the picture
@@ -45,6 +52,8 @@ class _Form:
     judged: Callable[[Evaluation], tuple[float, ...]]  # the scored columns
     totals: Callable[[Evaluation], dict[str, Json]]
     colours: str
+    maps: Callable[[torch.Tensor], torch.Tensor] = lambda outputs: outputs  # what of the outputs answers
+    averaged: int = 1  # of how many columns, from the first, the mean is told
 
 
 def predict_maps(
@@ -54,7 +63,8 @@ def predict_maps(
 
     Raises `InvalidData` for answers that are no masks or fields, and for true ones of another shape.
     """
-    form = _FORMS[model.info.objective.name]
+    objective = model.info.objective
+    form = _MASKS_AND_LABELS if objective is LABELLED_SEGMENTATION else _FORMS[objective.name]
     targets = _truth(loaded, form)
     tally = _Tally(form, loaded, rows, targets is not None)
     (place / form.plural).mkdir(mode=0o700)
@@ -84,7 +94,8 @@ class _Tally:
     def take(self, batch: Batch) -> list[tuple[int, str, _Array, list[str]]]:
         """Return of each example its row, the name of its file, the answer, and its figures as text."""
         form = self._form
-        answers, described = form.answers(batch.outputs), [form.described(one) for one in batch.outputs]
+        answers = form.answers(form.maps(batch.outputs))
+        described = [form.described(one) for one in batch.outputs]
         scores = self._scores(batch) if self._is_scored else [()] * len(answers)
         self._described += described
         found = []
@@ -105,7 +116,7 @@ class _Tally:
     def figures(self) -> dict[str, Json]:
         """Return the means of what was told of each, and the scores over all, where there are any."""
         means = np.array(self._described).reshape(self._count, -1).mean(axis=0).tolist()
-        told: dict[str, Json] = dict(zip(self._form.columns, means, strict=True))
+        told: dict[str, Json] = dict(zip(self._form.columns[: self._form.averaged], means, strict=False))
         if not self._is_scored:
             return {**told, "scores": None, "note": f"no scores: the dataset has no {self._form.plural}"}
         losses, seen = (torch.cat(column) for column in zip(*self._observed, strict=True))
@@ -117,7 +128,7 @@ class _Tally:
 
     def _scores(self, batch: Batch) -> list[tuple[float, ...]]:
         objective = self._form.objective
-        losses, seen = objective.observe(batch.outputs, batch.targets)
+        losses, seen = objective.observe(self._form.maps(batch.outputs), batch.targets)
         self._observed.append((losses, seen))
         each = [objective.judge(losses[i : i + 1], seen[i : i + 1], 0) for i in range(len(losses))]
         return [self._form.judged(one) for one in each]
@@ -141,7 +152,7 @@ def _truth(loaded: Loaded, form: _Form) -> Targets | None:
 
 
 def _require_shapes(form: _Form, batch: Batch, loaded: Loaded, targets: Targets | None) -> None:
-    found, sides = tuple(batch.outputs.shape), loaded.values.shape[-2:]
+    found, sides = tuple(form.maps(batch.outputs).shape), loaded.values.shape[-2:]
     is_mask = form.objective is SEGMENTATION
     if len(found) != _MAPS_NDIM or (is_mask and found[1:] != (1, *sides)):
         raise InvalidData(f"the model answers with {found[1:]} for each example, which is no {form.name}")
@@ -165,6 +176,12 @@ def _npy(field: _Array) -> bytes:
     return out.getvalue()
 
 
+def _label(output: torch.Tensor) -> tuple[float, float]:
+    """Return the label that a model of masks and labels tells of an example, and its probability."""
+    chances = label_logits(output[None])[0].double().softmax(0)
+    return float(chances.argmax()), float(chances.max())
+
+
 def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
@@ -182,6 +199,12 @@ _MASKS: Final = _Form(
     judged=lambda found: (found.f1,),
     totals=lambda found: {"dice": found.f1, "accuracy": found.accuracy, "loss": _finite(found.loss)},
     colours="gray",
+)
+_MASKS_AND_LABELS: Final = replace(
+    _MASKS,
+    columns=(*_MASKS.columns, "predicted", "probability"),
+    described=lambda output: (*_MASKS.described(output[:1]), *_label(output)),
+    maps=lambda outputs: outputs[:, :1],
 )
 _FIELDS: Final = _Form(
     REGRESSION,
