@@ -18,11 +18,11 @@ from typer.testing import CliRunner
 from foedus.client.cli import app
 from foedus.client.compare import Comparison, RunResult
 from foedus.client.compare.plan import open_plan, written_plan
-from foedus.client.experiments.carry import carry_out, look_at
+from foedus.client.experiments.carry import carry_out, data_folder, look_at
 from foedus.client.experiments.page import CAPTIONS, render, write_report
 from foedus.client.experiments.records import Findings, GroupScore, RunScores
 from foedus.client.experiments.simulations import simulations_folder
-from foedus.client.experiments.spec import Experiment, experiment_names, load_experiment
+from foedus.client.experiments.spec import Experiment, experiment_names, in_folder, load_experiment
 from foedus.core.errors import InvalidData, InvalidSpec
 from foedus.rounds.home import Home
 from foedus.rounds.progress import ignore
@@ -208,6 +208,16 @@ def test_groups_are_summed_up_as_by_hand() -> None:
 def test_unusable_experiments_are_refused(about: dict[str, Any], message: str) -> None:
     with pytest.raises(InvalidSpec, match=message):
         tiny_experiment(**about)
+
+
+def test_a_report_names_the_data_that_were_named(tmp_path: Path) -> None:
+    lungs, home = load_experiment("lungs-unet"), Home(tmp_path / "home")
+    assert data_folder(lungs, home) is None
+    with open_plan(home, in_folder(lungs.comparison, tmp_path / "X rays")) as plan:
+        plan.write()
+    assert data_folder(lungs, home) == tmp_path / "X rays"
+    asked = CliRunner().invoke(app, ["experiment", "report", "lungs-unet", "--home", str(home.root)])
+    assert f"run lungs-unet --data '{tmp_path / 'X rays'}'" in " ".join(asked.output.split())
 
 
 def test_data_that_must_be_named(tmp_path: Path) -> None:

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 def compare(
     spec: Annotated[
-        Path, typer.Argument(metavar="SPEC.toml", help="A run spec with seeds and [[compare]] entries.")
+        Path,
+        typer.Argument(
+            metavar="SPEC.toml", help="A run spec with seeds, and a table `compare` for each entry."
+        ),
     ],
     home: HomeOption = None,
     rounds: RoundsOption = None,

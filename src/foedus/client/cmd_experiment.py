@@ -133,8 +133,11 @@ def report(
       foedus experiment report lungs-unet
       foedus experiment report mnist-noniid --fast -o results
     """
-    command = f"{program()} experiment run " + shlex.join(_arguments(name, None, fast, rounds))
-    _report(_experiment(name, fast, rounds), open_shell(home, None), folder, command)
+    from foedus.client.experiments.carry import data_folder
+
+    shell, experiment = open_shell(home, None), _experiment(name, fast, rounds)
+    arguments = _arguments(name, data_folder(experiment, shell.home), fast, rounds)
+    _report(experiment, shell, folder, f"{program()} experiment run {shlex.join(arguments)}")
 
 
 def _arguments(name: str, data: Path | None, fast: bool, rounds: int | None) -> list[str]:

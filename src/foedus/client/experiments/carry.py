@@ -62,6 +62,13 @@ def look_at(experiment: Experiment, home: Home, command: str) -> Findings:
     return Findings(comparison, scores, _pictures(experiment, home, comparison, scores), told)
 
 
+def data_folder(experiment: Experiment, home: Home) -> Path | None:
+    """Return the folder of data that was named when the experiment began, if one was."""
+    plan = None if experiment.about.simulations else written_plan(home, experiment.comparison)
+    folder = plan and plan.spec.runs[0].spec.data.folder
+    return Path(folder) if folder else None
+
+
 def on_this_machine(
     experiment: Experiment, home: Home, settings: Settings, observer: Observer
 ) -> CompareSpec:
