@@ -107,10 +107,12 @@ class SlurmCluster:
         """Kill a node's slurmd and, as when the machine loses power, all of the batch jobs on it."""
         victims = [p for p in self._own_processes() if self._is_slurmd(p, node)]
         if with_steps:
-            victims += [p for p in self._own_processes() if f"SLURMD_NODENAME={node}\0" in environment(p)]
+            # steps first: one that outlives its batch job would tell the controller how that ended
             log = f"{self.root}/log/slurmd.{node}.log"
             steps = [p for p in self._own_processes() if self._is_stepd(p, log)]
             victims += [found for step in steps for found in with_descendants(step)]
+            victims += [p for p in self._own_processes() if f"SLURMD_NODENAME={node}\0" in environment(p)]
+        kill(victims, signal.SIGSTOP)
         kill(victims)
 
     def start_node(self, node: str) -> None:
