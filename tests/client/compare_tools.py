@@ -109,6 +109,9 @@ def summed(
         differences=tuple(differences(runs)),
         common={"rounds": str(rounds), "data.folder": text or "–"},
         own={"algorithm.name": tuple(text or label for label in labels)},
+        score_name="F1",
+        score_means="Mean over all labels",
+        accuracy_means="Share of examples classified correctly",
     )
 
 

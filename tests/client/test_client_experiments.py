@@ -159,7 +159,9 @@ def scores(label: str, test: str = "cid") -> RunScores:
 def page_of(experiment: Experiment, *found: RunScores) -> str:
     nothing = [RunResult(label, 1, None, "missing", "not run yet") for label in ("together", "only holes")]
     rounds = experiment.comparison.rounds
-    comparison = Comparison("tiny", Path("x"), rounds, (1,), None, tuple(nothing), (), (), (), (), (), {}, {})
+    comparison = Comparison(
+        "tiny", Path("x"), rounds, (1,), None, tuple(nothing), (), (), (), (), (), {}, {}, "F1", "x", "x"
+    )
     return render(experiment, Findings(comparison, found, {}, {"command": "foedus <run>"}))
 
 
@@ -224,6 +226,14 @@ def test_data_that_must_be_named(tmp_path: Path) -> None:
     settings: Settings = read_settings(tmp_path)
     with pytest.raises(InvalidData, match="needs the folder with its data"):
         carry_out(load_experiment("lungs-unet"), Home(tmp_path), settings, ignore)
+    with pytest.raises(InvalidData) as refused:
+        carry_out(load_experiment("covid-unet"), Home(tmp_path), settings, ignore)
+    assert "foedus experiment run lungs-unet" in refused.value.hint
+
+
+def test_what_is_recommended_instead_is_there() -> None:
+    instead = [load_experiment(name).about.instead for name in experiment_names()]
+    assert set(filter(None, instead)) == {"lungs-unet"} <= set(experiment_names())
 
 
 def test_commands_name_what_is_wrong(tmp_path: Path) -> None:

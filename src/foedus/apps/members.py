@@ -20,7 +20,8 @@ from foedus.core.ids import Cid
 from foedus.launch import JobFolder
 from foedus.learn.datasets import ImageSet
 from foedus.learn.examples import examples_for
-from foedus.learn.models import build_model, model_info
+from foedus.learn.models import ModelInfo, build_model, model_info
+from foedus.learn.objectives import CLASSIFICATION
 from foedus.rounds.documents import CidText, Document, PrepareOrder
 from foedus.rounds.home import Home
 from foedus.rounds.spec import Name, RunSpec
@@ -52,10 +53,10 @@ def run_prepare_members(folder: JobFolder, values: Mapping[str, Json]) -> None:
     spec, target = order.prepare.run_spec, Path(order.prepare.data_folder)
     published = _read("the evaluation dataset", order.evaluation)
     clients = {name: _read(f"the dataset of {name}", source) for name, source in order.sources.items()}
-    shared = [_shared(order.store, Cid(cid)) for cid in order.shared]
+    shared = [_shared(order.store, Cid(cid), model_info(spec.model.name)) for cid in order.shared]
     found = [published, *clients.values()]
     known = [_most_label(one) for one in found] + [int(one["labels"].max()) for one in shared]
-    labels = max(_outputs(spec, published), *(label + 1 for label in known))
+    labels = max(_told_apart(spec, published), *(label + 1 for label in known))
     shapes = {one.values.shape[1:] for one in found} | {one["images"].shape[1:] for one in shared}
     if len(shapes) > 1:
         raise InvalidData(
@@ -73,7 +74,8 @@ def run_prepare_members(folder: JobFolder, values: Mapping[str, Json]) -> None:
         "shared": tensors_of(images, {"": published.rows("val")}),
         "test": tensors_of(images, {"": published.rows("test")}),
     }
-    publish_sets(folder, spec, images, sets, datasets, histograms, order.shared)
+    highest = _images(max(found, key=_most_label), labels)  # of whose labels the model must know all
+    publish_sets(folder, spec, highest, sets, datasets, histograms, order.shared)
 
 
 def _read(whose: str, source: Source) -> Loaded:
@@ -91,18 +93,25 @@ def _read(whose: str, source: Source) -> Loaded:
     return loaded
 
 
-def _shared(store: str, cid: Cid) -> Tensors:
+def _shared(store: str, cid: Cid, model: ModelInfo) -> Tensors:
     with DirectoryStore(store).open(cid) as file:
         tensors = TensorFile(file)
         found = {name: tensors.read(name) for name in ("images", "labels")}
+        if model.objective is not CLASSIFICATION and "targets" not in tensors.names():
+            raise InvalidData(
+                f"the shared dataset {cid} has no targets for {model.objective.name}",
+                "Choose other shared data, or none.",
+            )
     if found["images"].dtype != np.uint8 or found["labels"].dtype != np.int64 or not len(found["labels"]):
         raise InvalidData(f"the shared dataset {cid} holds no pictures of bytes with labels")
     return found
 
 
-def _outputs(spec: RunSpec, loaded: Loaded) -> int:
-    """Return how many labels the model tells apart: it may know more of them than the data have."""
+def _told_apart(spec: RunSpec, loaded: Loaded) -> int:
+    """Return how many labels a classifier tells apart: it may know more of them than the data have."""
     info, few = model_info(spec.model.name), loaded.rows("test")[:2]
+    if info.objective is not CLASSIFICATION:
+        return 1
     assert loaded.labels is not None, "_read refuses data without"
     examples = examples_for(info, loaded.values[few], loaded.labels[few])
     with torch.no_grad():
@@ -115,4 +124,5 @@ def _most_label(loaded: Loaded) -> int:
 
 def _images(loaded: Loaded, labels: int) -> ImageSet:
     assert loaded.labels is not None, "_read refuses data without"
-    return ImageSet(loaded.values, loaded.labels, labels, len(loaded.values), "members' own data")
+    source, targets = "members' own data", loaded.targets
+    return ImageSet(loaded.values, loaded.labels, labels, len(loaded.values), source, targets)

@@ -137,7 +137,8 @@ def report(
 
     shell, experiment = open_shell(home, None), _experiment(name, fast, rounds)
     arguments = _arguments(name, data_folder(experiment, shell.home), fast, rounds)
-    _report(experiment, shell, folder, f"{program()} experiment run {shlex.join(arguments)}")
+    again = f"{program()} experiment run {shlex.join(arguments)}"
+    _report(experiment, shell, folder, again)
 
 
 def _arguments(name: str, data: Path | None, fast: bool, rounds: int | None) -> list[str]:
@@ -158,7 +159,7 @@ def _report(experiment: "Experiment", shell: "Shell", folder: Path | None, comma
     from foedus.client.experiments.carry import look_at, results_folder
     from foedus.client.experiments.page import rows, write_report
 
-    findings = look_at(experiment, shell.home, command)
+    findings = look_at(experiment, shell.home, command + shell.home_option)
     written = write_report(experiment, findings, folder or results_folder(experiment, shell.home))
     titles = ("entry", "accuracy", "score", "loss", "worst group", "paper")
     print_table(

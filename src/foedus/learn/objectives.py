@@ -32,6 +32,8 @@ class Objective(Protocol):
 
     name: str
     score_name: str  # as people call it
+    accuracy_means: str  # what `Evaluation.accuracy` is, in words
+    score_means: str
 
     def loss(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """Return the mean loss of a batch, a scalar with gradient."""
@@ -47,6 +49,7 @@ class Classification:
     """Labels 0..label_count-1. Outputs (B, labels) are logits. Loss: cross-entropy. Score: macro F1."""
 
     name, score_name = "classification", "F1"
+    accuracy_means, score_means = "Share of examples classified correctly", "Mean over all labels"
 
     def loss(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """Return the mean cross-entropy."""
@@ -83,6 +86,7 @@ class Segmentation:
     """
 
     name, score_name = "segmentation", "Dice"
+    accuracy_means, score_means = "Share of right pixels", "Mean over the images"
 
     def loss(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """Return the mean of BCE + Dice loss over the images."""
@@ -107,10 +111,12 @@ class LabelledSegmentation:
     """A mask and a label of each image at once. Outputs (B, 1 + labels, H, W), targets as of `with_labels`.
 
     Channel 0 is the mask's, as for `Segmentation`; each of the others has the logit of a label in all pixels.
-    Loss: that of the mask + cross-entropy. Score: Dice. `accuracy` is the share of right labels, not pixels.
+    Loss: that of the mask + cross-entropy. Score: Dice alone, so gate and ballot do not judge the labels.
+    `accuracy` is the share of right labels, not pixels.
     """
 
     name, score_name = "segmentation", "Dice"
+    accuracy_means, score_means = "Share of right labels", "Mean over the images"
 
     def loss(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """Return the mean of BCE + Dice loss + cross-entropy over the images."""
@@ -145,6 +151,7 @@ class Regression:
     """
 
     name, score_name = "regression", "R²"
+    accuracy_means, score_means = "The same as R²", "Clipped to 0 … 1, mean over the fields"
 
     def loss(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """Return the mean squared error of all values."""
@@ -174,7 +181,7 @@ class Regression:
 def with_labels(masks: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """Return the targets (N, H, W) of `LabelledSegmentation`: mask + 2 · label in every pixel, uint8.
 
-    Raises `InvalidData` for labels outside of 0..127.
+    Masks are uint8 of 0 and 1. Raises `InvalidData` for labels outside of 0..127.
     """
     if not bool(((labels >= 0) & (labels < _MOST_LABELS)).all()):
         raise InvalidData(f"labels beside masks are from 0 to {_MOST_LABELS - 1}")

@@ -204,6 +204,7 @@ _MASKS_AND_LABELS: Final = replace(
     _MASKS,
     columns=(*_MASKS.columns, "predicted", "probability"),
     described=lambda output: (*_MASKS.described(output[:1]), *_label(output)),
+    totals=lambda found: {"dice": found.f1},
     maps=lambda outputs: outputs[:, :1],
 )
 _FIELDS: Final = _Form(

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from foedus.client.compare.plan import Plan, flat
 from foedus.client.compare.records import Comparison, RoundResult, RunResult
@@ -24,6 +24,9 @@ from foedus.launch import JobFolder
 from foedus.rounds.documents import PrepareResult
 from foedus.rounds.home import Home
 from foedus.rounds.summary import RunSummary, summarise_run
+
+if TYPE_CHECKING:
+    from foedus.learn.objectives import Objective
 
 _STEP: Final = re.compile(r"r(\d{5,})\.\d+")
 
@@ -48,6 +51,7 @@ def _comparison(plan: Plan, runs: Sequence[RunResult]) -> Comparison:
     spec = plan.spec
     by_label = {label: [run for run in runs if run.label == label] for label in spec.labels}
     common, own = _settings(spec)
+    objective = _objective(spec)
     return Comparison(
         name=spec.name,
         folder=plan.folder,
@@ -62,14 +66,16 @@ def _comparison(plan: Plan, runs: Sequence[RunResult]) -> Comparison:
         differences=tuple(differences(runs)),
         common=common,
         own=own,
-        score_name=_score_name(spec),
+        score_name=objective.score_name,
+        score_means=objective.score_means,
+        accuracy_means=objective.accuracy_means,
     )
 
 
-def _score_name(spec: CompareSpec) -> str:
+def _objective(spec: CompareSpec) -> "Objective":
     from foedus.learn.models import model_info
 
-    return model_info(spec.runs[0].spec.model.name).objective.score_name
+    return model_info(spec.runs[0].spec.model.name).objective
 
 
 def _run(

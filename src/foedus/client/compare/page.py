@@ -10,7 +10,7 @@ from typing import Final
 
 from foedus import __version__
 from foedus.client.compare.records import Comparison, Curve, RunResult
-from foedus.client.compare.words import COUNTED, DEVIATION, MEANINGS, NOTHING, plus_minus, table
+from foedus.client.compare.words import COUNTED, DEVIATION, NOTHING, plus_minus, table
 from foedus.client.report.charts import Chart, Series
 from foedus.client.report.page import COLOURS, asset, embedded_json, environment, inlined
 from foedus.client.report.tables import Card
@@ -52,7 +52,7 @@ def render_comparison(comparison: Comparison, picture: bytes = b"") -> str:
 
 def _charts(comparison: Comparison) -> dict[str, Chart]:
     name = comparison.score_name
-    accuracy, score = (f"{words}." for words in MEANINGS[name])
+    accuracy, score = f"{comparison.accuracy_means}.", f"{comparison.score_means}."
     return {
         "accuracy": _chart("accuracy", "Test accuracy", comparison.accuracy, accuracy, "score"),
         "f1": _chart("f1", f"Test {name}", comparison.f1, score, "score"),

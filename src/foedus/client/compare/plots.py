@@ -5,7 +5,6 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Final
 
 from foedus.client.compare.records import Comparison, Curve
-from foedus.client.compare.words import MEANINGS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,7 +26,7 @@ def draw_comparison(comparison: Comparison) -> bytes:
     figure = Figure(figsize=_INCHES, dpi=_DPI, layout="constrained")
     FigureCanvasAgg(figure)  # no window system, and no global state as pyplot has
     name = comparison.score_name
-    accuracy, score = MEANINGS[name]
+    accuracy, score = comparison.accuracy_means, comparison.score_means
     panels = [
         ("Test accuracy", f"accuracy: {_small(accuracy)}", comparison.accuracy, True),
         (f"Test {name}", f"{name}: {_small(score)}", comparison.f1, True),

@@ -97,7 +97,9 @@ class Comparison:
     differences: tuple[str, ...]  # where runs of one seed did not begin alike, in words
     common: Mapping[str, str]  # settings that all runs have
     own: Mapping[str, Sequence[str]]  # settings in which the entries differ, in their order
-    score_name: str = "F1"  # what `f1` is of these models
+    score_name: str  # what `f1` is of these models
+    score_means: str
+    accuracy_means: str
 
     @property
     def unfinished(self) -> tuple[RunResult, ...]:

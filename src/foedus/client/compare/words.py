@@ -21,12 +21,6 @@ DEVIATION: Final = (
     "± is the sample standard deviation over the seeds (n − 1), – where there is one seed; acc/rej/empty are"
     " rounds accepted, rejected and empty, of all completed runs together."
 )
-MEANINGS: Final = {
-    "F1": ("Share of examples classified correctly", "Mean over all labels"),
-    "Dice": ("Share of right pixels", "Mean over the images"),
-    "R²": ("The same as R²", "Clipped to 0 … 1, mean over the fields"),
-}
-"""Of each score: what accuracy is beside it, and what it is itself."""
 
 
 @dataclass(frozen=True, slots=True)

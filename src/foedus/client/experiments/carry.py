@@ -48,8 +48,9 @@ def look_at(experiment: Experiment, home: Home, command: str) -> Findings:
     """
     plan = written_plan(home, experiment.comparison)
     if plan is None or not any(plan.names):
+        what = f"{experiment.name} of {experiment.comparison.rounds} rounds"
         raise InvalidData(
-            f"experiment {experiment.comparison.name} has not been run in {home.root}",
+            f"experiment {what} has not been run in {home.root}",
             f"Run it first: {command}",
         )
     comparison = collect(plan, {})
@@ -77,9 +78,10 @@ def on_this_machine(
     if about.simulations is not None:
         simulate(experiment.name, about.simulations, home, settings, observer)
     elif about.data != "mnist" and settings.data is None:
+        other = f" Where it cannot be had: foedus experiment run {about.instead}." if about.instead else ""
         raise InvalidData(
             f"experiment {experiment.name} needs the folder with its data",
-            f"Name it: foedus experiment run {experiment.name} --data FOLDER.",
+            f"Name it: foedus experiment run {experiment.name} --data FOLDER.{other}",
         )
     return _adapted(experiment, home, settings)
 

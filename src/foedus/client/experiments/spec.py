@@ -57,6 +57,7 @@ class About(_Part):
     source: str = Field("", description="where the paper's figures are from")
     paper: list[PaperFigure] = []
     simulations: Simulations | None = None
+    instead: str = Field("", description="the experiment for those who cannot have these data")
 
 
 @dataclass(frozen=True, slots=True)

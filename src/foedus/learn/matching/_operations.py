@@ -104,7 +104,7 @@ RESHAPING: Final = FLATTEN | RESHAPE | {torch.unsqueeze, torch.permute, torch.tr
 INPUT_METHODS: Final = FLATTEN_METHODS | RESHAPE_METHODS | {"unsqueeze", "permute", "transpose"}
 """These, and the methods, are free to use before the first layer."""
 
-HINT = 'Use another algorithm ("fedavg", "fedprox", "fedopt" …), or set fallback = "fedavg".'
+HINT = 'Use another algorithm ("fedavg", "fedprox", "fedadam" …), or set fallback = "fedavg".'
 
 JOIN = "it joins two paths (a residual or skip connection), whose units would need one common order"
 BRANCH = "it does not take what the step before it gave: the model has more than one path"

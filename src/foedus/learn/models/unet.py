@@ -53,7 +53,7 @@ class UNet(nn.Module):
         if self.classify is None:
             return mask
         logits = self.classify(deepest.mean(dim=(2, 3)))[:, :, None, None]
-        return torch.cat([mask, logits.expand(-1, -1, *mask.shape[-2:])], dim=1)
+        return torch.cat([mask, logits.expand(-1, -1, mask.shape[2], mask.shape[3])], dim=1)
 
 
 _SHAPE: Final = (

@@ -143,10 +143,13 @@ def _everything(data: DataSection, cache: Path) -> ImageSet:
 
 
 def _require_fit(spec: RunSpec, images: ImageSet) -> None:
-    """Score two images, so that a model that does not fit them is found before a run begins."""
-    info = model_info(spec.model.name)
-    targets = None if images.targets is None else images.targets[:2]
-    examples = examples_for(info, images.images[:2], images.labels[:2], targets)
+    """Score two images, so that a model that does not fit them is found before a run begins.
+
+    One of them has the highest label, which a model of too few labels does not know.
+    """
+    info, few = model_info(spec.model.name), np.array([0, images.labels.argmax()])
+    targets = None if images.targets is None else images.targets[few]
+    examples = examples_for(info, images.images[few], images.labels[few], targets)
     try:
         evaluate(build_model(spec.model.name, spec.model.args), examples, images.label_count)
     except FoedusError:
