@@ -124,3 +124,9 @@ def test_picture_is_a_picture(comparison: Comparison) -> None:
     assert 1200 < width < 2400
     assert 400 < height < 1200
     assert len(np.unique(pixels[:, :, :3] @ (1, 256, 65536))) > 50, "something is drawn"
+
+
+def test_entries_without_figures_are_not_in_the_picture() -> None:
+    run = a_run("A", 1, [0.4, 0.5])
+    alone, planned = (summed([run], labels, (1,), 2) for labels in (("A",), ("A", "B")))
+    assert draw_comparison(planned) == draw_comparison(alone)

@@ -63,7 +63,8 @@ def _panel(
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
     for number, curve in enumerate(curves):
-        _draw(axes, curve, number)
+        if any(value is not None for value in curve.mean):  # others stay out of the legend
+            _draw(axes, curve, number)
     if target is not None:
         axes.axhline(target, color="#555555", linewidth=1, linestyle=":", label=f"target {target:g}")
     if is_score:
