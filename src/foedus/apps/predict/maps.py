@@ -116,7 +116,8 @@ class _Tally:
     def figures(self) -> dict[str, Json]:
         """Return the means of what was told of each, and the scores over all, where there are any."""
         means = np.array(self._described).reshape(self._count, -1).mean(axis=0).tolist()
-        told: dict[str, Json] = dict(zip(self._form.columns[: self._form.averaged], means, strict=False))
+        averaged = self._form.columns[: self._form.averaged]
+        told: dict[str, Json] = dict(zip(averaged, means[: len(averaged)], strict=True))
         if not self._is_scored:
             return {**told, "scores": None, "note": f"no scores: the dataset has no {self._form.plural}"}
         losses, seen = (torch.cat(column) for column in zip(*self._observed, strict=True))
