@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ from typer.testing import CliRunner
 from foedus.client.cli import app
 from foedus.client.compare import Comparison, RunResult
 from foedus.client.compare.plan import open_plan, written_plan
-from foedus.client.experiments.carry import carry_out, data_folder, look_at
+from foedus.client.experiments.carry import by_share, carry_out, data_folder, look_at
+from foedus.client.experiments.figures import draw_sharing
 from foedus.client.experiments.page import CAPTIONS, render, write_report
 from foedus.client.experiments.records import Findings, GroupScore, RunScores
 from foedus.client.experiments.simulations import simulations_folder
@@ -210,6 +212,22 @@ def test_groups_are_summed_up_as_by_hand() -> None:
 def test_unusable_experiments_are_refused(about: dict[str, Any], message: str) -> None:
     with pytest.raises(InvalidSpec, match=message):
         tiny_experiment(**about)
+
+
+def test_sharing_is_one_curve_where_entries_differ_in_nothing_else() -> None:
+    sharing = load_experiment("mnist-sharing").comparison
+    found = [
+        replace(scores(label), seed=seed, accuracy=0.2 * number + 0.1 * seed, score_name="F1")
+        for number, label in enumerate(sharing.labels)
+        for seed in (1, 2)
+    ]
+    reached = by_share(sharing, found)
+    assert sorted(reached) == [0, 0.05, 0.1, 0.2]
+    assert reached[0.05] == pytest.approx([0.3, 0.4])
+    assert draw_sharing(reached, "accuracy").startswith(b"\x89PNG")
+    lungs = load_experiment("lungs-unet").comparison
+    assert sorted(by_share(lungs, [scores(label) for label in lungs.labels])) == [0, 0.1, 0.2]
+    assert not by_share(load_experiment("mnist-noniid").comparison, [])
 
 
 def test_a_report_names_the_data_that_were_named(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """Carry an experiment out: its data, its runs, and what its report shows. Nothing is done twice."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -10,17 +10,25 @@ from foedus.client.compare.collecting import collect
 from foedus.client.compare.plan import written_plan
 from foedus.client.compare.spec import CompareSpec, compare_for_this_machine
 from foedus.client.experiments.facts import facts
-from foedus.client.experiments.figures import draw_confusion, draw_fields, draw_losses, draw_masks
+from foedus.client.experiments.figures import (
+    draw_confusion,
+    draw_fields,
+    draw_losses,
+    draw_masks,
+    draw_sharing,
+)
 from foedus.client.experiments.records import Findings, RunScores
 from foedus.client.experiments.scoring import FinalModel, score_run
 from foedus.client.experiments.simulations import simulate, simulations_folder
 from foedus.client.experiments.spec import Experiment, in_folder
 from foedus.core.errors import InvalidData
+from foedus.learn.objectives import CLASSIFICATION
 from foedus.rounds.home import Home
 from foedus.rounds.progress import Observer
 from foedus.site.settings import Settings
 
 _SHOWN_LOSSES: Final = 5  # panels that are still readable
+_FEWEST_SHARES: Final = 3  # that make a curve
 
 
 def carry_out(
@@ -60,7 +68,32 @@ def look_at(experiment: Experiment, home: Home, command: str) -> Findings:
         if run.run is not None and run.state == "completed"
     ]
     told = {"command": command, **facts(experiment, plan.spec, comparison, scores)}
-    return Findings(comparison, scores, _pictures(experiment, home, comparison, scores), told)
+    pictures = _pictures(experiment, home, comparison, scores)
+    reached = by_share(plan.spec, scores)
+    if len(reached) >= _FEWEST_SHARES:
+        name = scores[0].score_name
+        pictures["sharing.png"] = draw_sharing(
+            reached, "accuracy" if name == CLASSIFICATION.score_name else name
+        )
+    return Findings(comparison, scores, pictures, told)
+
+
+def by_share(spec: CompareSpec, scores: Sequence[RunScores]) -> Mapping[float, Sequence[float]]:
+    """Return what federations reached, by the share of data that all clients have.
+
+    Of classifiers the accuracy, else the score. Empty where entries have equal shares and differ in others.
+    """
+    shares = {
+        run.label: run.spec.partition.shared_fraction for run in spec.runs if run.spec.partition.clients > 1
+    }
+    if len(set(shares.values())) < len(shares):
+        return {}
+    reached: dict[float, list[float]] = {}
+    for one in scores:
+        if one.label in shares:
+            value = one.accuracy if one.score_name == CLASSIFICATION.score_name else one.score
+            reached.setdefault(shares[one.label], []).append(value)
+    return reached
 
 
 def data_folder(experiment: Experiment, home: Home) -> Path | None:

@@ -1,6 +1,6 @@
 """The pictures of an experiment: losses per client, confusion, heat maps of masks, predicted fields."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, Final
 
@@ -45,6 +45,20 @@ def draw_losses(summaries: Sequence[tuple[str, RunSummary]]) -> bytes:
         axes.grid(alpha=0.25)
     panels[0].set_ylabel("loss")
     panels[0].legend(fontsize=7, frameon=False)
+    return _png(figure)
+
+
+def draw_sharing(reached: Mapping[float, Sequence[float]], score_name: str) -> bytes:
+    """Return what global models reached over the share of data that all clients have, a dot for each run."""
+    figure = _figure(1, 1, 4.6, 3.2)
+    axes = figure.subplots()
+    shares = sorted(reached)
+    for share in shares:
+        axes.plot([100 * share] * len(reached[share]), reached[share], "o", color="#00629b", alpha=0.6)
+    axes.plot([100 * share for share in shares], [float(np.mean(reached[share])) for share in shares], "-k")
+    axes.set_xlabel("shared by all, % of the training data")
+    axes.set_ylabel(score_name)
+    axes.grid(alpha=0.25)
     return _png(figure)
 
 
