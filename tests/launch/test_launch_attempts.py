@@ -208,6 +208,24 @@ def test_whoever_still_writes_into_an_attempt_that_does_not_count_fails(folder: 
     assert tree(folder.path) == before
 
 
+def test_an_attempt_that_is_written_to_while_it_is_removed_goes_too(
+    folder: JobFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the look into its folder and the removal of that, a rival writes one more checkpoint."""
+    rival = begun(folder, 0)
+    finishes(begun(folder, 1))
+    remove, late = os.rmdir, [rival]
+
+    def meets_a_write(path: str, *, dir_fd: int | None = None) -> None:
+        if late and str(path).endswith("attempt-00.00"):
+            late.pop().write_checkpoint([b"1"])
+        remove(path, dir_fd=dir_fd)
+
+    monkeypatch.setattr(os, "rmdir", meets_a_write)
+    folder.adopt("attempt-01.00")
+    assert (folder.attempts(), late) == ([], [])
+
+
 def test_links_in_an_attempt_lead_nowhere(folder: JobFolder, tmp_path: Path) -> None:
     (tmp_path / "secret").mkdir()
     (tmp_path / "secret" / "file").write_text("precious")

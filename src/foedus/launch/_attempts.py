@@ -13,6 +13,7 @@ from foedus.launch import _files
 
 _NAME = re.compile(r"attempt-([0-9]{2,6})\.([0-9]{2,6})", re.ASCII)
 LAST_NUMBER = 999_999
+_REMOVALS = 5  # of folders into which somebody writes
 
 
 def attempt_name(number: int, restart: int) -> str:
@@ -72,9 +73,14 @@ def take_over(folder: Path, attempt: str, directory: str, files: Iterable[str], 
 
 
 def remove_attempts(folder: Path) -> None:
-    """Remove all attempts, as far as they can be removed."""
-    for name in attempts_in(folder):
-        shutil.rmtree(folder / name, ignore_errors=True)  # follows no links
+    """Remove all attempts, as far as they can be removed.
+
+    One that is still under way may write a file in the very moment its folder is removed, which then stays;
+    so what is left is removed again.
+    """
+    for _ in range(_REMOVALS):
+        for name in attempts_in(folder):
+            shutil.rmtree(folder / name, ignore_errors=True)  # follows no links
 
 
 def remove_tree(path: Path) -> None:
