@@ -6,6 +6,7 @@ from pathlib import Path
 from foedus.client.compare import Comparison, RoundResult, RunResult
 from foedus.client.compare.collecting import differences
 from foedus.client.compare.summing import curves_of, entry_result
+from foedus.learn.score_words import LABELS
 
 HOSTILE = """</script><img src=x onerror=alert(1)>"'&{{7*7}}$x^{"""
 COMPARE = """
@@ -109,9 +110,7 @@ def summed(
         differences=tuple(differences(runs)),
         common={"rounds": str(rounds), "data.folder": text or "–"},
         own={"algorithm.name": tuple(text or label for label in labels)},
-        score_name="F1",
-        score_means="Mean over all labels",
-        accuracy_means="Share of examples classified correctly",
+        words=LABELS,
     )
 
 

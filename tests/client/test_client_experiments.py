@@ -26,6 +26,7 @@ from foedus.client.experiments.records import Findings, GroupScore, RunScores
 from foedus.client.experiments.simulations import simulations_folder
 from foedus.client.experiments.spec import Experiment, experiment_names, in_folder, load_experiment
 from foedus.core.errors import InvalidData, InvalidSpec
+from foedus.learn.score_words import LABELS
 from foedus.rounds.home import Home
 from foedus.rounds.progress import ignore
 from foedus.rounds.summary import summarise_run
@@ -121,7 +122,7 @@ def test_an_experiment_is_carried_out_once_and_reported(tmp_path: Path) -> None:
     findings = look_at(tiny_experiment(), home, COMMAND)
     together, alone = findings.scores
     assert [group.group for group in together.groups] == ["holes", "spots"]
-    assert together.score_name == "R²"
+    assert together.words.name == "R²"
     assert len(together.clients) == 2
     assert sum(group.examples for group in alone.groups) == 10
     assert set(findings.pictures) == {"losses.png", "fields-1.png"}
@@ -155,14 +156,14 @@ def test_other_simulations_have_another_folder(tmp_path: Path) -> None:
 
 def scores(label: str, test: str = "cid") -> RunScores:
     groups = [GroupScore("holes", 0.5, 1.0, 3), GroupScore("spots", 0.9, 1.0, 3)]
-    return RunScores(label, 1, f"{label}-1", test, 6, 1, 2, "R²", 0.7, 0.7, 1.0, groups, (), ())
+    return RunScores(label, 1, f"{label}-1", test, 6, 1, 2, 0.7, 0.7, 1.0, groups, (), ())
 
 
 def page_of(experiment: Experiment, *found: RunScores) -> str:
     nothing = [RunResult(label, 1, None, "missing", "not run yet") for label in ("together", "only holes")]
     rounds = experiment.comparison.rounds
     comparison = Comparison(
-        "tiny", Path("x"), rounds, (1,), None, tuple(nothing), (), (), (), (), (), {}, {}, "F1", "x", "x"
+        "tiny", Path("x"), rounds, (1,), None, tuple(nothing), (), (), (), (), (), {}, {}, LABELS
     )
     return render(experiment, Findings(comparison, found, {}, {"command": "foedus <run>"}))
 
@@ -190,7 +191,7 @@ def test_afresh_forgets_the_chosen_entries_alone(tmp_path: Path) -> None:
 
 def test_groups_are_summed_up_as_by_hand() -> None:
     groups = [GroupScore("a", 0.5, 1.0, 3), GroupScore("b", 0.9, 1.0, 3)]
-    one = RunScores("x", 1, "x-1", "cid", 6, 1, 2, "R²", 0.7, 0.7, 1.0, groups, (), ())
+    one = RunScores("x", 1, "x-1", "cid", 6, 1, 2, 0.7, 0.7, 1.0, groups, (), ())
     assert one.mean == pytest.approx(0.7)
     assert one.worst == 0.5
     assert one.spread == pytest.approx(np.std([0.5, 0.9]))
@@ -217,7 +218,7 @@ def test_unusable_experiments_are_refused(about: dict[str, Any], message: str) -
 def test_sharing_is_one_curve_where_entries_differ_in_nothing_else() -> None:
     sharing = load_experiment("mnist-sharing").comparison
     found = [
-        replace(scores(label), seed=seed, accuracy=0.2 * number + 0.1 * seed, score_name="F1")
+        replace(scores(label), seed=seed, accuracy=0.2 * number + 0.1 * seed)
         for number, label in enumerate(sharing.labels)
         for seed in (1, 2)
     ]

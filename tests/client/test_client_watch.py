@@ -2,6 +2,7 @@
 
 import io
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -13,7 +14,7 @@ from foedus.core.records import JobState, TaskKind
 from foedus.rounds.progress import Progress
 
 A, B = ClientId("client-1"), ClientId("client-2")
-NEW = RunStatus("mnist-1", "new", rounds=10)
+NEW = RunStatus("mnist-1", "new", rounds=10, score_name="F1")
 
 
 def one_round() -> list[Progress]:
@@ -74,7 +75,8 @@ def test_share_of_a_task_stays_within_bounds_whatever_it_says() -> None:
 
 def test_a_resumed_round_remembers_what_was_registered_before() -> None:
     before = RoundStatus(3, "open", 2, 2, {"client-1": 0.7}, {}, {}, {}, None, None, None)
-    watch = Watch(RunStatus("mnist-1", "interrupted", 10, ("client-1", "client-2"), 2, under_way=before))
+    clients = ("client-1", "client-2")
+    watch = Watch(replace(NEW, state="interrupted", clients=clients, version=2, under_way=before))
 
     watch.take(Progress("registered", 3, B, {"score_ppb": 800_000_000}))
     [line] = watch.take(Progress("round-ended", 3, None, {"outcome": "accepted", "version": 3}))

@@ -209,6 +209,28 @@ def test_headline_counts_rounds() -> None:
     assert headline(replace(made_up(1), rounds_planned=2)).startswith("1 of 2 rounds, 1 accepted:")
 
 
+@pytest.mark.parametrize(
+    ("model", "name", "accuracy"),
+    [
+        ("unet", "Dice", "Share of right pixels."),
+        ("surrogate", "R²", "The same as R²."),
+        ("made-elsewhere", "score", "Share of right answers."),
+    ],
+)
+def test_scores_are_called_by_what_the_model_learns(model: str, name: str, accuracy: str) -> None:
+    one = made_up(10)
+    run = replace(one, settings={**one.settings, "model": {"name": model}})
+    text = render_report(run)
+    assert f"{name}, test set" in text
+    assert f" and {name} 0." in headline(run)
+    assert "F1" not in text.split("<body")[1].split("<script")[0]
+    assert [(chart.title, accuracy in chart.caption) for chart in curves(run)] == [
+        ("Loss", False),
+        (name, False),
+        ("Accuracy", True),
+    ]
+
+
 def test_data_folder_is_shown_without_its_place() -> None:
     run = made_up(1)
     data = {**run.settings["data"], "folder": "/home/somebody/images"}  # type: ignore[dict-item]

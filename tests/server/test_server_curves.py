@@ -69,6 +69,20 @@ def test_a_thousand_rounds_are_a_small_page_that_keeps_the_best_and_the_worst_on
         assert all(len(line["values"]) == len(rounds) for line in chart.values["series"])
 
 
+@pytest.mark.parametrize(("model", "name"), [("cnn", "F1"), ("unet", "Dice"), ("surrogate", "R²")])
+def test_scores_are_called_by_what_the_model_learns(
+    model: str, name: str, project: str, alice: Person, platform: Platform
+) -> None:
+    fill(platform, alice, 2, 3)
+    with platform.writing() as db:
+        run = db.scalars(select(Run)).one()
+        run.spec, run.score = {"model": {"name": model}}, 0.5
+    page = alice.browser.get("/runs/r-1/curves").text
+    assert f"{name} of the merged models on the test set" in page
+    assert f"{name} 0.5000" in alice.browser.get("/runs/r-1").text
+    assert {chart.values["y_name"] for chart in charts(platform)} == {"loss", "accuracy", name}
+
+
 def test_short_runs_are_drawn_whole_with_mean_range_and_each_client(
     project: str, alice: Person, platform: Platform
 ) -> None:

@@ -109,11 +109,11 @@ def _print_runs(shell: Shell, listed: "list[RunStatus]") -> None:
             f"{len(one.history)}/{one.rounds or '?'}",
             one.version,
             _score(one.accuracy),
-            _score(one.f1),
+            _score(one.f1, one.score_name),
         )
         for one in listed
     ]
-    columns = ("run", "state", "rounds", "version", "test accuracy", "test F1")
+    columns = ("run", "state", "rounds", "version", "test accuracy", "test score")
     print_table(columns, rows, right=columns[2:])
     for one in listed:
         if one.state == DAMAGED:
@@ -128,7 +128,7 @@ def _print_run(shell: Shell, found: "RunStatus") -> None:
         ("version", found.version),
         ("model", found.model or "none yet"),
         ("test accuracy", _score(found.accuracy)),
-        ("test F1", _score(found.f1)),
+        (f"test {found.score_name}", _score(found.f1)),
     ]
     if found.started_at is not None and found.changed_at is not None:
         took = seconds_text(found.changed_at - found.started_at)
@@ -137,7 +137,8 @@ def _print_run(shell: Shell, found: "RunStatus") -> None:
     rounds = [*found.history, *([found.under_way] if found.under_way else [])]
     if rounds:
         say("")
-        columns = ("round", "outcome", "version", "updates", "votes", "local F1", "accuracy", "declined")
+        local = f"local {found.score_name}"
+        columns = ("round", "outcome", "version", "updates", "votes", local, "accuracy", "declined")
         used = len(columns) if any(one.declined for one in rounds) else len(columns) - 1
         rows = (_round_row(one)[:used] for one in rounds)
         print_table(columns[:used], rows, right=("round", "version", "accuracy"))
@@ -153,8 +154,8 @@ def _round_row(one: "RoundStatus") -> tuple[object, ...]:
     return one.round, one.outcome, one.version, updates, votes, local, _score(one.test_accuracy), declined
 
 
-def _score(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
+def _score(value: float | None, name: str = "") -> str:
+    return "-" if value is None else f"{name} {value:.3f}".strip()
 
 
 def _print_verified(found: "VerifySummary") -> None:

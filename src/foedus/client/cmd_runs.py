@@ -193,13 +193,13 @@ def _finish(shell: Shell, status: "RunStatus", output: Format) -> None:
 
 def _print_end(shell: Shell, status: "RunStatus") -> None:
     accuracy = "not known" if status.accuracy is None else f"{status.accuracy:.3f}"
-    f1 = "not known" if status.f1 is None else f"{status.f1:.3f}"
+    score = "not known" if status.f1 is None else f"{status.f1:.3f}"
     took = seconds_text((status.changed_at or 0) - (status.started_at or 0))
     say("")
     say(f"{status.name}: {status.state} after {len(status.history)} rounds, {took}", "bold")
     pairs = [
         ("test accuracy", accuracy),
-        ("test F1", f1),
+        (f"test {status.score_name}", score),
         ("version", status.version),
         ("model", status.model),
     ]

@@ -4,11 +4,13 @@ import fcntl
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from foedus.core.errors import FoedusError
 from foedus.core.records import SCORE_SCALE, Choice, Event, Phase, RoundView
+from foedus.learn.choices import score_words
+from foedus.learn.score_words import UNKNOWN
 from foedus.rounds.home import Home
 
 if TYPE_CHECKING:
@@ -47,6 +49,7 @@ class RunStatus:
     model: str | None = None  # CID of its manifest
     accuracy: float | None = None  # of the current global model on the project's test set
     f1: float | None = None
+    score_name: str = UNKNOWN.name  # what `f1` is of this model: F1, Dice, R²
     started_at: int | None = None  # seconds since 1970
     changed_at: int | None = None
     history: Sequence[RoundStatus] = field(default_factory=list)  # rounds that ended
@@ -60,9 +63,8 @@ class RunStatus:
 
 def run_status(home: Home, name: str) -> RunStatus:
     """Return where a run stands. Raises `InvalidSpec` for an unknown run, `ChainDamaged`."""
-    rounds = _planned_rounds(home, name)
-    is_held = process_at_work(home) is not None
-    return _status(home, name, rounds, chain_events(home), is_held)
+    blank = _planned(home, name)
+    return _status(home, blank, chain_events(home), process_at_work(home) is not None)
 
 
 def all_statuses(home: Home) -> list[RunStatus]:
@@ -76,11 +78,11 @@ def all_statuses(home: Home) -> list[RunStatus]:
     listed = []
     for name in names:
         try:
-            rounds = _planned_rounds(home, name)
+            blank = _planned(home, name)
         except FoedusError:
             listed.append(RunStatus(name, DAMAGED, rounds=0))
         else:
-            listed.append(_status(home, name, rounds, events, is_held))
+            listed.append(_status(home, blank, events, is_held))
     return listed
 
 
@@ -116,32 +118,33 @@ def process_at_work(home: Home) -> int | None:
     return None
 
 
-def _planned_rounds(home: Home, name: str) -> int:
-    """Return how many rounds a run shall have. Raises `FoedusError` when its spec is damaged."""
+def _planned(home: Home, name: str) -> RunStatus:
+    """Return what a run shall be, as its spec says. Raises `FoedusError` when that is damaged."""
     from foedus.rounds.runs import load_run_spec
 
     try:
-        return load_run_spec(home, name).rounds
+        spec = load_run_spec(home, name)
     except RecursionError as error:
         raise FoedusError(f"the spec of run {name} is damaged") from error
+    return RunStatus(name, "new", spec.rounds, score_name=score_words(spec.model.name).name)
 
 
-def _status(home: Home, name: str, rounds: int, events: Sequence[Event], is_held: bool) -> RunStatus:
+def _status(home: Home, blank: RunStatus, events: Sequence[Event], is_held: bool) -> RunStatus:
     from foedus.rounds.locate import locate
     from foedus.rounds.view import view_run
 
+    name = blank.name
     numbers = locate(home, name, events)
     if numbers is None:
-        return RunStatus(name, "running" if is_held else "new", rounds)
+        return replace(blank, state="running") if is_held else blank
     number = numbers[1]
     view = view_run(events, number)
     history = [_ended_round(home, name, view, ended, outcome) for ended, outcome in view.history]
     accepted = [r for r in history if r.outcome == "accepted"]
     times = [event.block_time for event in events if event.args.get("run") == number]
-    return RunStatus(
-        name=name,
+    return replace(
+        blank,
         state=view.ended or ("running" if is_held else "interrupted"),
-        rounds=rounds,
         clients=tuple(view.clients),
         version=view.version,
         model=view.current,
@@ -183,7 +186,7 @@ def _round(
 
 
 def _test_scores(home: Home, name: str, view: RoundView) -> tuple[float | None, float | None]:
-    """Return accuracy and F1 that the aggregating client measured; they are on no chain, so may be gone."""
+    """Return accuracy and score that the aggregating client measured: on no chain, so they may be gone."""
     from foedus.launch import JobFolder
     from foedus.rounds.documents import MergeResult
 

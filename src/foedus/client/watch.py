@@ -29,7 +29,7 @@ class RoundNow:
 
     number: int = 0
     started: float = 0.0
-    registered: dict[str, float] = field(default_factory=dict)  # client -> local F1
+    registered: dict[str, float] = field(default_factory=dict)  # client -> local score
     declined: dict[str, str] = field(default_factory=dict)  # client -> reason
     test_accuracy: float | None = None
 
@@ -40,6 +40,7 @@ class Watch:
     def __init__(self, status: RunStatus) -> None:
         self.run = status.name
         self.rounds = status.rounds
+        self.score_name = status.score_name
         self.ended_rounds = len(status.history)
         self.version = status.version
         self.exchange = 1
@@ -183,7 +184,8 @@ def _round_ended(watch: Watch, progress: Progress) -> str:
     ]
     if now.registered:
         parts.append(
-            "local F1 " + " ".join(f"{now.registered[name]:.3f}" for name in sorted(now.registered)[:8])
+            f"local {watch.score_name} "
+            + " ".join(f"{now.registered[name]:.3f}" for name in sorted(now.registered)[:8])
         )
     if now.test_accuracy is not None:
         parts.append(f"test accuracy {now.test_accuracy:.3f}")

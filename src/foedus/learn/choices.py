@@ -8,23 +8,28 @@ import functools
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from foedus.learn.arguments import Parameter
+from foedus.learn.score_words import UNKNOWN, ScoreWords
 
 FILE: Final = Path(__file__).with_name("choices.json")
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A model or an algorithm as a form offers it. `task` is what a model learns; empty for algorithms."""
+    """A model or an algorithm as a form offers it.
+
+    `task` is what a model learns, `words` what its figures are called; empty and None for algorithms.
+    """
 
     name: str
     title: str
     about: str  # one sentence: what it does, or what it accepts
     task: str
+    words: ScoreWords | None
     is_linear: bool
     parameters: tuple[Parameter, ...]
 
@@ -39,6 +44,12 @@ def algorithm_choices() -> Mapping[str, Choice]:
     return _read()["algorithms"]
 
 
+def score_words(model: object) -> ScoreWords:
+    """Return what the figures of a model are called, by its name; vague words for one that is not known."""
+    choice = model_choices().get(model) if isinstance(model, str) else None
+    return (choice and choice.words) or UNKNOWN
+
+
 @functools.cache
 def _read() -> Mapping[str, Mapping[str, Choice]]:
     found = json.loads(FILE.read_text("utf-8"))
@@ -46,7 +57,9 @@ def _read() -> Mapping[str, Mapping[str, Choice]]:
 
 
 def _choice(values: Mapping[str, Any]) -> Choice:
-    return Choice(**{**values, "parameters": tuple(_parameter(one) for one in values["parameters"])})
+    words = ScoreWords(**values["words"]) if values["words"] else None
+    parameters = tuple(_parameter(one) for one in values["parameters"])
+    return Choice(**{**values, "words": words, "parameters": parameters})
 
 
 def _parameter(values: Mapping[str, Any]) -> Parameter:
@@ -69,26 +82,30 @@ def described() -> str:
     models = [model_info(name) for name in model_names()]
     found = {
         "models": [
-            _plain(one.name, one.title, "", one.objective.name, one.is_linear, one.parameters)
+            {
+                **_plain(one.name, one.title, "", one.parameters),
+                "task": one.objective.name,
+                "words": asdict(one.objective.words),
+                "is_linear": one.is_linear,
+            }
             for one in models
         ],
         "algorithms": [
-            _plain(one.name, one.title, f"{one.summary} Accepts {one.accepts}.", "", False, one.parameters)
+            _plain(one.name, one.title, f"{one.summary} Accepts {one.accepts}.", one.parameters)
             for one in describe()
         ],
     }
     return json.dumps(found, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def _plain(
-    name: str, title: str, about: str, task: str, is_linear: bool, parameters: tuple[Parameter, ...]
-) -> dict[str, Any]:
+def _plain(name: str, title: str, about: str, parameters: tuple[Parameter, ...]) -> dict[str, Any]:
     return {
         "name": name,
         "title": title,
         "about": about,
-        "task": task,
-        "is_linear": is_linear,
+        "task": "",
+        "words": None,
+        "is_linear": False,
         "parameters": [
             {
                 "name": one.name,

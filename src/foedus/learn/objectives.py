@@ -10,7 +10,9 @@ import torch
 from torch import nn
 
 from foedus.core.errors import InvalidData
+from foedus.learn import score_words
 from foedus.learn.metrics import confusion, f1_per_label
+from foedus.learn.score_words import ScoreWords
 
 _ABOVE: Final = 0.5  # probability from which a pixel counts as inside the mask
 _MOST_LABELS: Final = 128  # that fit beside a mask in a byte
@@ -31,9 +33,7 @@ class Objective(Protocol):
     """One kind of goal. Outputs and targets are those of a batch: (B, …)."""
 
     name: str
-    score_name: str  # as people call it
-    accuracy_means: str  # what `Evaluation.accuracy` is, in words
-    score_means: str
+    words: ScoreWords
 
     def loss(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """Return the mean loss of a batch, a scalar with gradient."""
@@ -48,8 +48,7 @@ class Objective(Protocol):
 class Classification:
     """Labels 0..label_count-1. Outputs (B, labels) are logits. Loss: cross-entropy. Score: macro F1."""
 
-    name, score_name = "classification", "F1"
-    accuracy_means, score_means = "Share of examples classified correctly", "Mean over all labels"
+    name, words = "classification", score_words.LABELS
 
     def loss(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """Return the mean cross-entropy."""
@@ -85,8 +84,7 @@ class Segmentation:
     the share of right pixels.
     """
 
-    name, score_name = "segmentation", "Dice"
-    accuracy_means, score_means = "Share of right pixels", "Mean over the images"
+    name, words = "segmentation", score_words.PIXELS
 
     def loss(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """Return the mean of BCE + Dice loss over the images."""
@@ -115,8 +113,7 @@ class LabelledSegmentation:
     `accuracy` is the share of right labels, not pixels.
     """
 
-    name, score_name = "segmentation", "Dice"
-    accuracy_means, score_means = "Share of right labels", "Mean over the images"
+    name, words = "segmentation", score_words.PIXELS_AND_LABELS
 
     def loss(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """Return the mean of BCE + Dice loss + cross-entropy over the images."""
@@ -150,8 +147,7 @@ class Regression:
     channels. A channel that is the same everywhere explains nothing: 0. `accuracy` is the score again.
     """
 
-    name, score_name = "regression", "R²"
-    accuracy_means, score_means = "The same as R²", "Clipped to 0 … 1, mean over the fields"
+    name, words = "regression", score_words.FIELDS
 
     def loss(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """Return the mean squared error of all values."""

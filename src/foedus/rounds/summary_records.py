@@ -38,7 +38,7 @@ class Vote:
     """One answer in a ballot (Algorithm 5)."""
 
     choice: str  # yes | no | abstain
-    score: float  # F1 of the candidate on the client's own validation split
+    score: float  # of the candidate on the client's own validation split
     base_score: float
     tx: str
     block: int
@@ -53,7 +53,7 @@ class ClientRound:
     reason: str = ""  # why it declined
     cid: str | None = None  # of the update's weights
     num_examples: int = 0
-    score: float | None = None  # registered F1 of the local model, own validation split
+    score: float | None = None  # registered, of the local model, own validation split
     base_score: float | None = None
     tx: str | None = None
     block: int | None = None

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from foedus.client.compare.plan import Plan, flat
 from foedus.client.compare.records import Comparison, RoundResult, RunResult
@@ -21,12 +21,10 @@ from foedus.core.canonical import canonical_json
 from foedus.core.errors import FoedusError
 from foedus.core.records import Event
 from foedus.launch import JobFolder
+from foedus.learn.choices import score_words
 from foedus.rounds.documents import PrepareResult
 from foedus.rounds.home import Home
 from foedus.rounds.summary import RunSummary, summarise_run
-
-if TYPE_CHECKING:
-    from foedus.learn.objectives import Objective
 
 _STEP: Final = re.compile(r"r(\d{5,})\.\d+")
 
@@ -51,7 +49,6 @@ def _comparison(plan: Plan, runs: Sequence[RunResult]) -> Comparison:
     spec = plan.spec
     by_label = {label: [run for run in runs if run.label == label] for label in spec.labels}
     common, own = _settings(spec)
-    objective = _objective(spec)
     return Comparison(
         name=spec.name,
         folder=plan.folder,
@@ -66,16 +63,8 @@ def _comparison(plan: Plan, runs: Sequence[RunResult]) -> Comparison:
         differences=tuple(differences(runs)),
         common=common,
         own=own,
-        score_name=objective.score_name,
-        score_means=objective.score_means,
-        accuracy_means=objective.accuracy_means,
+        words=score_words(spec.runs[0].spec.model.name),
     )
-
-
-def _objective(spec: CompareSpec) -> "Objective":
-    from foedus.learn.models import model_info
-
-    return model_info(spec.runs[0].spec.model.name).objective
 
 
 def _run(

@@ -16,6 +16,7 @@ from foedus.client.report.page import COLOURS, asset, embedded_json, environment
 from foedus.client.report.tables import Card
 from foedus.client.report.words import counted, duration
 from foedus.core.canonical import Json
+from foedus.learn.score_words import LABELS
 
 _PACKAGE: Final = "foedus.client.compare"
 
@@ -51,8 +52,8 @@ def render_comparison(comparison: Comparison, picture: bytes = b"") -> str:
 
 
 def _charts(comparison: Comparison) -> dict[str, Chart]:
-    name = comparison.score_name
-    accuracy, score = f"{comparison.accuracy_means}.", f"{comparison.score_means}."
+    words = comparison.words
+    name, accuracy, score = words.name, f"{words.accuracy_means}.", f"{words.means}."
     return {
         "accuracy": _chart("accuracy", "Test accuracy", comparison.accuracy, accuracy, "score"),
         "f1": _chart("f1", f"Test {name}", comparison.f1, score, "score"),
@@ -106,11 +107,11 @@ def _lead(comparison: Comparison) -> str:
 
 
 def _cards(comparison: Comparison) -> list[Card]:
-    is_accuracy = comparison.score_name == "F1"
+    is_accuracy = comparison.words == LABELS
     finals = [(one.label, one.accuracy if is_accuracy else one.f1) for one in comparison.entries]
     known = [(found.mean, label, plus_minus(found)) for label, found in finals if found]
     _, label, best = max(known, key=lambda one: one[0], default=(0.0, "", NOTHING))
-    cards = [Card(f"Best final {'accuracy' if is_accuracy else comparison.score_name}", best, label)]
+    cards = [Card(f"Best final {'accuracy' if is_accuracy else comparison.words.name}", best, label)]
     if comparison.target is not None:
         reached = [entry for entry in comparison.entries if entry.to_target]
         quick = min(reached, key=lambda entry: entry.to_target.mean if entry.to_target else 0.0, default=None)

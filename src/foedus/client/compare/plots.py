@@ -25,11 +25,10 @@ def draw_comparison(comparison: Comparison) -> bytes:
 
     figure = Figure(figsize=_INCHES, dpi=_DPI, layout="constrained")
     FigureCanvasAgg(figure)  # no window system, and no global state as pyplot has
-    name = comparison.score_name
-    accuracy, score = comparison.accuracy_means, comparison.score_means
+    words = comparison.words
     panels = [
-        ("Test accuracy", f"accuracy: {_small(accuracy)}", comparison.accuracy, True),
-        (f"Test {name}", f"{name}: {_small(score)}", comparison.f1, True),
+        ("Test accuracy", f"accuracy: {_small(words.accuracy_means)}", comparison.accuracy, True),
+        (f"Test {words.name}", f"{words.name}: {_small(words.means)}", comparison.f1, True),
         ("Test loss", "loss (mean over the examples)", comparison.loss, False),
     ]
     for axes, panel in zip(figure.subplots(1, len(panels)), panels, strict=True):

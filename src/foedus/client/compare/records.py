@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from foedus.learn.score_words import ScoreWords
+
 
 @dataclass(frozen=True, slots=True)
 class Stat:
@@ -97,9 +99,7 @@ class Comparison:
     differences: tuple[str, ...]  # where runs of one seed did not begin alike, in words
     common: Mapping[str, str]  # settings that all runs have
     own: Mapping[str, Sequence[str]]  # settings in which the entries differ, in their order
-    score_name: str  # what `f1` is of these models
-    score_means: str
-    accuracy_means: str
+    words: ScoreWords  # what accuracy and `f1` are of these models
 
     @property
     def unfinished(self) -> tuple[RunResult, ...]:

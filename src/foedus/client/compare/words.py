@@ -63,7 +63,7 @@ def _columns(comparison: Comparison) -> list[Column]:
             "accuracy", lambda entry: plus_minus(entry.accuracy), lambda entry: _lowest(entry.accuracy, -1)
         ),
         Column(
-            comparison.score_name, lambda entry: plus_minus(entry.f1), lambda entry: _lowest(entry.f1, -1)
+            comparison.words.name, lambda entry: plus_minus(entry.f1), lambda entry: _lowest(entry.f1, -1)
         ),
         Column("loss", lambda entry: plus_minus(entry.loss), lambda entry: _lowest(entry.loss, 1)),
         Column("best round", _best_round),

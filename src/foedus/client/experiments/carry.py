@@ -22,7 +22,8 @@ from foedus.client.experiments.scoring import FinalModel, score_run
 from foedus.client.experiments.simulations import simulate, simulations_folder
 from foedus.client.experiments.spec import Experiment, in_folder
 from foedus.core.errors import InvalidData
-from foedus.learn.objectives import CLASSIFICATION
+from foedus.learn.choices import score_words
+from foedus.learn.score_words import LABELS
 from foedus.rounds.home import Home
 from foedus.rounds.progress import Observer
 from foedus.site.settings import Settings
@@ -71,10 +72,8 @@ def look_at(experiment: Experiment, home: Home, command: str) -> Findings:
     pictures = _pictures(experiment, home, comparison, scores)
     reached = by_share(plan.spec, scores)
     if len(reached) >= _FEWEST_SHARES:
-        name = scores[0].score_name
-        pictures["sharing.png"] = draw_sharing(
-            reached, "accuracy" if name == CLASSIFICATION.score_name else name
-        )
+        words = comparison.words
+        pictures["sharing.png"] = draw_sharing(reached, "accuracy" if words == LABELS else words.name)
     return Findings(comparison, scores, pictures, told)
 
 
@@ -88,11 +87,11 @@ def by_share(spec: CompareSpec, scores: Sequence[RunScores]) -> Mapping[float, S
     }
     if len(set(shares.values())) < len(shares):
         return {}
+    is_accuracy = score_words(spec.runs[0].spec.model.name) == LABELS
     reached: dict[float, list[float]] = {}
     for one in scores:
         if one.label in shares:
-            value = one.accuracy if one.score_name == CLASSIFICATION.score_name else one.score
-            reached.setdefault(shares[one.label], []).append(value)
+            reached.setdefault(shares[one.label], []).append(one.accuracy if is_accuracy else one.score)
     return reached
 
 

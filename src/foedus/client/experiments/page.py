@@ -112,7 +112,6 @@ def render(experiment: Experiment, findings: Findings) -> str:
         **inlined("", asset("foedus.client.compare", "comparison.css")),
         experiment=experiment,
         comparison=comparison,
-        score_name=findings.scores[0].score_name if findings.scores else "F1",
         rows=rows(experiment, findings),
         tests=len({one.test for one in findings.scores}),
         groups=[group.group for group in first[0].groups] if first else [],

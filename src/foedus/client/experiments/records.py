@@ -36,7 +36,6 @@ class RunScores:
     examples: int  # in it
     began: int  # Unix time of the run's first block
     ended: int  # and of its newest
-    score_name: str
     score: float
     accuracy: float
     loss: float

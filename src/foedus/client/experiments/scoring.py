@@ -108,7 +108,6 @@ def score_run(home: Home, label: str, seed: int, name: str, groups: Sequence[str
         examples=whole.examples,
         began=final.summary.started_at or 0,
         ended=final.summary.changed_at or 0,
-        score_name=final.test.objective.score_name,
         score=whole.f1,
         accuracy=whole.accuracy,
         loss=whole.loss,

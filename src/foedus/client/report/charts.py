@@ -4,8 +4,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from foedus.client.report.words import count, listed, number, percent, score
+from foedus.client.report.words import count, figures_of, listed, number, percent, score
 from foedus.core.canonical import Json
+from foedus.learn.score_words import LABELS
 from foedus.rounds.summary import ClientRound, Figures, RoundSummary, RunSummary
 
 MAX_POINTS = 1_500  # of a series: more than a screen has columns
@@ -63,18 +64,21 @@ class Chart:
 
 
 def curves(run: RunSummary) -> list[Chart]:
-    """Return loss, F1 and accuracy: local models on the clients' data, the global one on the test set."""
+    """Return loss, score and accuracy: local models on the clients' data, the global one on the test set."""
+    words = figures_of(run)
     return [
         _curve(run, "loss", "Loss", "Lower is better.", lambda f: f.loss),
         _curve(
             run,
             "f1",
-            "F1",
+            words.name,
             "The mean over all labels, also those a client does not hold: a client with half of the labels"
-            " ends near one half.",
+            " ends near one half."
+            if words == LABELS
+            else f"{words.means}.",
             lambda f: f.f1,
         ),
-        _curve(run, "accuracy", "Accuracy", "Share of examples classified correctly.", lambda f: f.accuracy),
+        _curve(run, "accuracy", "Accuracy", f"{words.accuracy_means}.", lambda f: f.accuracy),
     ]
 
 
@@ -174,7 +178,7 @@ def _curve(run: RunSummary, key: str, title: str, remark: str, pick: Callable[[F
 def _local(entry: ClientRound, key: str, pick: Callable[[Figures], float]) -> float | None:
     if entry.training is not None:
         return pick(entry.training.local)
-    return entry.score if key == "f1" else None  # the chain has F1 also when the job folder is gone
+    return entry.score if key == "f1" else None  # the chain has scores also when the job folder is gone
 
 
 def _clients(run: RunSummary, rounds: Sequence[RoundSummary], pick: Pick) -> tuple[Series, ...]:

@@ -1,4 +1,4 @@
-"""The curves as a picture: loss, F1 and accuracy side by side, for papers and for readers without scripts."""
+"""The curves as a picture: loss, score and accuracy side by side, for papers and readers without scripts."""
 
 from io import BytesIO
 from itertools import count

@@ -106,7 +106,7 @@ def environment(*packages: str) -> Environment:
     shown = (words.short_id, words.number, words.score, words.percent, words.count, words.utc, words.duration)
     environment.filters.update({function.__name__: function for function in shown})
     environment.globals.update(
-        {function.__name__: function for function in (words.headline, words.votes, words.registered)}
+        {one.__name__: one for one in (words.headline, words.figures_of, words.votes, words.registered)}
     )
     return environment
 

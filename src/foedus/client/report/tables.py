@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Generic, TypeVar
 
-from foedus.client.report.words import NOTHING, count, duration, outcomes, score
+from foedus.client.report.words import NOTHING, count, duration, figures_of, outcomes, score
 from foedus.core.canonical import Json, canonical_json
 from foedus.rounds.summary import ClientRound, RoundSummary, RunSummary, current_figures
 
@@ -60,7 +60,9 @@ def cards(run: RunSummary) -> list[Card]:
             _since(accuracy),
             spark(accuracy),
         ),
-        Card("F1, test set", score(figures.f1 if figures else None), _since(f1), spark(f1)),
+        Card(
+            f"{figures_of(run).name}, test set", score(figures.f1 if figures else None), _since(f1), spark(f1)
+        ),
         _rounds_card(run),
         _updates_card(run),
         _time_card(run),

@@ -4,6 +4,8 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+from foedus.learn.choices import score_words
+from foedus.learn.score_words import ScoreWords
 from foedus.rounds.summary import RoundSummary, RunSummary, current_figures
 
 NOTHING = "–"
@@ -85,6 +87,12 @@ def algorithm_name(run: RunSummary) -> str:
     return _ALGORITHMS.get(name, name)
 
 
+def figures_of(run: RunSummary) -> ScoreWords:
+    """Return what the figures of the run's model are called."""
+    section = run.settings.get("model")
+    return score_words(section.get("name") if isinstance(section, dict) else None)
+
+
 def outcomes(run: RunSummary) -> Counter[str]:
     """Count the rounds by how they ended."""
     return Counter(one.phase for one in run.rounds)
@@ -108,10 +116,8 @@ def _result(run: RunSummary) -> str:
     figures = current_figures(run)
     if figures is None:
         return ""
-    return (
-        f" Version {run.version} reaches accuracy {figures.accuracy:.3f} and F1 {figures.f1:.3f}"
-        f" on the {figures.examples:,} examples of the test set."
-    )
+    reached = f"accuracy {figures.accuracy:.3f} and {figures_of(run).name} {figures.f1:.3f}"
+    return f" Version {run.version} reaches {reached} on the {figures.examples:,} examples of the test set."
 
 
 def votes(one: RoundSummary) -> str:

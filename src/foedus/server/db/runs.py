@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import BigInteger, ForeignKey, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
+from foedus.learn.choices import score_words
 from foedus.server.db.accounts import User
 from foedus.server.db.base import Base, Key, Leased, Long, Text32, Text64, Text200, utc_now
 from foedus.server.db.projects import Dataset, Project
@@ -45,6 +46,11 @@ class Run(Leased, Base):
     project: Mapped[Project] = relationship()
     creator: Mapped[User] = relationship()
     clients: Mapped[list["RunClient"]] = relationship(cascade="all, delete-orphan")
+
+    @property
+    def score_name(self) -> str:
+        """What the score of its model is called: F1, Dice, R²."""
+        return score_words(self.spec.get("model", {}).get("name")).name
 
     @property
     def is_over(self) -> bool:

@@ -16,11 +16,11 @@ MOST: Final = 1000  # events in one answer
 _MOST_POINTS: Final = 400  # of a line in a chart
 _MOST_CELLS: Final = 2400  # of a chart's table: pages stay below 200 kB
 _MOST_CLIENTS: Final = 20  # that have a line of their own
-_CHARTS: Final = (
+_CHARTS: Final = (  # `score` stands for the name of the model's score
     ("loss", "Training loss of the clients", "loss"),
-    ("f1", "F1 of the local models, each on its client's validation data", "F1"),
+    ("f1", "{score} of the local models, each on its client's validation data", "{score}"),
     ("test_accuracy", "Accuracy of the merged models on the test set", "accuracy"),
-    ("test_f1", "F1 of the merged models on the test set", "F1"),
+    ("test_f1", "{score} of the merged models on the test set", "{score}"),
 )
 
 
@@ -50,7 +50,12 @@ def curve_charts(db: Session, run: Run) -> list[CurveChart]:
     for name, number, client, value in rows:
         if math.isfinite(value):  # a loss that overflowed cannot be drawn
             found.setdefault(name, {}).setdefault(number, {})[client] = value
-    return [_chart(caption, unit, found[name]) for name, caption, unit in _CHARTS if name in found]
+    score = run.score_name
+    return [
+        _chart(caption.format(score=score), unit.format(score=score), found[name])
+        for name, caption, unit in _CHARTS
+        if name in found
+    ]
 
 
 def _chart(caption: str, unit: str, of: dict[int, dict[str, float]]) -> CurveChart:
