@@ -51,6 +51,11 @@ def pod_of(wanted: Order, settings: KubernetesSite = SITE) -> Any:  # noqa: ANN4
     return made(wanted, settings)["spec"]["template"]["spec"]
 
 
+@pytest.fixture(autouse=True)
+def no_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("FOEDUS_DEVICE", raising=False)
+
+
 def test_the_fullest_manifest_is_the_golden_one() -> None:
     assert made(FULL, EVERYTHING) == json.loads(GOLDEN.read_text())
 
@@ -82,6 +87,12 @@ def test_a_job_without_gpus_sees_none() -> None:
     variables = {v["name"]: v["value"] for v in pod_of(PLAIN)["containers"][0]["env"]}
     assert variables["NVIDIA_VISIBLE_DEVICES"] == "void"
     assert "NVIDIA_VISIBLE_DEVICES" not in str(pod_of(order(gpus=1)))
+
+
+def test_a_forced_device_reaches_the_job_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FOEDUS_DEVICE", "$(HOME)")
+    variables = {v["name"]: v["value"] for v in pod_of(PLAIN)["containers"][0]["env"]}
+    assert expanded(variables["FOEDUS_DEVICE"], variables) == "$(HOME)"
 
 
 def test_the_queue_of_the_resources_comes_before_that_of_the_site() -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+import os
 import re
 from collections.abc import Sequence
 
@@ -17,6 +18,7 @@ MANAGED_BY = {"app.kubernetes.io/name": "foedus", "app.kubernetes.io/managed-by"
 QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
 PROLOGUE = "prologue.sh"
 CONTAINER = "task"
+_DEVICE = "FOEDUS_DEVICE"
 _SCRATCH = "/tmp"  # noqa: S108 - a volume of the pod alone
 _NOTE_LIMIT = 256  # characters
 _UNPLAIN = re.compile(r"[^A-Za-z0-9_.:-]", re.ASCII)
@@ -148,10 +150,12 @@ def _literal(text: str) -> str:
 
 
 def _environment(wanted: Resources) -> list[Json]:
-    """Name every variable: nothing of ours is inherited. The supervisor sets the numbers of threads."""
+    """Name every variable: only the forced device is inherited. The supervisor sets the numbers of threads."""
     variables = {"HOME": _SCRATCH, "TMPDIR": _SCRATCH, "LANG": "C.UTF-8"}
     if not wanted.gpus:  # images made for CUDA would otherwise show all GPUs of the node
         variables["NVIDIA_VISIBLE_DEVICES"] = "void"
+    if device := os.environ.get(_DEVICE):
+        variables[_DEVICE] = _literal(device)
     return [{"name": name, "value": value} for name, value in variables.items()]
 
 
