@@ -150,7 +150,7 @@ def _literal(text: str) -> str:
 
 
 def _environment(wanted: Resources) -> list[Json]:
-    """Name every variable: only the forced device is inherited. The supervisor sets the numbers of threads."""
+    """Name every variable: only a forced device is inherited. The supervisor sets the numbers of threads."""
     variables = {"HOME": _SCRATCH, "TMPDIR": _SCRATCH, "LANG": "C.UTF-8"}
     if not wanted.gpus:  # images made for CUDA would otherwise show all GPUs of the node
         variables["NVIDIA_VISIBLE_DEVICES"] = "void"
