@@ -122,7 +122,7 @@ def test_an_experiment_is_carried_out_once_and_reported(tmp_path: Path) -> None:
     findings = look_at(tiny_experiment(), home, COMMAND)
     together, alone = findings.scores
     assert [group.group for group in together.groups] == ["holes", "spots"]
-    assert together.words.name == "R²"
+    assert findings.comparison.words.name == "R²"
     assert len(together.clients) == 2
     assert sum(group.examples for group in alone.groups) == 10
     assert set(findings.pictures) == {"losses.png", "fields-1.png"}
@@ -181,7 +181,8 @@ def test_afresh_forgets_the_chosen_entries_alone(tmp_path: Path) -> None:
     spec = tiny_experiment().comparison
     with open_plan(Home(tmp_path), spec) as plan:
         plan.names[:] = ["tiny-1", "tiny-2"]
-        plan.forget(["only holes"])
+        plan.write()
+    with open_plan(Home(tmp_path), spec, fresh=["only holes"]) as plan:
         plan.write()
         found = written_plan(Home(tmp_path), spec)  # somebody who works there is no hindrance
     assert found is not None

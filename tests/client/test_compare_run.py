@@ -131,7 +131,7 @@ def test_another_comparison_of_that_name_is_refused(finished: Path, home: Home, 
     assert more.exit_code == params.exit_code == labels.exit_code == 2
     assert "'FedAvg' has another rounds" in more.stderr
     assert "'FedProx µ=0.1' has another algorithm.params" in params.stderr
-    assert "it has other labels or seeds" in labels.stderr
+    assert "it has 'FedAvg' with seed 2" in labels.stderr
     assert all("--fresh" in one.stderr for one in (more, params, labels))
     assert chain_events(home) == events
 
@@ -148,9 +148,19 @@ def test_target_and_workers_make_no_other_comparison(home: Home) -> None:
 
 def test_fresh_forgets_the_runs_but_keeps_them(home: Home) -> None:
     spec = parse_compare_spec(values_of(COMPARE.replace("rounds = 2", "rounds = 5")))
-    with open_plan(home, spec, fresh=True) as plan:
+    with open_plan(home, spec, fresh=spec.labels) as plan:
         assert plan.names == [None] * 4
     assert home.run_names() == [f"tiny-{n}" for n in (1, 2, 3, 4)]
+
+
+def test_entries_that_were_changed_or_added_are_run_and_the_others_kept(home: Home) -> None:
+    changed = COMPARE.replace("mu = 0.1", "mu = 0.2") + '\n[[compare]]\nlabel = "more"\n'
+    spec = parse_compare_spec(values_of(changed))
+    with pytest.raises(InvalidSpec, match=r"'FedProx µ=0\.1' has another"), open_plan(home, spec):
+        pass
+    with open_plan(home, spec, fresh=["FedProx µ=0.1"]) as plan:
+        assert [run.label for run in spec.runs] == [*["FedAvg", "FedProx µ=0.1", "more"] * 2]
+        assert plan.names == ["tiny-1", None, None, "tiny-3", None, None]
 
 
 def test_one_process_at_a_time_works_on_a_comparison(tmp_path: Path) -> None:

@@ -62,10 +62,7 @@ def run_comparison(
     from foedus.client.compare.plan import open_plan
     from foedus.client.compare.running import check_inputs, run_all
 
-    is_part = bool(only) and not set(only) >= set(spec.labels)
-    with open_plan(home, spec, fresh and not is_part) as plan:
-        if fresh:
-            plan.forget(only)
+    with open_plan(home, spec, (only or spec.labels) if fresh else ()) as plan:
         if not any(plan.names):
             check_inputs(spec, home)
         plan.write()

@@ -14,7 +14,8 @@ from foedus.rounds.runs import create_run, load_run_spec
 from foedus.rounds.spec import RunSpec, parse_spec
 
 PLAN: Final = "comparison.json"
-_Written: TypeAlias = tuple[str, int, Mapping[str, Any]]  # label, seed, spec
+_Written: TypeAlias = Mapping[tuple[str, int], tuple[Mapping[str, Any], str | None]]
+"""What a plan says of a run, by label and seed: its spec, and its name once it has one."""
 _WITHOUT_EFFECT: Final = ("jobs.workers", "jobs.checkpoint_s")  # on what comes out
 
 
@@ -45,12 +46,6 @@ class Plan:
         name = self.names[index]
         return name if name is not None and name in self.home.run_names() else None
 
-    def forget(self, labels: Collection[str]) -> None:
-        """Forget the runs of these entries; they stay in the home folder."""
-        for index, run in enumerate(self.spec.runs):
-            if run.label in labels:
-                self.names[index] = None
-
     def write(self) -> None:
         """Write the plan down."""
         with full_disk_told(self.home.root):
@@ -69,34 +64,37 @@ class Plan:
 
 
 @contextmanager
-def open_plan(home: Home, spec: CompareSpec, fresh: bool = False) -> Iterator[Plan]:
+def open_plan(home: Home, spec: CompareSpec, fresh: Collection[str] = ()) -> Iterator[Plan]:
     """Open the folder of a comparison and hold it: one process at a time works there. Writes no plan yet.
 
-    `fresh` forgets the runs of an earlier comparison of that name (they stay in the home folder). Without it,
-    raises `InvalidSpec` when that one was another comparison; `HomeInUse` when somebody works on it.
+    A comparison of that name that is there is gone on with; it may have fewer entries. Of the labels in
+    `fresh`, runs that were made are forgotten (they stay in the home folder). Raises `InvalidSpec` when
+    another entry was planned with another spec or is not wanted any more; `HomeInUse` when somebody works on
+    it.
     """
     folder = folder_of(home, spec.name)
     with Home(folder).locked():  # a lock of its own: the home folder's is free between two runs
-        names: list[str | None] = [None] * len(spec.runs)
-        if (folder / PLAN).exists() and not fresh:
-            names = _names(folder / PLAN, spec)
-        yield Plan(home, folder, spec, names)
+        is_new = set(fresh) >= set(spec.labels) or not (folder / PLAN).exists()
+        names = [] if is_new else _names(folder / PLAN, spec, fresh)
+        yield Plan(home, folder, spec, names or [None] * len(spec.runs))
 
 
 def written_plan(home: Home, spec: CompareSpec) -> Plan | None:
     """Return the plan that is on disk, each run with the spec it was given; None where there is none.
 
     It asks for no lock, so it can be looked at while somebody works on it. Raises `InvalidSpec` when it has
-    other labels or seeds.
+    entries that this comparison has not.
     """
     path = folder_of(home, spec.name) / PLAN
     if not path.exists():
         return None
-    earlier, names = _read(path, spec)
+    earlier = _read(path, spec)
+    known = [earlier.get((run.label, run.seed)) for run in spec.runs]
     runs = tuple(
-        replace(run, spec=parse_spec(dict(before)))
-        for run, (*_, before) in zip(spec.runs, earlier, strict=True)
+        replace(run, spec=parse_spec(dict(found[0]))) if found else run
+        for run, found in zip(spec.runs, known, strict=True)
     )
+    names = [found[1] if found else None for found in known]
     return Plan(home, path.parent, replace(spec, runs=runs), names)
 
 
@@ -112,30 +110,33 @@ def _content(spec: CompareSpec) -> dict[str, Json]:
     return {"kind": "comparison", "name": spec.name, "target": spec.target, "runs": runs}
 
 
-def _names(path: Path, spec: CompareSpec) -> list[str | None]:
+def _names(path: Path, spec: CompareSpec, fresh: Collection[str]) -> list[str | None]:
     """Return the names of the runs so far. Raises `InvalidSpec` when the plan is that of other runs."""
-    earlier, names = _read(path, spec)
-    for (label, _, before), run in zip(earlier, spec.runs, strict=True):
-        different = _different(before, run.spec)
+    earlier, names = _read(path, spec), []
+    for run in spec.runs:
+        before, name = earlier.get((run.label, run.seed), ({}, None))
+        different = _different(before, run.spec) if before and run.label not in fresh else ""
         if different:
-            raise _other(path, f"{label!r} has another {different}")
+            raise _other(path, f"{run.label!r} has another {different}")
+        names.append(None if run.label in fresh else name)
     return names
 
 
-def _read(path: Path, spec: CompareSpec) -> tuple[list[_Written], list[str | None]]:
-    """Return label, seed and spec of each run, and their names. Raises `InvalidSpec` for other entries."""
+def _read(path: Path, spec: CompareSpec) -> _Written:
+    """Return the plan that was written. Raises `InvalidSpec` when it has runs that are not wanted now."""
     written = read_json(path)
     try:
         assert isinstance(written, dict)
-        earlier: list[_Written] = [(str(r["label"]), int(r["seed"]), r["spec"]) for r in written["runs"]]
-        names = [name if name is None else str(name) for name in written["names"]]
-        assert len(names) == len(earlier)
-        assert all(isinstance(run[2], dict) for run in earlier)
+        earlier = {
+            (str(run["label"]), int(run["seed"])): (run["spec"], name if name is None else str(name))
+            for run, name in zip(written["runs"], written["names"], strict=True)
+        }
+        assert all(isinstance(before, dict) for before, _ in earlier.values())
     except (AssertionError, KeyError, TypeError, ValueError) as error:
         raise FoedusError(f"{path} is damaged", "Restore it, or start afresh with --fresh.") from error
-    if [run[:2] for run in earlier] != [(run.label, run.seed) for run in spec.runs]:
-        raise _other(path, "it has other labels or seeds")
-    return earlier, names
+    for label, seed in sorted(earlier.keys() - {(run.label, run.seed) for run in spec.runs}):
+        raise _other(path, f"it has {label!r} with seed {seed}")
+    return earlier
 
 
 def _different(before: Mapping[str, Any], now: RunSpec) -> str:
@@ -162,7 +163,8 @@ def flat(spec: RunSpec) -> dict[str, Json]:
 def _other(path: Path, why: str) -> InvalidSpec:
     return InvalidSpec(
         f"{path.parent} belongs to another comparison: {why}",
-        "Give the data and settings of then or another name, or use --fresh; runs that are there stay.",
+        "Give the data and settings of then or another name, or use --fresh (for an entry of an experiment"
+        " alone, with --only); runs that are there stay.",
     )
 
 
