@@ -57,6 +57,7 @@ def _explained(
         "share": 0.29,
         "peak": 3.4,
         "is_mask": True,
+        "labels": [0.2, 0.8],
         "hot_share": float((heat >= 0.5).mean()),
         "hottest": "top left",
         "version": 2,

@@ -79,13 +79,15 @@ def test_masks_are_explained_over_the_pixels_taken_for_the_class() -> None:
     assert explain(Masks([-2.5]), IMAGE, 0).peak == 0.0  # the background's score falls with x
 
 
-def test_scores_behind_those_of_pixels_can_be_left_out() -> None:
+def test_scores_behind_those_of_pixels_tell_a_label() -> None:
     class WithClassHead(Masks):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             mask = super().forward(x)
-            return torch.cat([mask, 9 - mask], dim=1)
+            return torch.cat([mask, 0 * mask, 0 * mask + math.log(3)], dim=1)
 
-    found, alone = explain(WithClassHead([-2.5]), IMAGE, channels=1), explain(Masks([-2.5]), IMAGE)
+    found, alone = explain(WithClassHead([-2.5]), IMAGE, is_labelled=True), explain(Masks([-2.5]), IMAGE)
+    assert found.labels == pytest.approx([0.25, 0.75])
+    assert alone.labels == ()
     assert (found.predicted, found.shares, found.heat.tolist()) == (1, alone.shares, alone.heat.tolist())
     assert explain(WithClassHead([-2.5]), IMAGE).shares != alone.shares
 

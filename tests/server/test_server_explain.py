@@ -187,10 +187,14 @@ def test_models_for_masks_show_the_mask(
     asked = ask(alice, name, image=fits)[0]["id"]
     compute_here(platform, monkeypatch)
     url = f"/api/v1/runs/{name}/explain/maps/{asked}"
-    assert alice.program.get(url).json()["found"]["is_mask"] is True
+    found = alice.program.get(url).json()["found"]
+    assert found["is_mask"] is True
+    assert sum(found["labels"]) == (pytest.approx(1) if model == "unet-classes" else 0)
     mask = Image.open(BytesIO(alice.program.get(f"{url}/mask").content))
     assert mask.size == (32, 32)
-    assert "Predicted mask" in alice.browser.get(f"/runs/{name}/explain?image={fits}").text
+    page = alice.browser.get(f"/runs/{name}/explain?image={fits}").text
+    assert "Predicted mask" in page
+    assert ("Predicted label" in page) == (model == "unet-classes")
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from torch.nn import functional
 
 from foedus.core.errors import InvalidSpec, UnsupportedModel
 from foedus.learn.arguments import hint_for
+from foedus.learn.objectives import label_logits
 
 _MASKS_NDIM: Final = 4  # (N, C, H, W)
 
@@ -28,7 +29,8 @@ class HeatMap:
 
     `heat` (H, W) is from 0 to 1, and zero everywhere where nothing speaks for the class; `peak` is what 1
     stands for. `shares` has a number for each class: its probability, or the share of the pixels taken for
-    it. `mask` (H, W) is the probability of the class in each pixel, for models that answer so.
+    it. `mask` (H, W) is the probability of the class in each pixel, for models that answer so; `labels` are
+    the probabilities of the labels that a model tells beside its mask.
     """
 
     heat: torch.Tensor
@@ -38,6 +40,7 @@ class HeatMap:
     predicted: int
     shares: tuple[float, ...]
     mask: torch.Tensor | None
+    labels: tuple[float, ...] = ()
 
 
 def convolutions(model: nn.Module) -> tuple[str, ...]:
@@ -64,14 +67,14 @@ def explain(
     inputs: torch.Tensor,
     target: int | None = None,
     layer: str | None = None,
-    channels: int | None = None,
+    is_labelled: bool = False,
 ) -> HeatMap:
     """Compute the heat map of one image (1, C, H, W) for a class, the predicted one if None.
 
     The model must be in evaluation mode and answer with scores (1, classes) or (1, classes, H, W); with one
-    class in the latter, class 1 is the foreground and 0 the rest. `channels` says how many scores count,
-    where others follow that are not of pixels, as those of a U-Net's class head. Raises `InvalidSpec` for a
-    class or layer that is not there, `UnsupportedModel` for models that cannot be explained so.
+    class in the latter, class 1 is the foreground and 0 the rest. `is_labelled` says that the first score
+    alone is of pixels, and the others tell a label, as those of a U-Net's class head. Raises `InvalidSpec`
+    for a class or layer that is not there, `UnsupportedModel` for models that cannot be explained so.
     """
     name = default_layer(model) if layer is None else layer
     if name not in convolutions(model):
@@ -85,10 +88,10 @@ def explain(
     hook = model.get_submodule(name).register_forward_hook(keep)
     try:
         with torch.enable_grad():
-            scores = model(inputs.detach().clone().requires_grad_())[:, :channels]
+            outputs = model(inputs.detach().clone().requires_grad_())
     finally:
         hook.remove()
-    answer = _Answer.of(scores, target)
+    answer = _Answer.of(outputs[:, :1] if is_labelled else outputs, target)
     if not seen:
         raise UnsupportedModel(f"the model does not use its layer {name!r}", "Choose another layer.")
     gradient = torch.autograd.grad(answer.score, seen[-1], allow_unused=True)[0]
@@ -102,6 +105,7 @@ def explain(
         answer.predicted,
         answer.shares,
         answer.mask,
+        tuple(label_logits(outputs.detach())[0].double().softmax(0).tolist()) if is_labelled else (),
     )
 
 

@@ -56,8 +56,8 @@ def _answer(
     model = open_version(store, Cid(question.cid))
     layers = list(convolutions(model.network))
     inputs = _inputs(example, model.info)
-    channels = 1 if model.info.objective is LABELLED_SEGMENTATION else None
-    found = explain(model.network, inputs, question.target, question.layer or None, channels)
+    is_labelled = model.info.objective is LABELLED_SEGMENTATION
+    found = explain(model.network, inputs, question.target, question.layer or None, is_labelled)
     place.heat.write_bytes(map_png(found.heat.numpy()))
     if found.mask is not None:
         place.mask.write_bytes(map_png(found.mask.numpy()))
@@ -87,6 +87,7 @@ def _figures(found: HeatMap) -> dict[str, Any]:
         "share": found.shares[found.target],
         "peak": found.peak,
         "is_mask": found.mask is not None,
+        "labels": list(found.labels[:_MOST_SHARES]),
         "hot_share": float((heat >= _HOT).mean()),
         "hottest": _where(heat) if found.peak > 0 else "",
     }

@@ -50,6 +50,7 @@ _SEEN: Final[dict[str, Json]] = {
     "share": 0.88,
     "peak": 0.0077,
     "is_mask": False,
+    "labels": [],
     "hot_share": 0.09,
     "hottest": "centre",
 }
