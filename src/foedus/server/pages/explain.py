@@ -1,8 +1,9 @@
 """Pages of heat maps over the images that sites show, and of the images of one's own datasets."""
 
+from dataclasses import dataclass
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Form, Path, Query, Request
+from fastapi import APIRouter, Depends, Form, Path, Query, Request
 from fastapi.responses import Response
 from sqlalchemy.orm import Session
 
@@ -18,40 +19,33 @@ router = APIRouter()
 
 RowId = Annotated[int, Path(ge=1, lt=2**31)]
 Text = Annotated[str, Form(max_length=1000)]
-Asked = Annotated[str, Query(max_length=200)]
-Class = Annotated[str, Query(alias="class", max_length=200)]
 
 _PNG = "image/png"
 
 
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What a page shows, as its address says: empty texts stand for the usual."""
+
+    image: Annotated[str, Query(max_length=200)] = ""
+    round: Annotated[str, Query(max_length=200)] = ""
+    target: Annotated[str, Query(alias="class", max_length=200)] = ""
+    layer: Annotated[str, Query(max_length=200)] = ""
+
+
+ShownDep = Annotated[Shown, Depends()]
+
+
 @router.get("/runs/{name}/explain")
-def index(
-    request: Request,
-    db: Db,
-    actor: ActorDep,
-    name: str,
-    image: Asked = "",
-    round: Asked = "",
-    target: Class = "",
-    layer: Asked = "",
-) -> Response:
+def index(request: Request, db: Db, actor: ActorDep, name: str, asked: ShownDep) -> Response:
     """Show an image, a version's heat map over it, and how that changed over the rounds."""
-    return _show(request, db, actor, name, image, round, target, layer)
+    return _show(request, db, actor, name, asked)
 
 
 @router.get("/runs/{name}/explain/now")
-def now(
-    request: Request,
-    db: Db,
-    actor: ActorDep,
-    name: str,
-    image: Asked = "",
-    round: Asked = "",
-    target: Class = "",
-    layer: Asked = "",
-) -> Response:
+def now(request: Request, db: Db, actor: ActorDep, name: str, asked: ShownDep) -> Response:
     """Return the maps of that page as they are now."""
-    return _show(request, db, actor, name, image, round, target, layer, "explain/_maps.html")
+    return _show(request, db, actor, name, asked, "explain/_maps.html")
 
 
 @router.post("/runs/{name}/explain")
@@ -74,7 +68,7 @@ def ask(
     except (Invalid, Conflict) as error:
         runs.find_run(db, actor, name)  # strangers learn nothing of what is wrong
         faults = error.fields if isinstance(error, Invalid) else {"image": f"{error.message}. {error.hint}"}
-        return _show(request, db, actor, name, "", "", "", "", faults=faults)
+        return _show(request, db, actor, name, Shown(), faults=faults)
     return see(explain.address(name, wish, round))
 
 
@@ -138,21 +132,18 @@ def _show(
     db: Session,
     actor: Actor,
     name: str,
-    image: str,
-    round_: str,
-    target: str,
-    layer: str,
+    asked: Shown,
     template: str = "explain/show.html",
     faults: dict[str, str] | None = None,
 ) -> Response:
     run = runs.find_run(db, actor, name)
-    wanted = _number(image, "image"), _number(round_, "round"), explain.parse_class(target)
-    shown = show(db, actor, run, *wanted, layer)
+    wanted = _number(asked.image, "image"), _number(asked.round, "round"), explain.parse_class(asked.target)
+    shown = show(db, actor, run, *wanted, asked.layer)
     values: dict[str, Any] = {
         "run": run,
         "shown": shown,
         "faults": faults or {},
-        "round": round_,
+        "round": asked.round,
         "address": explain.address,
     }
     return page(request, template, 422 if faults else 200, **values)
