@@ -102,6 +102,39 @@ def test_shared_data_without_masks_do_not_suit_a_model_of_masks(tmp_path: Path) 
         prepare(tmp_path, {"ada": member(tmp_path, "ada", (16, 16))}, [cid], {"name": "unet"})
 
 
+@pytest.mark.parametrize(
+    "spoilt",
+    [
+        {"targets": np.zeros((7, 8, 8), np.uint8)},
+        {"targets": np.zeros((3, 16, 16), np.uint8)},
+        {"targets": np.full((7, 16, 16), 255, np.uint8)},
+        {"targets": np.zeros((7, 16, 16), np.float32)},
+        {"labels": np.full(7, -1)},
+        {"labels": np.arange(3)},
+    ],
+)
+def test_shared_data_that_make_no_sense_are_refused(spoilt: Mapping[str, np.ndarray], tmp_path: Path) -> None:
+    sound = {
+        "images": np.zeros((7, 16, 16), np.uint8),
+        "labels": np.zeros(7, np.int64),
+        "targets": np.ones((7, 16, 16), np.uint8),
+    }
+    cid = str(DirectoryStore(tmp_path / "store").put(encode({**sound, **spoilt})))
+    with pytest.raises(InvalidData, match=cid):
+        prepare(tmp_path, {"ada": member(tmp_path, "ada", (16, 16))}, [cid], {"name": "unet"})
+
+
+def test_shared_masks_are_mixed_in(tmp_path: Path) -> None:
+    sound = {
+        "images": np.zeros((7, 16, 16), np.uint8),
+        "labels": np.zeros(7, np.int64),
+        "targets": np.ones((7, 16, 16), np.uint8),
+    }
+    cid = str(DirectoryStore(tmp_path / "store").put(encode(sound)))
+    model = {"name": "unet", "args": {"width": 4, "depth": 2}}
+    assert prepare(tmp_path, {"ada": member(tmp_path, "ada", (16, 16))}, [cid], model).mixed == [cid]
+
+
 @pytest.mark.parametrize("model", ["cnn", "unet-classes"])
 def test_a_model_must_know_the_labels_of_all_members(model: str, tmp_path: Path) -> None:
     side = 28 if model == "cnn" else 16

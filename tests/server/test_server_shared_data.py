@@ -2,14 +2,17 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from fastapi import FastAPI
+from sqlalchemy import select
 from tests.server.data import ready_dataset, with_roots
 from tests.server.people import Person, join
 
 from foedus.server.app import create_app
-from foedus.server.db import SharedDataset
+from foedus.server.db import Dataset, Project, SharedDataset
 from foedus.server.platform import Platform
+from foedus.server.worker.datasets import register_dataset
 from foedus.server.worker.shared_data import publish
 from foedus.store import cid_of
 from foedus.store.tensorfile import decode
@@ -80,6 +83,35 @@ def test_data_that_have_changed_are_not_published(
     found = alice.program.get(url).json()["shared"][0]
     assert (found["state"], found["cid"]) == ("refused", None)
     assert str(tmp_path) not in found["cause"]
+
+
+@pytest.mark.parametrize("has_masks", [True, False])
+def test_a_project_that_learns_masks_publishes_masks(
+    has_masks: bool, alice: Person, project: str, platform: Platform, tmp_path: Path
+) -> None:
+    with platform.writing() as db:
+        db.scalars(select(Project)).one().task = "segmentation"
+    folder = tmp_path / "data" / "alice"
+    images = np.random.default_rng(1).integers(0, 255, (12, 16, 16), dtype=np.uint8)
+    masks = {"masks": (images > 127).astype(np.uint8)} if has_masks else {}
+    folder.mkdir(parents=True)
+    np.savez(folder / "lungs.npz", images=images, labels=np.arange(12) % 3, **masks)
+    request = {"path": str(folder / "lungs.npz"), "recipe": [], "val": 0.1, "test": 0.1, "seed": 1}
+    with platform.writing() as db:
+        dataset = Dataset(owner_id=alice.user.id, name="lungs", kind="arrays", request=request)
+        db.add(dataset)
+        db.flush()
+        number = dataset.id
+    register_dataset(platform, number)
+    url = f"/api/v1/projects/{project}/data"
+    made = alice.program.post(f"{url}/shared", json={"dataset": number, "examples": 3}).json()
+    publish(platform, made["id"])
+    found = alice.program.get(url).json()["shared"][0]
+    if has_masks:
+        tensors = decode(alice.program.get(f"{url}/shared/{made['id']}").content)
+        assert np.array_equal(tensors["targets"], tensors["images"] > 127)
+    else:
+        assert "has no masks, and the project learns them" in found["cause"]
 
 
 @pytest.mark.parametrize(

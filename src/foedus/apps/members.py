@@ -96,14 +96,23 @@ def _read(whose: str, source: Source) -> Loaded:
 def _shared(store: str, cid: Cid, model: ModelInfo) -> Tensors:
     with DirectoryStore(store).open(cid) as file:
         tensors = TensorFile(file)
-        found = {name: tensors.read(name) for name in ("images", "labels")}
-        if model.objective is not CLASSIFICATION and "targets" not in tensors.names():
+        wanted = (
+            ("images", "labels") if model.objective is CLASSIFICATION else ("images", "labels", "targets")
+        )
+        if "targets" in wanted and "targets" not in tensors.names():
             raise InvalidData(
                 f"the shared dataset {cid} has no targets for {model.objective.name}",
-                "Choose other shared data, or none.",
+                "Its owner shares examples with masks, or you choose a model that classifies.",
             )
-    if found["images"].dtype != np.uint8 or found["labels"].dtype != np.int64 or not len(found["labels"]):
+        found = {name: tensors.read(name) for name in wanted}
+    images, labels, masks = found["images"], found["labels"], found.get("targets")
+    if images.dtype != np.uint8 or labels.dtype != np.int64 or labels.shape != (len(images),):
         raise InvalidData(f"the shared dataset {cid} holds no pictures of bytes with labels")
+    if not len(labels) or labels.min() < 0:
+        raise InvalidData(f"the shared dataset {cid} has no examples, or negative labels")
+    sizes = (len(images), *images.shape[-2:])
+    if masks is not None and (masks.dtype != np.uint8 or masks.shape != sizes or masks.max() > 1):
+        raise InvalidData(f"the targets of the shared dataset {cid} are no masks of 0 and 1 for its pictures")
     return found
 
 
