@@ -1,6 +1,7 @@
 """X-rays with masks, in the layouts in which they are published, and simulations by group."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -94,6 +95,53 @@ def test_what_is_missing_or_damaged_is_named(tmp_path: Path, spoil: object, mess
         covid(folder, 32)
 
 
+def hospitals(folder: Path) -> Path:
+    random, mask = np.random.default_rng(0), np.zeros((32, 32), np.uint8)
+    mask[:, :16] = 255
+    for site in ("montgomery", "shenzhen"):
+        for name in ("a_0", "b_1"):
+            image = random.integers(0, 256, (32, 32), np.uint8)
+            picture(folder / site / "images" / f"{name}.png", image)
+            picture(folder / site / "masks" / f"{name}.png", mask)
+    return folder
+
+
+def test_labels_are_hospital_and_finding_and_hidden_files_none_of_ours(tmp_path: Path) -> None:
+    (hospitals(tmp_path) / "shenzhen" / "images" / "._a_0.png").write_bytes(b"of another system")
+    data = lungs(tmp_path, 16)
+    assert data.labels.tolist() == [0, 1, 2, 3]
+
+
+def _sixteen_bits(folder: Path) -> None:
+    picture(folder / "shenzhen" / "images" / "a_0.png", np.full((32, 32), 40_000, np.uint16))
+
+
+def _ones(folder: Path) -> None:
+    picture(folder / "shenzhen" / "masks" / "a_0.png", np.eye(32, dtype=np.uint8))
+
+
+def _nameless(folder: Path) -> None:
+    for part in ("images", "masks"):
+        place = folder / "shenzhen" / part
+        (place / "a_0.png").rename(place / "a_2.png")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (_sixteen_bits, r"a_0\.png has pixels of kind I;16"),
+        (_ones, r"a_0\.png has no pixel above 127"),
+        (_nameless, r"a_2\.png tells no finding"),
+    ],
+)
+def test_pictures_that_mean_something_else_are_refused(
+    tmp_path: Path, spoil: Callable[[Path], None], message: str
+) -> None:
+    spoil(hospitals(tmp_path))
+    with pytest.raises(InvalidData, match=message):
+        lungs(tmp_path, 16)
+
+
 # --- simulations ---
 
 
@@ -172,6 +220,33 @@ def test_unusable_frames_are_named(tmp_path: Path, values: np.ndarray, message: 
     np.save(folder / "spots" / "train" / "a" / "v.npy", values)
     with pytest.raises(InvalidData, match=message):
         frames(folder, ahead=2)
+
+
+def test_changes_that_overflow_are_named(tmp_path: Path) -> None:
+    folder = simulations(tmp_path)
+    values = np.zeros((4, 8, 8))
+    values[0], values[2] = -3e38, 3e38
+    np.save(folder / "spots" / "train" / "a" / "v.npy", values)
+    with pytest.raises(InvalidData, match="change by more"):
+        frames(folder, ahead=2)
+
+
+@pytest.mark.parametrize("start", [b"PK\x03\x04 no archive", b""], ids=["zip", "empty"])
+def test_damaged_files_are_named(tmp_path: Path, start: bytes) -> None:
+    folder = simulations(tmp_path)
+    (folder / "spots" / "train" / "a" / "u.npy").write_bytes(start)
+    with pytest.raises(InvalidData, match=r"cannot read .*u\.npy"):
+        frames(folder, ahead=2)
+
+
+def test_a_head_that_claims_more_than_there_is_memory_is_named(tmp_path: Path) -> None:
+    file = simulations(tmp_path) / "spots" / "train" / "a" / "u.npy"
+    with file.open("wb") as out:
+        np.lib.format.write_array_header_1_0(
+            out, {"descr": "<f4", "fortran_order": False, "shape": (10**5, 10**5, 10**5)}
+        )
+    with pytest.raises(InvalidData, match=r"cannot read .*u\.npy"):
+        frames(tmp_path, ahead=2)
 
 
 def test_several_arrays_are_no_field(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 from typing import Any, Final
+from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
@@ -43,7 +44,7 @@ def frames(folder: Path, ahead: int, with_rates: bool = False) -> ImageSet:
             for run in runs:
                 fields = _fields(run, ahead)
                 states.append(_with_rates(fields[:-ahead], run) if with_rates else fields[:-ahead])
-                changes.append((fields[ahead:] - fields[:-ahead]) * np.float32(CHANGE_SCALE))
+                changes.append(_changes(fields, ahead, run))
                 labels += [label] * len(states[-1])
         if part == "train":
             train_count = len(labels)
@@ -77,6 +78,14 @@ def _fields(run: Path, ahead: int) -> _Values:
     return np.stack(found, axis=1)
 
 
+def _changes(fields: _Values, ahead: int, run: Path) -> _Values:
+    with np.errstate(over="ignore"):
+        found = (fields[ahead:] - fields[:-ahead]) * np.float32(CHANGE_SCALE)
+    if not np.isfinite(found).all():
+        raise InvalidData(f"the fields of {run} change by more than 32 bits can hold")
+    return found
+
+
 def _with_rates(states: _Values, run: Path) -> _Values:
     """Return (frames, 4, H, W): the states, and the standardised rates."""
     try:
@@ -94,8 +103,9 @@ def _with_rates(states: _Values, run: Path) -> _Values:
 
 def _read(path: Path) -> _Values:
     try:
-        values: npt.NDArray[Any] = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        with path.open("rb") as file:
+            values: npt.NDArray[Any] = np.load(file, allow_pickle=False)
+    except (OSError, ValueError, EOFError, BadZipFile, MemoryError) as error:
         raise InvalidData(f"cannot read {path}: {error}", _HINT) from error
     if not isinstance(values, np.ndarray):
         raise InvalidData(f"cannot read {path}: it holds several arrays", _HINT)

@@ -1,4 +1,4 @@
-"""Chest X-rays with masks of the lungs, from folders in the layouts in which they are published."""
+"""Chest X-rays with masks of the lungs, from folders of PNG files."""
 
 import hashlib
 from collections.abc import Iterator, Sequence
@@ -23,6 +23,7 @@ LUNG_GROUPS: Final = (
 
 _LARGEST_PIXELS: Final = 4096 * 4096
 _INSIDE: Final = 127  # a mask's pixel above that belongs to the lungs
+_MODES: Final = ("1", "L", "LA", "P", "RGB", "RGBA")  # of 8 bits; Pillow cuts more of them off at white
 
 _Grey = npt.NDArray[np.uint8]
 
@@ -40,14 +41,23 @@ def lungs(folder: Path, side: int) -> ImageSet:
     """Return the X-rays of two hospitals with masks drawn by hand: `SITE/{images,masks}/NAME_{0,1}.png`.
 
     Labels are site × finding, as in `LUNG_GROUPS`; a name's end says the finding, 1 is tuberculosis.
-    Raises `InvalidData` naming the file that is missing or damaged.
+    Raises `InvalidData` naming the file that is missing, damaged or called otherwise.
     """
     pairs = [
-        _Pair(image, mask, 2 * site + image.stem.endswith("_1"))
+        _Pair(image, mask, 2 * site + _finding(image))
         for site, name in enumerate(("montgomery", "shenzhen"))
         for image, mask in _pairs(folder / name)
     ]
     return _image_set(pairs, side, LUNG_GROUPS, "chest X-rays of Montgomery and Shenzhen")
+
+
+def _finding(image: Path) -> int:
+    if not image.stem.endswith(("_0", "_1")):
+        raise InvalidData(
+            f"the name of {image} tells no finding",
+            "It ends with _0 (normal) or _1 (tuberculosis), then .png.",
+        )
+    return int(image.stem[-1])
 
 
 def covid(folder: Path, side: int) -> ImageSet:
@@ -70,7 +80,7 @@ def _pairs(folder: Path) -> Iterator[tuple[Path, Path]]:
     for needed in (images, masks):
         if not needed.is_dir():
             raise InvalidData(f"there is no folder {needed}", "Give the folder that holds the database.")
-    found = sorted(images.glob("*.png"))
+    found = sorted(path for path in images.glob("*.png") if not path.name.startswith("."))
     if not found:
         raise InvalidData(f"there is no picture (.png) in {images}")
     for image in found:
@@ -91,6 +101,11 @@ def _image_set(pairs: Sequence[_Pair], side: int, groups: Sequence[str], source:
         seen.add(digest)
         mask = _grey(pair.mask)
         images.append(np.asarray(image.resize((side, side), Image.Resampling.BILINEAR)))
+        if 0 < np.asarray(mask).max() <= _INSIDE:
+            raise InvalidData(
+                f"the mask {pair.mask} has no pixel above {_INSIDE}",
+                "Masks are 0 outside of the lungs and 255 inside.",
+            )
         masks.append(_mask(mask, side))
         labels.append(pair.group)
     twice = len(pairs) - len(labels)
@@ -114,6 +129,11 @@ def _grey(path: Path) -> Image.Image:
         with Image.open(path, formats=("PNG",)) as image:
             if image.width * image.height > _LARGEST_PIXELS:
                 raise InvalidData(f"{path} is larger than {_LARGEST_PIXELS:,} pixels")
+            if image.mode not in _MODES:
+                raise InvalidData(
+                    f"{path} has pixels of kind {image.mode}, not of 8 bits",
+                    "Convert it, with the range that the X-rays use as 0 to 255.",
+                )
             return image.convert("L")
     except InvalidData:
         raise
