@@ -14,13 +14,16 @@ from typing import Any
 import numpy as np
 import pytest
 from experiment_tools import tiny_experiment
+from matplotlib.figure import Figure
+from report_tools import made_up
 from typer.testing import CliRunner
 
 from foedus.client.cli import app
 from foedus.client.compare import Comparison, RunResult
 from foedus.client.compare.plan import open_plan, written_plan
+from foedus.client.experiments import figures
 from foedus.client.experiments.carry import by_share, carry_out, data_folder, look_at
-from foedus.client.experiments.figures import draw_sharing
+from foedus.client.experiments.figures import draw_losses, draw_sharing
 from foedus.client.experiments.page import CAPTIONS, render, write_report
 from foedus.client.experiments.records import Findings, GroupScore, RunScores
 from foedus.client.experiments.simulations import simulations_folder
@@ -57,8 +60,8 @@ def test_the_paper_s_figures_are_those_of_its_tables() -> None:
         "mnist-noniid": [("accuracy", 0.662443), ("accuracy", 0.928702), ("accuracy", 0.923741)],
         "covid-unet": [("loss", 0.414864), ("loss", 0.314726), ("loss", 0.318874)],
     }
-    for name, figures in tables.items():
-        assert [(one.metric, one.value) for one in load_experiment(name).about.paper] == figures
+    for name, wanted in tables.items():
+        assert [(one.metric, one.value) for one in load_experiment(name).about.paper] == wanted
 
 
 @pytest.fixture(scope="module")
@@ -182,7 +185,7 @@ def test_afresh_forgets_the_chosen_entries_alone(tmp_path: Path) -> None:
     with open_plan(Home(tmp_path), spec) as plan:
         plan.names[:] = ["tiny-1", "tiny-2"]
         plan.write()
-    with open_plan(Home(tmp_path), spec, fresh=["only holes"]) as plan:
+    with open_plan(Home(tmp_path), spec, only=["only holes"], fresh=True) as plan:
         plan.write()
         found = written_plan(Home(tmp_path), spec)  # somebody who works there is no hindrance
     assert found is not None
@@ -230,6 +233,22 @@ def test_sharing_is_one_curve_where_entries_differ_in_nothing_else() -> None:
     lungs = load_experiment("lungs-unet").comparison
     assert sorted(by_share(lungs, [scores(label) for label in lungs.labels])) == [0, 0.1, 0.2]
     assert not by_share(load_experiment("mnist-noniid").comparison, [])
+
+
+def test_losses_of_the_global_model_are_those_of_the_version_in_force(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    drawn: list[Figure] = []
+    monkeypatch.setattr(figures, "_png", lambda figure: drawn.append(figure) or b"")
+    run = made_up(5)  # its last round was rejected
+    draw_losses([("together", run)])
+    lines = {str(line.get_label()): line.get_ydata() for line in drawn[0].axes[0].lines}
+    accepted, rejected = run.rounds[3].test, run.rounds[4].test
+    assert accepted is not None
+    assert rejected is not None
+    assert lines["global, test set"][-2:] == pytest.approx([accepted.loss] * 2)
+    assert lines["rejected, test set"][-1] == pytest.approx(rejected.loss)
+    assert set(run.clients) < lines.keys()
 
 
 def test_a_report_names_the_data_that_were_named(tmp_path: Path) -> None:

@@ -13,14 +13,14 @@ from compare_tools import COMPARE, write_compare
 import foedus
 from foedus.client.compare import parse_compare_spec
 from foedus.client.compare import running as running_module
-from foedus.client.compare.plan import PLAN, Plan, folder_of, open_plan
+from foedus.client.compare.plan import PLAN, Plan, folder_of, open_plan, written_plan
 from foedus.client.compare.running import BEGINS, ENDED, run_all
-from foedus.client.compare.spec import load_compare_spec
+from foedus.client.compare.spec import CompareSpec, load_compare_spec
 from foedus.client.compare.traffic import Traffic
 from foedus.client.status import chain_events
 from foedus.core.errors import FoedusError, HomeInUse, InvalidSpec, TaskFailed
 from foedus.rounds.documents import PrepareResult
-from foedus.rounds.home import Home
+from foedus.rounds.home import Home, write_json
 from foedus.rounds.progress import Progress, ignore
 from foedus.rounds.runs import create_run
 from foedus.rounds.summary import summarise_run
@@ -37,7 +37,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("finished")
     result = call("compare", write_compare(folder), "--home", folder / "home")
     assert result.exit_code == 0, result.output
-    assert "2 entries × 2 seeds, 2 rounds each" in result.stdout
+    assert "2 entries, each with 2 seeds and 2 rounds" in result.stdout
     assert "run 4/4  FedProx µ=0.1, seed 2  completed" in result.stdout
     assert "\x1b" not in result.output
     return folder
@@ -121,18 +121,18 @@ def test_bytes_are_those_of_updates_and_models_in_the_store(home: Home) -> None:
     assert unknown == {1: None, 2: None}
 
 
-def test_another_comparison_of_that_name_is_refused(finished: Path, home: Home, tmp_path: Path) -> None:
+def test_entries_that_have_begun_with_another_spec_are_refused(
+    finished: Path, home: Home, tmp_path: Path
+) -> None:
     events = chain_events(home)
     more = call("compare", finished / "compare.toml", "--rounds", "3", "--home", home.root)
     other = write_compare(tmp_path, COMPARE.replace("mu = 0.1", "mu = 0.2"))
     params = call("compare", other, "--home", home.root)
-    labels = call("compare", write_compare(tmp_path, ONE_SEED), "--home", home.root)
 
-    assert more.exit_code == params.exit_code == labels.exit_code == 2
-    assert "'FedAvg' has another rounds" in more.stderr
-    assert "'FedProx µ=0.1' has another algorithm.params" in params.stderr
-    assert "it has 'FedAvg' with seed 2" in labels.stderr
-    assert all("--fresh" in one.stderr for one in (more, params, labels))
+    assert more.exit_code == params.exit_code == 2
+    assert "'FedAvg' has begun with another rounds" in more.stderr
+    assert "'FedProx µ=0.1' has begun with another algorithm.params" in params.stderr
+    assert all("--fresh" in one.stderr for one in (more, params))
     assert chain_events(home) == events
 
 
@@ -148,7 +148,7 @@ def test_target_and_workers_make_no_other_comparison(home: Home) -> None:
 
 def test_fresh_forgets_the_runs_but_keeps_them(home: Home) -> None:
     spec = parse_compare_spec(values_of(COMPARE.replace("rounds = 2", "rounds = 5")))
-    with open_plan(home, spec, fresh=spec.labels) as plan:
+    with open_plan(home, spec, fresh=True) as plan:
         assert plan.names == [None] * 4
     assert home.run_names() == [f"tiny-{n}" for n in (1, 2, 3, 4)]
 
@@ -156,11 +156,52 @@ def test_fresh_forgets_the_runs_but_keeps_them(home: Home) -> None:
 def test_entries_that_were_changed_or_added_are_run_and_the_others_kept(home: Home) -> None:
     changed = COMPARE.replace("mu = 0.1", "mu = 0.2") + '\n[[compare]]\nlabel = "more"\n'
     spec = parse_compare_spec(values_of(changed))
-    with pytest.raises(InvalidSpec, match=r"'FedProx µ=0\.1' has another"), open_plan(home, spec):
+    with pytest.raises(InvalidSpec, match=r"another algorithm\.params"), open_plan(home, spec):
         pass
-    with open_plan(home, spec, fresh=["FedProx µ=0.1"]) as plan:
-        assert [run.label for run in spec.runs] == [*["FedAvg", "FedProx µ=0.1", "more"] * 2]
+    with open_plan(home, spec, only=["FedProx µ=0.1"], fresh=True) as plan:
+        assert [run.label for run in plan.spec.runs] == [*["FedAvg", "FedProx µ=0.1", "more"] * 2]
         assert plan.names == ["tiny-1", None, None, "tiny-3", None, None]
+    with open_plan(home, spec, only=["more"]) as plan:  # what is not chosen stays as it is
+        assert plan.names == ["tiny-1", "tiny-2", None, "tiny-3", "tiny-4", None]
+        assert plan.spec.runs[1].spec.algorithm.params == {"mu": 0.1}
+
+
+def test_entries_that_were_removed_are_there_again_when_they_come_back(tmp_path: Path) -> None:
+    home, spec = Home(tmp_path), parse_compare_spec(values_of(COMPARE))
+    with open_plan(home, spec) as plan:
+        plan.names[:] = ["tiny-1", "tiny-2", "tiny-3", None]
+        plan.write()
+    fewer = parse_compare_spec(values_of(ONE_SEED.replace("FedProx µ=0.1", "another label")))
+    with open_plan(home, fewer) as plan:
+        assert plan.names == ["tiny-1", None]
+        plan.write()
+    found = written_plan(home, spec)
+    assert found is not None
+    assert found.names == ["tiny-1", "tiny-2", "tiny-3", None]
+
+
+def test_a_run_that_never_began_is_made_anew_with_what_was_mended(tmp_path: Path) -> None:
+    home, spec = Home(tmp_path), parse_compare_spec(values_of(COMPARE))
+    with open_plan(home, spec) as plan:
+        assert [plan.run_name(index) for index in range(2)] == ["tiny-1", "tiny-2"]
+    mended = parse_compare_spec(values_of(COMPARE.replace("mu = 0.1", "mu = 0.2")))
+    with open_plan(home, mended) as plan:
+        assert plan.names == ["tiny-1", None, None, None]
+        assert plan.run_name(1) == "tiny-3"
+
+
+def test_a_home_folder_may_move_with_data_that_lie_in_it(tmp_path: Path) -> None:
+    def spec_in(home: Home) -> CompareSpec:
+        data = {**values_of(COMPARE)["data"], "folder": str(home.root / "simulations"), "source": "folder"}
+        return parse_compare_spec({**values_of(COMPARE), "data": data})
+
+    before, after = Home(tmp_path / "before"), Home(tmp_path / "after")
+    with open_plan(before, spec_in(before)) as plan:
+        plan.names[0] = "tiny-1"
+        plan.write()
+    before.root.rename(after.root)
+    with open_plan(after, spec_in(after)) as plan:
+        assert plan.names == ["tiny-1", None, None, None]
 
 
 def test_one_process_at_a_time_works_on_a_comparison(tmp_path: Path) -> None:
@@ -182,9 +223,27 @@ def test_a_run_that_was_created_but_not_written_down_is_taken_up(tmp_path: Path)
 def test_a_damaged_plan_is_told(tmp_path: Path) -> None:
     home, spec = Home(tmp_path), parse_compare_spec(values_of(COMPARE))
     folder_of(home, "tiny").mkdir(parents=True)
-    (folder_of(home, "tiny") / PLAN).write_text("[]")
-    with pytest.raises(FoedusError, match="damaged"), open_plan(home, spec):
-        pass
+    run = {"label": "FedAvg", "seed": 1, "spec": {}}
+    for damaged in (
+        [],
+        {"runs": [{**run, "seed": 1e400}], "names": [None]},
+        {"runs": [run], "names": "x"},
+        {"runs": [run], "names": []},
+        {"runs": [run, run], "names": ["tiny-1", "tiny-2"]},
+    ):
+        (folder_of(home, "tiny") / PLAN).write_text(json.dumps(damaged))
+        with pytest.raises(FoedusError, match="damaged"), open_plan(home, spec):
+            pass
+    with open_plan(home, spec, fresh=True) as plan:
+        assert plan.names == [None] * 4
+
+
+def test_a_plan_of_another_version_is_told(tmp_path: Path) -> None:
+    home, spec = Home(tmp_path), parse_compare_spec(values_of(COMPARE))
+    run = {"label": "FedAvg", "seed": 1, "spec": {"data": {"gone": 1}}}
+    write_json(folder_of(home, "tiny") / PLAN, {"runs": [run], "names": ["tiny-1"]})
+    with pytest.raises(InvalidSpec, match=r"comparison\.json: .*'FedAvg'.*gone"):
+        written_plan(home, spec)
 
 
 def test_interrupted_comparison_goes_on_and_repeats_nothing(tmp_path: Path) -> None:

@@ -140,8 +140,8 @@ def test_long_csv_has_a_line_per_run_and_round() -> None:
     first, second = read(rounds_csv(summed(runs, ("A",), (7,), 2)))
 
     assert (first["label"], first["seed"], first["round"], first["outcome"]) == ("A", "7", "1", "empty")
-    assert (first["accuracy"], first["f1"], first["loss"], first["bytes_sent"]) == ("", "", "", "")
-    assert (second["accuracy"], second["f1"], second["loss"]) == ("0.25", "0.125", "0.75")
+    assert (first["accuracy"], first["score"], first["loss"], first["bytes_sent"]) == ("", "", "", "")
+    assert (second["accuracy"], second["score"], second["loss"]) == ("0.25", "0.125", "0.75")
     assert (second["seconds"], second["training_seconds"], second["bytes_sent"]) == ("2", "1.5", "600")
 
 

@@ -1,6 +1,7 @@
 """The command that compares algorithms: compare."""
 
 import sys
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +16,27 @@ if TYPE_CHECKING:
     from foedus.client.shell import Shell
 
 
+FolderOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="FOLDER",
+        help="Where page, pictures and tables go; else a folder in the home folder.",
+        file_okay=False,
+        show_default=False,
+    ),
+]
+FreshOption = Annotated[
+    bool,
+    typer.Option("--fresh", help="Run everything anew, or what --only names; runs that are there stay."),
+]
+OnlyOption = Annotated[
+    list[str] | None,
+    typer.Option("--only", metavar="LABEL", help="This entry alone; give it several times for several."),
+]
+
+
 def compare(
     spec: Annotated[
         Path,
@@ -25,19 +47,9 @@ def compare(
     home: HomeOption = None,
     rounds: RoundsOption = None,
     data: DataOption = None,
-    folder: Annotated[
-        Path | None,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="FOLDER",
-            help="Where page, picture and tables go; else the comparison's folder.",
-            show_default=False,
-        ),
-    ] = None,
-    fresh: Annotated[
-        bool, typer.Option("--fresh", help="Run everything anew; runs that are there stay.")
-    ] = False,
+    folder: FolderOption = None,
+    fresh: FreshOption = False,
+    only: OnlyOption = None,
     output: FormatOption = Format.TABLE,
 ) -> None:
     """Run several algorithms on the same data and seeds, and compare them on one page.
@@ -50,12 +62,13 @@ def compare(
     Examples:
       foedus compare compare.toml
       foedus compare compare.toml --rounds 50 -o results
+      foedus compare compare.toml --only FedProx --fresh
       foedus compare compare.toml --format json > result.json
     """
     from foedus.client.compare import write_comparison
 
     shell = open_shell(home, data)
-    comparison = _carried_out(shell, spec, rounds, fresh, output)
+    comparison = _carried_out(shell, spec, rounds, output, fresh=fresh, only=only or ())
     written = write_comparison(comparison, folder or comparison.folder)
     if output is Format.JSON:
         from dataclasses import asdict
@@ -63,34 +76,37 @@ def compare(
         print_json(asdict(comparison))
     else:
         _print_results(comparison, written)
-    _conclude(comparison)
+    _conclude(comparison, only or ())
 
 
-def _carried_out(shell: "Shell", path: Path, rounds: int | None, fresh: bool, output: Format) -> "Comparison":
+def _carried_out(
+    shell: "Shell", path: Path, rounds: int | None, output: Format, *, fresh: bool, only: Sequence[str]
+) -> "Comparison":
     """Run the comparison under the eyes of the user. With JSON, progress goes to standard error."""
     from foedus.client.compare import load_compare_spec, run_comparison
     from foedus.client.compare.progress import show_comparison
     from foedus.client.compare.spec import compare_for_this_machine
 
     spec = compare_for_this_machine(load_compare_spec(path), shell.settings, rounds)
-    (say if output is Format.TABLE else warn)(_announcement(spec, shell))
+    (say if output is Format.TABLE else warn)(_announcement(spec, shell, spec.chosen(only)))
     stream = sys.stdout if output is Format.TABLE else sys.stderr
     try:
         with terminated_like_interrupted(), show_comparison(stream) as observer:
-            return run_comparison(shell.home, spec, observer, fresh=fresh)
+            return run_comparison(shell.home, spec, observer, fresh=fresh, only=only)
     except KeyboardInterrupt as error:
-        warn(f"interrupted; go on with: {_same_command(path, shell, rounds)}")
+        warn(f"interrupted; go on with: {_same_command(path, shell, rounds, only)}")
         raise typer.Exit(INTERRUPTED) from error
 
 
-def _announcement(spec: "CompareSpec", shell: "Shell") -> str:
-    return (
-        f"comparison {spec.name} in {shell.home.root}: {len(spec.labels)} entries × {len(spec.seeds)} seeds,"
-        f" {spec.rounds} rounds each"
-    )
+def _announcement(spec: "CompareSpec", shell: "Shell", labels: Collection[str]) -> str:
+    from foedus.client.report.words import counted
+
+    entries = "1 entry" if len(labels) == 1 else f"{len(labels)} entries"
+    each = f"{counted(len(spec.seeds), 'seed')} and {counted(spec.rounds, 'round')}"
+    return f"comparison {spec.name} in {shell.home.root}: {entries}, each with {each}"
 
 
-def _same_command(path: Path, shell: "Shell", rounds: int | None) -> str:
+def _same_command(path: Path, shell: "Shell", rounds: int | None, only: Sequence[str]) -> str:
     """Return the command that goes on; without --fresh, which would begin again."""
     import shlex
 
@@ -99,6 +115,7 @@ def _same_command(path: Path, shell: "Shell", rounds: int | None) -> str:
         words += ["--rounds", str(rounds)]
     if shell.settings.origin.get("data") == "command line":
         words += ["--data", shlex.quote(str(shell.settings.data))]
+    words += [f"--only {shlex.quote(label)}" for label in only]
     return " ".join(words) + shell.home_option
 
 
@@ -123,9 +140,10 @@ def _print_results(comparison: "Comparison", written: list[Path]) -> None:
     )
 
 
-def _conclude(comparison: "Comparison") -> None:
-    """Name the runs that failed; exit with 1 if there are any."""
-    for run in comparison.unfinished:
+def _conclude(comparison: "Comparison", only: Sequence[str]) -> None:
+    """Name the runs that failed, of these entries if any is named; exit with 1 if there are any."""
+    failed = [run for run in comparison.unfinished if not only or run.label in only]
+    for run in failed:
         warn(f"failed: {run.label}, seed {run.seed} ({run.run or 'no run'}): {run.reason}")
-    if comparison.unfinished:
+    if failed:
         raise typer.Exit(1)

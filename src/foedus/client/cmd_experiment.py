@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from foedus.client.cmd_compare import FolderOption, FreshOption, OnlyOption
 from foedus.client.cmd_runs import RoundsOption, terminated_like_interrupted
 from foedus.client.output import Format, print_json, print_pairs, print_table, say, warn
 from foedus.client.shell import INTERRUPTED, FormatOption, HomeOption, open_shell, program
@@ -25,16 +26,6 @@ DataOption = Annotated[
         "--data",
         metavar="FOLDER",
         help="Folder with the data: see docs/how-to/write-a-spec.md. Simulations need none.",
-        show_default=False,
-    ),
-]
-FolderOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--output",
-        "-o",
-        metavar="FOLDER",
-        help="Where page, pictures and tables go; else the experiment's folder.",
         show_default=False,
     ),
 ]
@@ -70,13 +61,8 @@ def run(
     fast: FastOption = False,
     rounds: RoundsOption = None,
     folder: FolderOption = None,
-    fresh: Annotated[
-        bool, typer.Option("--fresh", help="Run everything anew; runs that are there stay.")
-    ] = False,
-    only: Annotated[
-        list[str] | None,
-        typer.Option("--only", metavar="LABEL", help="This entry alone; give it several times for several."),
-    ] = None,
+    fresh: FreshOption = False,
+    only: OnlyOption = None,
 ) -> None:
     """Carry an experiment out and write its report.
 
@@ -94,7 +80,7 @@ def run(
     from foedus.client.experiments.carry import carry_out
 
     shell, experiment = open_shell(home, data), _experiment(name, fast, rounds)
-    spec, labels = experiment.comparison, experiment.chosen(only or ())
+    spec, labels = experiment.comparison, experiment.comparison.chosen(only or ())
     count = sum(one.label in labels for one in spec.runs)
     runs = "1 run" if count == 1 else f"{count} runs"
     say(f"experiment {name} in {shell.home.root}: {runs} of {spec.rounds} rounds")
@@ -161,7 +147,7 @@ def _report(experiment: "Experiment", shell: "Shell", folder: Path | None, comma
 
     findings = look_at(experiment, shell.home, command + shell.home_option)
     written = write_report(experiment, findings, folder or results_folder(experiment, shell.home))
-    titles = ("entry", "accuracy", "score", "loss", "worst group", "paper")
+    titles = ("entry", "accuracy", findings.comparison.words.name, "loss", "worst group", "paper")
     print_table(
         titles,
         [(r.label, r.accuracy, r.score, r.loss, r.worst, r.paper) for r in rows(experiment, findings)],

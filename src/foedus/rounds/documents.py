@@ -246,7 +246,7 @@ class TrainResult(Document):
     base: Scores
     shared_local: Scores
     shared_base: Scores
-    is_above_floor: bool  # score on the shared set >= floor_ratio * the base's
+    is_above_floor: bool  # score on the shared evaluation set >= floor_ratio * the base's
     update_norm: float = Field(ge=0, allow_inf_nan=False)
     seconds: float = Field(ge=0)
 

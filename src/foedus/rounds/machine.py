@@ -173,7 +173,7 @@ def _gate_refusal(trained: Trained, view: RoundView, rules: Rules, beta_ppb: int
     if not trained.has_moved:
         return "gate: the update equals its base"
     if not trained.is_above_floor:
-        return "gate: below the floor on the shared set"
+        return "gate: below the floor on the shared evaluation set"
     if not gate_passes(trained.score_ppb, trained.base_score_ppb, beta_ppb, rules.gate_mode):
         return f"gate: {trained.score_ppb / 1e9:.4f} against {trained.base_score_ppb / 1e9:.4f}"
     return ""

@@ -131,7 +131,9 @@ class PolicySection(_Section):
         le=2,
         description="gate: by how much a local model must beat its base; negative only for a margin",
     )
-    floor_ratio: float = Field(0.1, ge=0, le=1, description="on the shared set, of the base's score")
+    floor_ratio: float = Field(
+        0.1, ge=0, le=1, description="on the shared evaluation set, of the base's score"
+    )
     epsilon: float = Field(
         0.02, ge=0, le=1, description="a candidate may score this much worse and still get a yes"
     )

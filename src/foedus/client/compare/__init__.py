@@ -30,6 +30,7 @@ def compare(
     observer: Observer = ignore,
     *,
     fresh: bool = False,
+    only: Collection[str] = (),
 ) -> Comparison:
     """Drive all runs of a comparison to their end, write page, picture and tables, return the figures.
 
@@ -46,7 +47,7 @@ def compare(
     settings = read_settings(root)
     wanted = spec if isinstance(spec, CompareSpec) else load_compare_spec(Path(spec))
     adapted = compare_for_this_machine(wanted, settings)
-    comparison = run_comparison(Home(settings.home), adapted, observer, fresh=fresh)
+    comparison = run_comparison(Home(settings.home), adapted, observer, fresh=fresh, only=only)
     write_comparison(comparison, comparison.folder)
     return comparison
 
@@ -57,14 +58,14 @@ def run_comparison(
     """Drive all runs of an adapted comparison to their end and return the figures. Raises as `compare`.
 
     With `only`, the runs of the entries with these labels; the others stay as they are, also if `fresh`.
+    Raises `InvalidSpec` for an unknown label.
     """
     from foedus.client.compare.collecting import collect
     from foedus.client.compare.plan import open_plan
     from foedus.client.compare.running import check_inputs, run_all
 
-    with open_plan(home, spec, (only or spec.labels) if fresh else ()) as plan:
-        if not any(plan.names):
-            check_inputs(spec, home)
+    with open_plan(home, spec, only=spec.chosen(only), fresh=fresh) as plan:
+        check_inputs(plan, only)
         plan.write()
         return collect(plan, run_all(plan, observer, only))
 

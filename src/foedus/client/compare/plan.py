@@ -1,12 +1,14 @@
 """The folder of a comparison: which runs belong to it, written down before each of them starts."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
-from foedus.client.compare.spec import CompareSpec
+from pydantic import BaseModel, ConfigDict
+
+from foedus.client.compare.spec import CompareSpec, PlannedRun
 from foedus.core.canonical import Json
 from foedus.core.errors import FoedusError, InvalidSpec
 from foedus.rounds.home import Home, full_disk_told, read_json, write_json
@@ -14,19 +16,43 @@ from foedus.rounds.runs import create_run, load_run_spec
 from foedus.rounds.spec import RunSpec, parse_spec
 
 PLAN: Final = "comparison.json"
-_Written: TypeAlias = Mapping[tuple[str, int], tuple[Mapping[str, Any], str | None]]
-"""What a plan says of a run, by label and seed: its spec, and its name once it has one."""
 _WITHOUT_EFFECT: Final = ("jobs.workers", "jobs.checkpoint_s")  # on what comes out
+
+
+class _WrittenRun(BaseModel):
+    model_config = ConfigDict(strict=True)
+
+    label: str
+    seed: int
+    spec: dict[str, Any]
+    name: str | None = None
+
+
+class _Written(BaseModel):
+    """A plan as it lies on disk; `names` are those of its runs."""
+
+    model_config = ConfigDict(strict=True)
+
+    home: str = ""  # where the home folder was then: specs name folders in it
+    runs: list[_WrittenRun]
+    names: list[str | None]
+
+
+_Earlier: TypeAlias = dict[tuple[str, int], _WrittenRun]  # by label and seed
 
 
 @dataclass(slots=True)
 class Plan:
-    """A comparison in its folder. `names` are those of its runs, None for one that has not been created."""
+    """A comparison in its folder. `names` are those of its runs, None for one that has not been created.
+
+    `dropped` are runs of entries that the comparison has no more, for the case that it gets them back.
+    """
 
     home: Home
     folder: Path
     spec: CompareSpec
     names: list[str | None] = field(default_factory=list)
+    dropped: Sequence[_WrittenRun] = ()
 
     def run_name(self, index: int) -> str:
         """Return the name of a run, creating it if it is not there; the name is on disk before it starts.
@@ -49,53 +75,94 @@ class Plan:
     def write(self) -> None:
         """Write the plan down."""
         with full_disk_told(self.home.root):
-            write_json(self.folder / PLAN, {**_content(self.spec), "names": self.names})
+            write_json(self.folder / PLAN, self._content())
+
+    def _content(self) -> dict[str, Json]:
+        runs: list[Json] = [
+            {"label": run.label, "seed": run.seed, "spec": run.spec.model_dump(mode="json")}
+            for run in self.spec.runs
+        ]
+        runs += [one.model_dump(mode="json", exclude={"name"}) for one in self.dropped]
+        return {
+            "kind": "comparison",
+            "name": self.spec.name,
+            "target": self.spec.target,
+            "home": str(self.home.root),
+            "runs": runs,
+            "names": [*self.names, *(one.name for one in self.dropped)],
+        }
 
     def _left_behind(self, spec: RunSpec) -> str | None:
-        from foedus.client.status import chain_events
-        from foedus.rounds.view import find_run
-
-        taken, events = {*self.names}, chain_events(self.home)
+        taken = {*self.names, *(one.name for one in self.dropped)}
         for name in self.home.run_names():
             is_ours = name.rpartition("-")[0] == spec.name and name not in taken
-            if is_ours and find_run(events, name) is None and _spec_of(self.home, name) == spec:
+            if is_ours and not _has_begun(self.home, name) and _spec_of(self.home, name) == spec:
                 return name
         return None
 
 
 @contextmanager
-def open_plan(home: Home, spec: CompareSpec, fresh: Collection[str] = ()) -> Iterator[Plan]:
+def open_plan(
+    home: Home, spec: CompareSpec, *, only: Collection[str] = (), fresh: bool = False
+) -> Iterator[Plan]:
     """Open the folder of a comparison and hold it: one process at a time works there. Writes no plan yet.
 
-    A comparison of that name that is there is gone on with; it may have fewer entries. Of the labels in
-    `fresh`, runs that were made are forgotten (they stay in the home folder). Raises `InvalidSpec` when
-    another entry was planned with another spec or is not wanted any more; `HomeInUse` when somebody works on
-    it.
+    A comparison of that name that is there is gone on with; it may get entries and seeds, and lose some. With
+    `only`, all but the entries with these labels stay as they are. `fresh` forgets the runs of the others
+    (they stay in the home folder). Without it, raises `InvalidSpec` for one that has begun with another spec;
+    `HomeInUse` when somebody works on the comparison.
     """
     folder = folder_of(home, spec.name)
     with Home(folder).locked():  # a lock of its own: the home folder's is free between two runs
-        is_new = set(fresh) >= set(spec.labels) or not (folder / PLAN).exists()
-        names = [] if is_new else _names(folder / PLAN, spec, fresh)
-        yield Plan(home, folder, spec, names or [None] * len(spec.runs))
+        path, labels = folder / PLAN, only or spec.labels
+        is_new = not path.exists() or (fresh and set(labels) >= set(spec.labels))
+        earlier = {} if is_new else _read(path, home)
+        taken = [
+            _taken_up(home, path, run, earlier.pop((run.label, run.seed), None), run.label in labels, fresh)
+            for run in spec.runs
+        ]
+        runs, names = (tuple(column) for column in zip(*taken, strict=True))
+        dropped = [one for one in earlier.values() if one.name is not None]
+        yield Plan(home, folder, replace(spec, runs=runs), [*names], dropped)
+
+
+def _taken_up(
+    home: Home, path: Path, run: PlannedRun, found: _WrittenRun | None, is_wanted: bool, is_fresh: bool
+) -> tuple[PlannedRun, str | None]:
+    """Return a run as it is to be planned, and its name if it is there already."""
+    if found is None or found.name is None or (is_wanted and is_fresh):
+        return run, None
+    if not is_wanted:
+        return replace(run, spec=_spec_in(path, found)), found.name  # as it was carried out
+    different = _different(found.spec, run.spec)
+    if different and _has_begun(home, found.name):
+        raise InvalidSpec(
+            f"{path.parent}: {run.label!r} has begun with another {different}",
+            "Give the data and settings of then or another name, or begin it anew: --fresh, with --only for"
+            " this entry alone. Runs that are there stay.",
+        )
+    return run, None if different else found.name
 
 
 def written_plan(home: Home, spec: CompareSpec) -> Plan | None:
     """Return the plan that is on disk, each run with the spec it was given; None where there is none.
 
-    It asks for no lock, so it can be looked at while somebody works on it. Raises `InvalidSpec` when it has
-    entries that this comparison has not.
+    It asks for no lock, so it can be looked at while somebody works on it. Runs that are not in it yet are
+    told with the data of those that are.
     """
     path = folder_of(home, spec.name) / PLAN
     if not path.exists():
         return None
-    earlier = _read(path, spec)
+    earlier = _read(path, home)
     known = [earlier.get((run.label, run.seed)) for run in spec.runs]
-    runs = tuple(
-        replace(run, spec=parse_spec(dict(found[0]))) if found else run
-        for run, found in zip(spec.runs, known, strict=True)
-    )
-    names = [found[1] if found else None for found in known]
-    return Plan(home, path.parent, replace(spec, runs=runs), names)
+    planned = [_spec_in(path, found) if found else None for found in known]
+    first = next((one for one in planned if one), None)
+    runs = [
+        replace(run, spec=before or _on_its_data(run.spec, first))
+        for run, before in zip(spec.runs, planned, strict=True)
+    ]
+    names = [found.name if found else None for found in known]
+    return Plan(home, path.parent, replace(spec, runs=tuple(runs)), names)
 
 
 def folder_of(home: Home, name: str) -> Path:
@@ -103,40 +170,50 @@ def folder_of(home: Home, name: str) -> Path:
     return home.root / "comparisons" / name
 
 
-def _content(spec: CompareSpec) -> dict[str, Json]:
-    runs: list[Json] = [
-        {"label": run.label, "seed": run.seed, "spec": run.spec.model_dump(mode="json")} for run in spec.runs
-    ]
-    return {"kind": "comparison", "name": spec.name, "target": spec.target, "runs": runs}
-
-
-def _names(path: Path, spec: CompareSpec, fresh: Collection[str]) -> list[str | None]:
-    """Return the names of the runs so far. Raises `InvalidSpec` when the plan is that of other runs."""
-    earlier, names = _read(path, spec), []
-    for run in spec.runs:
-        before, name = earlier.get((run.label, run.seed), ({}, None))
-        different = _different(before, run.spec) if before and run.label not in fresh else ""
-        if different:
-            raise _other(path, f"{run.label!r} has another {different}")
-        names.append(None if run.label in fresh else name)
-    return names
-
-
-def _read(path: Path, spec: CompareSpec) -> _Written:
-    """Return the plan that was written. Raises `InvalidSpec` when it has runs that are not wanted now."""
-    written = read_json(path)
+def _read(path: Path, home: Home) -> _Earlier:
+    """Return the runs of a written plan. Raises `FoedusError` for a damaged one."""
     try:
-        assert isinstance(written, dict)
+        written = _Written.model_validate(read_json(path))
         earlier = {
-            (str(run["label"]), int(run["seed"])): (run["spec"], name if name is None else str(name))
-            for run, name in zip(written["runs"], written["names"], strict=True)
+            (run.label, run.seed): run.model_copy(
+                update={"name": name, "spec": _moved(run.spec, written.home, home)}
+            )
+            for run, name in zip(written.runs, written.names, strict=True)
         }
-        assert all(isinstance(before, dict) for before, _ in earlier.values())
-    except (AssertionError, KeyError, TypeError, ValueError) as error:
+    except ValueError as error:
         raise FoedusError(f"{path} is damaged", "Restore it, or start afresh with --fresh.") from error
-    for label, seed in sorted(earlier.keys() - {(run.label, run.seed) for run in spec.runs}):
-        raise _other(path, f"it has {label!r} with seed {seed}")
+    if len(earlier) < len(written.runs):
+        raise FoedusError(
+            f"{path} is damaged: it has a run twice", "Restore it, or start afresh with --fresh."
+        )
     return earlier
+
+
+def _moved(spec: Mapping[str, Any], before: str, home: Home) -> dict[str, Any]:
+    """Return a spec that names the folder of its data in the home folder where that is now."""
+    data = spec.get("data")
+    if not before or not isinstance(data, dict) or not isinstance(data.get("folder"), str):
+        return dict(spec)
+    if not Path(data["folder"]).is_relative_to(before):
+        return dict(spec)
+    return {**spec, "data": {**data, "folder": str(home.root / Path(data["folder"]).relative_to(before))}}
+
+
+def _spec_in(path: Path, run: _WrittenRun) -> RunSpec:
+    try:
+        return parse_spec(run.spec)
+    except InvalidSpec as error:
+        raise InvalidSpec(
+            f"{path}: this version cannot read the spec of {run.label!r}: {error.message}",
+            "Use the version that wrote it, or start afresh with --fresh; runs that are there stay.",
+        ) from error
+
+
+def _on_its_data(spec: RunSpec, first: RunSpec | None) -> RunSpec:
+    if first is None:
+        return spec
+    data = spec.data.model_copy(update={"folder": first.data.folder, "source": first.data.source})
+    return spec.model_copy(update={"data": data, "jobs": first.jobs})
 
 
 def _different(before: Mapping[str, Any], now: RunSpec) -> str:
@@ -160,12 +237,12 @@ def flat(spec: RunSpec) -> dict[str, Json]:
     return found
 
 
-def _other(path: Path, why: str) -> InvalidSpec:
-    return InvalidSpec(
-        f"{path.parent} belongs to another comparison: {why}",
-        "Give the data and settings of then or another name, or use --fresh (for an entry of an experiment"
-        " alone, with --only); runs that are there stay.",
-    )
+def _has_begun(home: Home, name: str) -> bool:
+    """Whether anything of a run is on the chain."""
+    from foedus.client.status import chain_events
+    from foedus.rounds.view import find_run
+
+    return find_run(chain_events(home), name) is not None
 
 
 def _spec_of(home: Home, name: str) -> RunSpec | None:

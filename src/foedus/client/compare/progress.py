@@ -7,6 +7,7 @@ from typing import IO, TYPE_CHECKING, Final
 
 from foedus.client.compare.running import BEGINS, ENDED
 from foedus.client.output import console, one_line, seconds_text
+from foedus.learn.score_words import UNKNOWN
 from foedus.rounds.progress import Observer, Progress
 
 if TYPE_CHECKING:
@@ -26,7 +27,8 @@ class CompareWatch:
         self.round, self.rounds = 0, 1  # that ended in it, of how many
         self.who = ""
         self.accuracy: float | None = None  # of the newest candidate on the test set
-        self.score: float | None = None  # of the same: F1, Dice, R²
+        self.score: float | None = None  # of the same
+        self.score_name = UNKNOWN.name
         self.started = time.monotonic()
 
     @property
@@ -46,7 +48,7 @@ class CompareWatch:
     def figure(self) -> str:
         """Say the newest test accuracy and score, if there are any."""
         accuracy = "" if self.accuracy is None else f"  test accuracy {self.accuracy:.3f}"
-        return accuracy + ("" if self.score is None else f"  score {self.score:.3f}")
+        return accuracy + ("" if self.score is None else f"  {self.score_name} {self.score:.3f}")
 
     def take(self, progress: Progress) -> str:
         """Take in one record; return the line that it is worth, or nothing."""
@@ -59,6 +61,7 @@ def _begins(watch: CompareWatch, progress: Progress) -> str:
     _turn_to(watch, values)
     watch.round, watch.rounds = _int(values, "done"), _int(values, "rounds")
     watch.accuracy, watch.score, watch.started = None, None, time.monotonic()
+    watch.score_name = str(values.get("score_name", UNKNOWN.name))
     if values.get("has_ended"):
         return ""
     verb = f"goes on after round {watch.round}" if watch.round else "begins"

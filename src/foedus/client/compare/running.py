@@ -4,7 +4,6 @@ from collections.abc import Collection
 from typing import Final
 
 from foedus.client.compare.plan import Plan
-from foedus.client.compare.spec import CompareSpec
 from foedus.client.drive import drive, drive_new
 from foedus.client.status import RunStatus, run_status
 from foedus.core.errors import (
@@ -28,14 +27,16 @@ ENDED: Final = "compare-ended"
 _NOBODYS_FAULT: Final = (ChainDamaged, HomeInUse, KeyUnusable, StorageFull)  # would meet every run
 
 
-def check_inputs(spec: CompareSpec, home: Home) -> None:
-    """Try every entry as far as can be told without training: algorithm, model, data and partition.
+def check_inputs(plan: Plan, only: Collection[str] = ()) -> None:
+    """Try every entry that has no run yet as far as can be told without training.
 
-    Raises `InvalidSpec`, `InvalidData` or `UnsupportedModel` naming the entry, as its run would in hours.
+    That is algorithm, model, data and partition. With `only`, the entries with these labels. Raises
+    `InvalidSpec`, `InvalidData` or `UnsupportedModel` naming the entry, as its run would in hours.
     """
-    for run in spec.runs[: len(spec.labels)]:
+    new = [run for run, name in zip(plan.spec.runs, plan.names, strict=True) if name is None]
+    for run in {run.label: run for run in reversed(new) if not only or run.label in only}.values():
         try:
-            rehearse(run.spec, home)
+            rehearse(run.spec, plan.home)
         except (InvalidData, InvalidSpec, UnsupportedModel) as error:
             raise type(error)(f"{run.label!r}: {error.message}", error.hint) from error
 
@@ -47,14 +48,15 @@ def run_all(plan: Plan, observer: Observer, only: Collection[str] = ()) -> dict[
     all of them; interrupt it as you like.
     """
     faults: dict[int, str] = {}
-    for index, planned in enumerate(plan.spec.runs):
-        if only and planned.label not in only:
-            continue
-        about = {"number": index + 1, "of": len(plan.spec.runs), "label": planned.label, "seed": planned.seed}
+    chosen = [index for index, run in enumerate(plan.spec.runs) if not only or run.label in only]
+    for number, index in enumerate(chosen, 1):
+        planned = plan.spec.runs[index]
+        about = {"number": number, "of": len(chosen), "label": planned.label, "seed": planned.seed}
         try:
             name = plan.run_name(index)
             status = run_status(plan.home, name)
             about |= {"run": name, "rounds": status.rounds, "has_ended": status.has_ended}
+            about |= {"score_name": status.score_name}
             observer(Progress(BEGINS, values={**about, "done": len(status.history)}))
             status = _driven(plan.home, status, observer)
             about |= {"reason": failure_of(status), "accuracy": status.accuracy}

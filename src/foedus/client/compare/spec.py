@@ -2,7 +2,7 @@
 
 import difflib
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from foedus.core.errors import InvalidSpec
+from foedus.learn.arguments import hint_for
 from foedus.rounds.spec import RunSpec, parse_spec, read_toml
 from foedus.site.settings import Settings
 from foedus.site.specs import for_this_machine
@@ -43,6 +44,15 @@ class CompareSpec:
     labels: tuple[str, ...]
     target: float | None  # accuracy; the table says how many rounds it took to reach it
     runs: tuple[PlannedRun, ...]
+
+    def chosen(self, labels: Collection[str]) -> Collection[str]:
+        """Return these labels, or all if there is none. Raises `InvalidSpec` for an unknown one."""
+        for label in labels:
+            if label not in self.labels:
+                alike = [one for one in self.labels if one.casefold() == label.casefold()]
+                hint = f"Did you mean {alike[0]!r}?" if alike else hint_for(label, self.labels)
+                raise InvalidSpec(f"comparison {self.name} has no entry {label!r}", hint)
+        return labels or self.labels
 
 
 class _Entry(BaseModel):

@@ -8,12 +8,12 @@ from typing import Final
 from foedus.client.compare.records import Comparison, EntryResult, Stat
 
 _ROUNDS: Final = (
-    "label", "seed", "run", "round", "accuracy", "f1", "loss", "seconds", "training_seconds", "bytes_sent",
+    "label", "seed", "run", "round", "accuracy", "score", "loss", "seconds", "training_seconds", "bytes_sent",
     "outcome",
 )  # fmt: skip
 _SUMMARY: Final = (
-    "label", "runs_completed", "runs_planned", "accuracy_mean", "accuracy_std", "f1_mean", "f1_std",
-    "loss_mean", "loss_std", "best_round", "best_accuracy_mean", "runs_reaching_target",
+    "label", "runs_completed", "runs_planned", "accuracy_mean", "accuracy_std", "score", "score_mean",
+    "score_std", "loss_mean", "loss_std", "best_round", "best_accuracy_mean", "runs_reaching_target",
     "rounds_to_target_mean", "rounds_to_target_std", "rounds_accepted", "rounds_rejected", "rounds_empty",
     "bytes_per_client_and_round", "seconds_mean", "seconds_std", "training_seconds_mean",
     "training_seconds_std",
@@ -23,7 +23,7 @@ _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "|", "%")
 
 def rounds_csv(comparison: Comparison) -> str:
     """Return one line per run and round. Figures are those of the global model in force after the round."""
-    return _csv(
+    return csv_text(
         _ROUNDS,
         (
             (
@@ -47,15 +47,16 @@ def rounds_csv(comparison: Comparison) -> str:
 
 def summary_csv(comparison: Comparison) -> str:
     """Return one line per entry; empty where there is no value, as for the deviation of a single seed."""
-    return _csv(_SUMMARY, map(_entry, comparison.entries))
+    return csv_text(_SUMMARY, (_entry(entry, comparison.words.name) for entry in comparison.entries))
 
 
-def _entry(entry: EntryResult) -> Sequence[object]:
+def _entry(entry: EntryResult, score: str) -> Sequence[object]:
     return (
         entry.label,
         entry.completed,
         entry.planned,
         *_pair(entry.accuracy),
+        score,
         *_pair(entry.f1),
         *_pair(entry.loss),
         entry.best_round,
@@ -75,7 +76,8 @@ def _pair(found: Stat | None) -> tuple[float | None, float | None]:
     return (None, None) if found is None else (found.mean, found.std)
 
 
-def _csv(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+def csv_text(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Return a table as CSV in which no spreadsheet finds a formula."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(header)

@@ -43,9 +43,9 @@ def carry_out(
 ) -> Comparison:
     """Run everything of an experiment that has not been run, or what belongs to the labels in `only`.
 
-    Raises as `compare` and `Experiment.chosen`, and `InvalidData`.
+    Raises as `compare`, and `InvalidData`.
     """
-    only = experiment.chosen(only)
+    only = experiment.comparison.chosen(only)
     spec = on_this_machine(experiment, home, settings, observer)
     return run_comparison(home, spec, observer, fresh=fresh, only=only)
 
@@ -98,8 +98,8 @@ def by_share(spec: CompareSpec, scores: Sequence[RunScores]) -> Mapping[float, S
 def data_folder(experiment: Experiment, home: Home) -> Path | None:
     """Return the folder of data that was named when the experiment began, if one was."""
     plan = None if experiment.about.simulations else written_plan(home, experiment.comparison)
-    folder = plan and plan.spec.runs[0].spec.data.folder
-    return Path(folder) if folder else None
+    folders = [run.spec.data.folder for run in plan.spec.runs] if plan else []
+    return next((Path(folder) for folder in folders if folder), None)
 
 
 def on_this_machine(

@@ -10,6 +10,7 @@ import torch
 
 from foedus.client.experiments.records import RunScores
 from foedus.client.experiments.scoring import FinalModel, Shown, predicted
+from foedus.client.report.charts import global_figures
 from foedus.learn.datasets import CHANGE_SCALE
 from foedus.learn.explain import explain
 from foedus.rounds.summary import RunSummary
@@ -38,13 +39,17 @@ def draw_losses(summaries: Sequence[tuple[str, RunSummary]]) -> bytes:
                 for one in rounds
             ]
             axes.plot(numbers, values, linewidth=1, label=client)
-        tested = [one.test.loss if one.test else _NAN for one in rounds]
+        tested = [one.loss if one else _NAN for one in global_figures(rounds)]
         axes.plot(numbers, tested, color="black", linewidth=2, label="global, test set")
+        rejected = [one.test.loss if one.test and one.phase == "rejected" else _NAN for one in rounds]
+        if not np.isnan(rejected).all():
+            axes.plot(numbers, rejected, "x", color="#777777", markersize=5, label="rejected, test set")
         axes.set_title(label, fontsize=9)
         axes.set_xlabel("round")
         axes.grid(alpha=0.25)
     panels[0].set_ylabel("loss")
-    panels[0].legend(fontsize=7, frameon=False)
+    for axes in panels:
+        axes.legend(fontsize=7, frameon=False)
     return _png(figure)
 
 

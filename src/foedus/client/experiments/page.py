@@ -1,7 +1,5 @@
 """The report of an experiment: one HTML page, the page of its comparison, pictures, and tables as CSV."""
 
-import csv
-import io
 from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,6 +9,7 @@ from typing import Final
 from foedus import __version__
 from foedus.client.compare import write_comparison
 from foedus.client.compare.records import EntryResult, Stat, stat
+from foedus.client.compare.tables import csv_text
 from foedus.client.compare.words import NOTHING, plus_minus
 from foedus.client.experiments.records import Findings, RunScores
 from foedus.client.experiments.spec import Experiment
@@ -143,23 +142,21 @@ def results_csv(experiment: Experiment, findings: Findings) -> str:
         for one in findings.scores
     ]
     papers = [
-        (f"paper: {one.label}", "", "", "", one.value if one.metric == "accuracy" else "",
-         one.value if one.metric == "loss" else "", "", "", "")
+        (
+            f"paper: {one.label}",
+            *("", ""),
+            *(one.value if one.metric == metric else "" for metric in ("f1", "accuracy", "loss")),
+            *("", "", ""),
+        )
         for one in experiment.about.paper
-    ]  # fmt: skip
-    return _csv([heads, *lines, *papers])
+    ]
+    return csv_text(heads, [*lines, *papers])
 
 
 def groups_csv(findings: Findings) -> str:
     """Return the final scores group by group, and the clients' own, a line each."""
-    lines: list[Sequence[object]] = [("entry", "seed", "of", "name", "score", "loss", "examples")]
+    lines: list[Sequence[object]] = []
     for one in findings.scores:
         lines += [(one.label, one.seed, "group", g.group, g.score, g.loss, g.examples) for g in one.groups]
         lines += [(one.label, one.seed, "client", c.client, c.score, c.loss, "") for c in one.clients]
-    return _csv(lines)
-
-
-def _csv(lines: Sequence[Sequence[object]]) -> str:
-    out = io.StringIO()
-    csv.writer(out, lineterminator="\n").writerows(lines)
-    return out.getvalue()
+    return csv_text(("entry", "seed", "of", "name", "score", "loss", "examples"), lines)

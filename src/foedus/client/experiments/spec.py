@@ -1,7 +1,7 @@
 """The spec of an experiment: a comparison, and what its report says and shows beside it."""
 
 import tomllib
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
@@ -72,19 +72,6 @@ class Experiment:
     def with_rounds(self, rounds: int) -> "Experiment":
         """Return the experiment with other rounds, and a name of its own for what comes out."""
         return replace(self, comparison=_shortened(self.comparison, rounds))
-
-    def chosen(self, labels: Collection[str]) -> Collection[str]:
-        """Return these labels, or all if there is none. Raises `InvalidSpec` for an unknown one."""
-        known = self.comparison.labels
-        for label in labels:
-            if label not in known:
-                raise InvalidSpec(f"experiment {self.name} has no entry {label!r}", _hint(label, known))
-        return labels or known
-
-
-def _hint(label: str, known: Collection[str]) -> str:
-    alike = [one for one in known if one.casefold() == label.casefold()]
-    return f"Did you mean {alike[0]!r}?" if alike else hint_for(label, known)
 
 
 def experiment_names() -> tuple[str, ...]:

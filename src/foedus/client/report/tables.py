@@ -193,7 +193,7 @@ def _text(value: Json) -> str:
     if value is None:
         return NOTHING
     if isinstance(value, dict):
-        return ", ".join(f"{key} = {_text(one)}" for key, one in value.items()) or NOTHING
+        return ", ".join(f"{key} = {_text(one)}" for key, one in sorted(value.items())) or NOTHING
     if isinstance(value, str):
         return value
     return canonical_json(value).decode().strip()

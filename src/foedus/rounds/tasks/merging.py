@@ -48,8 +48,9 @@ def merge(project: Project, base_cid: Cid, place: Place, entries: Sequence[Updat
     """Compute the candidate from the registered updates.
 
     An update that breaks the schema, is not finite, touches frozen tensors or falls below the floor on the
-    shared set is refused, alone. Without any usable update, or when those there are cannot be merged together
-    (too few for the project's robust rule), the candidate holds the base's state, and nobody votes for it.
+    shared evaluation set is refused, alone. Without any usable update, or when those there are cannot be
+    merged together (too few for the project's robust rule), the candidate holds the base's state, and nobody
+    votes for it.
     """
     base, state = project.manifest(base_cid), project.state(base_cid)
     exchange = Exchange(base, state, place.number, place.step, len(entries))

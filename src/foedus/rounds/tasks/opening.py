@@ -130,4 +130,6 @@ def _require_floor(project: Project, exchange: Exchange, cid: Cid, source: Tenso
     floor = project.terms.floor_ratio * base.f1
     found = project.score(cid, local, shared_cid, shared).f1
     if found < floor:
-        raise UpdateRefused("floor", f"scores {found:.4f} on the shared set, below the floor of {floor:.4f}")
+        raise UpdateRefused(
+            "floor", f"scores {found:.4f} on the shared evaluation set, below the floor of {floor:.4f}"
+        )

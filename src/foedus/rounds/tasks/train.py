@@ -100,7 +100,7 @@ def _data(project: Project, order: TrainOrder) -> Examples:
 
 
 def _score_version(project: Project, order: TrainOrder) -> tuple[Scores, Scores]:
-    """Score the version in force on the client's validation split and on the shared set."""
+    """Score the version in force on the client's validation split and on the shared evaluation set."""
     current, shared = Cid(order.current), Cid(project.terms.shared)
     version, weights = project.manifest(current).weights, project.state(current).weights
     val = project.private(order.dataset, "val")

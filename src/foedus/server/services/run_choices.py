@@ -36,7 +36,7 @@ _TEXTS: Final = {
     "policy.vote_s": "Seconds for a member's turn to merge, and for a ballot.",
     "policy.gate": "How a local model is compared with its base: by difference or by ratio.",
     "policy.buffers": "What becomes of the statistics of batch normalisation.",
-    "policy.floor_ratio": "Share of the base's score that a local model must reach on the shared set.",
+    "policy.floor_ratio": "Share of the base's score that a local model must reach on the shared examples.",
     "policy.beta": "By how much a local model must beat its base; negative only for a margin.",
     "policy.kappa": "How much rewards weigh in the merge; 0 is by examples alone.",
     "robust.rule": "What takes the place of the weighted mean.",
