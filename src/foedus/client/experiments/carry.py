@@ -28,7 +28,7 @@ from foedus.rounds.home import Home
 from foedus.rounds.progress import Observer
 from foedus.site.settings import Settings
 
-_SHOWN_LOSSES: Final = 5  # panels that are still readable
+_SHOWN_ENTRIES: Final = 5  # panels that are still readable
 _FEWEST_SHARES: Final = 3  # that make a curve
 
 
@@ -135,10 +135,10 @@ def _pictures(
     pictures = {}
     if federated:
         pictures["losses.png"] = draw_losses(
-            [(label, final.summary) for label, final in federated[:_SHOWN_LOSSES]]
+            [(label, final.summary) for label, final in federated[:_SHOWN_ENTRIES]]
         )
     if any(one.confusion for one in first):
-        pictures["confusion.png"] = draw_confusion(first[:_SHOWN_LOSSES])
+        pictures["confusion.png"] = draw_confusion(first[:_SHOWN_ENTRIES])
     draw = {"masks": draw_masks, "fields": draw_fields}.get(experiment.about.pictures)
     for number, (label, final) in enumerate(federated if draw else (), start=1):
         assert draw is not None

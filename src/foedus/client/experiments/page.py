@@ -23,13 +23,16 @@ PAGE: Final = "experiment.html"
 CAPTIONS: Final = {
     "losses": (
         "Loss of each client's local model on its own validation examples, and of the global model on the "
-        "test set."
+        "test set; of at most five entries."
     ),
     "sharing": (
         "What the final global models reached on the test set, by the share of data that all clients have. A "
         "dot for each seed, a line through the means."
     ),
-    "confusion": "Confusion matrices of the final models on the test set, in shares of the true label.",
+    "confusion": (
+        "Confusion matrices of the final models on the test set, in shares of the true label; of at most five "
+        "entries."
+    ),
     "masks": (
         "The same test images seen by every client's last local model and by the global model: probability "
         "of the mask, and Seg-Grad-CAM."
