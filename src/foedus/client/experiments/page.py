@@ -30,8 +30,8 @@ CAPTIONS: Final = {
         "dot for each seed, a line through the means."
     ),
     "confusion": (
-        "Confusion matrices of the final models on the test set, in shares of the true label; of at most five "
-        "entries."
+        "Confusion matrices of the final models on the test set, in shares of the true label; of five "
+        "entries at most."
     ),
     "masks": (
         "The same test images seen by every client's last local model and by the global model: probability "
