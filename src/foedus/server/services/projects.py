@@ -95,7 +95,7 @@ def project_listing(actor: Actor) -> Listing:
             Column("role", "My role", Membership.role),
             Column("members", "Members", members, "number"),
             Column("runs", "Runs", runs, "number"),
-            Column("best", "Best score", best, "score"),
+            Column("best", "Test score of the best run", best, "score"),
             Column("state", "State", Project.state, "state"),
             Column("created_at", "Created", Project.created_at, "time"),
         ),

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from foedus.core.records import TaskKind
@@ -14,7 +15,7 @@ from foedus.rounds.documents import MergeResult, TrainResult
 from foedus.rounds.narrate import figures_of
 from foedus.rounds.progress import Progress
 from foedus.rounds.view import RunView
-from foedus.server.db import Metric, Run, RunEvent
+from foedus.server.db import ChainVersion, Metric, Run, RunEvent
 from foedus.server.platform import Platform
 from foedus.server.worker.leases import LEASE_S, Lease, renew
 
@@ -38,6 +39,7 @@ class Teller:
         self._platform, self._lease, self._index, self._clock = platform, lease, index, clock
         self._waiting: list[Progress] = []
         self._steps: dict[tuple[str | None, object], Progress] = {}
+        self._standing: tuple[int, int] | None = None
         self._stepped = self._renewed = clock()
 
     def hear(self, progress: Progress) -> None:
@@ -72,17 +74,19 @@ class Teller:
             self._stepped = now
             self._waiting += self._steps.values()
             self._steps.clear()
-        if not self._waiting and now - self._renewed < LEASE_S / 3:
+        standing = self._standing if view is None else (view.version, view.round.number if view.round else 0)
+        is_news = bool(self._waiting) or standing != self._standing
+        if not is_news and now - self._renewed < LEASE_S / 3:
             return
-        if self._waiting:
+        if is_news:
             self._index()
         with self._platform.writing() as db:
             renew(db, self._lease, self._platform.now())
             for progress in self._waiting:
                 self._write(db, progress)
             if view is not None:
-                _note_standing(db.get_one(Run, self._lease.id), view)
-        self._renewed = now
+                _note_standing(db, db.get_one(Run, self._lease.id), view)
+        self._renewed, self._standing = now, standing
         self._waiting.clear()
 
     def change(self, state: str, cause: str = "", hint: str = "", **values: Any) -> None:  # noqa: ANN401
@@ -122,13 +126,17 @@ class Teller:
 
     def _measure(self, db: Session, name: str, client: str, number: int, value: float) -> None:
         db.merge(Metric(run_id=self._lease.id, name=name, client=client, round=number, step=0, value=value))
-        if name == "test_f1":
-            db.get_one(Run, self._lease.id).score = value
 
 
-def _note_standing(run: Run, view: RunView) -> None:
+def _note_standing(db: Session, run: Run, view: RunView) -> None:
+    """Note which version is in force, and its score: the candidate's counts only once it is accepted."""
     run.version = view.version
     run.round = view.round.number if view.round else 0
+    version = select(ChainVersion.round).filter_by(run=view.run, version=view.version)
+    made_in = db.scalar(version)
+    if made_in is not None:  # else the index is being written anew
+        test = select(Metric.value).filter_by(run_id=run.id, name="test_f1", client="", round=made_in)
+        run.score = db.scalar(test)
 
 
 def _plain(value: object) -> Any:  # noqa: ANN401 - JSON
