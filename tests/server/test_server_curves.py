@@ -79,7 +79,8 @@ def test_scores_are_called_by_what_the_model_learns(
         run.spec, run.score = {"model": {"name": model}}, 0.5
     page = alice.browser.get("/runs/r-1/curves").text
     assert f"{name} of the merged models on the test set" in page
-    assert f"{name} 0.5000" in alice.browser.get("/runs/r-1").text
+    assert f'{name} 0.5000</span> <span class="muted">test set' in alice.browser.get("/runs/r-1").text
+    assert "Test score" in alice.browser.get("/runs").text
     assert {chart.values["y_name"] for chart in charts(platform)} == {"loss", "accuracy", name}
 
 

@@ -25,7 +25,7 @@ def add_run(platform: Platform, slug: str, voter: Person, state: str = "running"
             project_id=project.id,
             created_by=voter.user.id,
             title="First lungs",
-            spec={},
+            spec={"model": {"name": "unet"}},
             algorithm="fedavg",
             rounds=5,
             round=3,
@@ -68,7 +68,13 @@ def test_it_shows_my_runs_ballots_and_models(alice: Person, project: str, platfo
     assert "3 of 5" in page
     assert 'href="/runs/lungs-1/rounds/3"' in page
     assert f'href="/models/{CID}"' in page
-    assert "0.9123" in page
+    assert 'Dice 0.9123</span> <span class="muted">members&#39; mean' in page
+    assert "Dice 0.9100, before 0.9000" in page
+    page = alice.browser.get(f"/projects/{project}").text
+    assert 'Dice 0.9123</span> <span class="muted">members&#39; mean' in page
+    page = alice.browser.get(f"/models/{CID}").text
+    assert "<dt>Dice</dt><dd>0.9123, members' mean</dd>" in page
+    assert "Score, members&#39; mean" in alice.browser.get("/models").text
 
 
 def test_a_stranger_sees_nothing_of_it(

@@ -9,6 +9,7 @@ from typing import Final, TypeVar
 from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session, joinedload
 
+from foedus.core.records import SCORE_SCALE
 from foedus.server.auth.actors import Actor
 from foedus.server.auth.permissions import visible_projects
 from foedus.server.db import (
@@ -55,7 +56,8 @@ class Model:
     cid: str
     run: str
     version: int
-    score: float | None
+    score: float | None  # mean of the voters' scores
+    score_name: str  # F1, Dice, R²
     time: int
 
 
@@ -158,7 +160,7 @@ def running(db: Session, actor: Actor) -> Sequence[Run]:
 def recent_models(db: Session, actor: Actor) -> Sequence[Model]:
     """Return the newest version of the global model of each of the actor's last runs."""
     found = (
-        select(ChainVersion, Run.name)
+        select(ChainVersion, Run)
         .join(ChainRun, ChainRun.run == ChainVersion.run)
         .join(Project, Project.chain_project == ChainRun.project)
         .join(Run, Run.chain_run == ChainVersion.run)
@@ -171,7 +173,14 @@ def recent_models(db: Session, actor: Actor) -> Sequence[Model]:
         .limit(_MOST)
     )
     return [
-        Model(row.cid, run, row.version, None if row.score_ppb is None else row.score_ppb / 1e9, row.time)
+        Model(
+            row.cid,
+            run.name,
+            row.version,
+            None if row.score_ppb is None else row.score_ppb / SCORE_SCALE,
+            run.score_name,
+            row.time,
+        )
         for row, run in db.execute(found)
     ]
 

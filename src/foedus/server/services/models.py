@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from foedus.core.errors import FoedusError, ObjectDamaged, ObjectMissing
 from foedus.core.ids import Cid
 from foedus.core.records import SCORE_SCALE, Choice
+from foedus.learn.score_words import UNKNOWN
 from foedus.server.auth.actors import Actor
 from foedus.server.auth.permissions import Action, require, visible_projects
 from foedus.server.db import (
@@ -76,6 +77,7 @@ class Model:
     chain_run: ChainRun
     project: Project
     run: str | None  # its name on the platform; none for runs from elsewhere
+    score_name: str  # F1, Dice, R²
     note: ModelNote | None
     manifest: ModelManifest | None
     trouble: str
@@ -127,7 +129,7 @@ def model_listing(db: Session, actor: Actor) -> Listing:
             Column("run", "Run", func.coalesce(Run.name, ChainRun.name)),
             Column("version", "Version", ChainVersion.version, "number"),
             Column("alias", "Alias", ModelNote.alias, "state"),
-            Column("score", "Score", score, "score"),
+            Column("score", "Score, members' mean", score, "score"),
             Column("project", "Project", Project.slug, link="/projects/{project}"),
             Column("task", "Task", Project.task),
             Column("size_bytes", "Size", ChainVersion.size_bytes, "bytes"),
@@ -160,7 +162,7 @@ def find_model(db: Session, actor: Actor, store: DirectoryStore, cid: str, slug:
     Raises `NotFound` for missing ones and those of others alike.
     """
     query = _rows(actor).where(ChainVersion.cid == cid).order_by(ChainVersion.run.desc())
-    found = db.execute(query.add_columns(ChainVersion, ChainRun, Project, Run.name, ModelNote)).all()
+    found = db.execute(query.add_columns(ChainVersion, ChainRun, Project, Run, ModelNote)).all()
     chosen = [one for one in found if slug in ("", one.Project.slug)]
     if not chosen:
         raise NotFound("such model")
@@ -172,7 +174,8 @@ def find_model(db: Session, actor: Actor, store: DirectoryStore, cid: str, slug:
         row,
         chain_run,
         project,
-        run,
+        run.name if run else None,
+        run.score_name if run else UNKNOWN.name,
         note,
         manifest,
         trouble,

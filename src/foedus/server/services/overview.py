@@ -10,6 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session, joinedload
 
 from foedus.core.canonical import Json
+from foedus.core.records import SCORE_SCALE
 from foedus.rounds.spec import RunSpec
 from foedus.server.auth.actors import Actor
 from foedus.server.auth.permissions import Action, can
@@ -38,7 +39,8 @@ class Model:
     cid: str
     version: int
     run: str
-    score: float | None
+    score: float | None  # mean of the voters' scores
+    score_name: str  # F1, Dice, R²
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +155,7 @@ def _duration(seconds: int) -> str:
 
 def _model(db: Session, project: Project) -> Model | None:
     found = db.execute(
-        select(ChainVersion, Run.name)
+        select(ChainVersion, Run)
         .join(Run, Run.chain_run == ChainVersion.run)
         .where(Run.project_id == project.id)
         .order_by(ChainVersion.run.desc(), ChainVersion.version.desc())
@@ -162,7 +164,8 @@ def _model(db: Session, project: Project) -> Model | None:
     if found is None:
         return None
     row, run = found
-    return Model(row.cid, row.version, run, None if row.score_ppb is None else row.score_ppb / 1e9)
+    score = None if row.score_ppb is None else row.score_ppb / SCORE_SCALE
+    return Model(row.cid, row.version, run.name, score, run.score_name)
 
 
 def _curve(db: Session, run: Run) -> Curve | None:
@@ -173,7 +176,7 @@ def _curve(db: Session, run: Run) -> Curve | None:
         .where(ChainVersion.run == run.chain_run, ChainVersion.score_ppb.is_not(None))
         .order_by(ChainVersion.version)
     ).all()
-    scores = [score / 1e9 for _, score in rows if score is not None]
+    scores = [score / SCORE_SCALE for _, score in rows if score is not None]
     return Curve(run.name, tuple(row.round for row in rows), tuple(accumulate(scores, max))) if rows else None
 
 

@@ -53,7 +53,7 @@ def run_listing(actor: Actor, project: Project | None = None) -> Listing:
             Column("algorithm", "Algorithm", Run.algorithm),
             Column("round", "Round", Run.round, "number"),
             Column("rounds", "Of rounds", Run.rounds, "number"),
-            Column("score", "Score", Run.score, "score"),
+            Column("score", "Test score", Run.score, "score"),
             Column("created_at", "Created", Run.created_at, "time"),
         ),
         rows,
