@@ -12,13 +12,15 @@ from foedus.core.errors import FoedusError
 from foedus.core.ids import Cid
 from foedus.core.protocols import ModelStore
 from foedus.core.records import SCORE_SCALE, WAD, Choice, Phase
-from foedus.server.db import ChainAnswer, ChainRound, ChainVote, Metric, Run, RunEvent
+from foedus.server.db import ChainAnswer, ChainRound, ChainRun, ChainVote, Metric, Run
 from foedus.server.errors import NotFound
 from foedus.server.listing import Column, Listing
+from foedus.server.services.activity import activity_in, unasked_in
 from foedus.store import get_manifest
 
 STEPS: Final = ("Open", "Aggregating", "Voting", "Closed")
 _REACHED: Final = {Phase.OPEN: 0, Phase.AGGREGATING: 1, Phase.VOTING: 2}
+_ENDS: Final = {"cancelled": "was cancelled", "failed": "failed"}
 _CHECKS: Final = {
     "header": "its file is not in canonical form",
     "keys": "tensors are missing, or unknown",
@@ -32,7 +34,6 @@ _CHECKS: Final = {
     "damaged": "its bytes are not those of its CID",
     "unmergeable": "the updates cannot be merged with each other",
 }
-_NEWEST: Final = 500  # events in which the state of a round's tasks is looked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,7 @@ class Part:
     """One client's part in a round. Scores are fractions, `points` were paid; None: nothing yet."""
 
     client: str
-    state: str  # waiting, training, registered or declined
+    state: str  # waiting, training, registered or declined; unasked or silent: no answer will come any more
     doing: str  # in words: how far its task is, or why it declined
     examples: int | None = None
     num_shared: int | None = None  # of the examples, those that the project shares
@@ -86,7 +87,8 @@ class Round:
         """Say how the ballot stands."""
         of = [part.vote for part in self.parts if part.vote]
         counts = [f"{of.count(word)} {word}" for word in ("yes", "no", "abstain") if word in of]
-        return f"{', '.join(counts) or 'no votes yet'}, of {self.electorate}"
+        none = "no votes" if self.is_over else "no votes yet"
+        return f"{', '.join(counts) or none}, of {self.electorate}"
 
     @property
     def verdict(self) -> str:
@@ -107,6 +109,8 @@ class Round:
                 return f"Accepted: {self.votes}. The candidate is the new version, and rewards were paid."
             case "rejected":
                 return f"Rejected: {self.votes}. The version stays as it was, and nobody was paid."
+            case "cancelled" | "failed":
+                return f"Ended with the run, which {_ENDS[self.phase]}. The version stays as it was."
         return "Ended without a candidate: too few updates passed the gate. The version stays as it was."
 
     def to_json(self) -> dict[str, Json]:
@@ -145,7 +149,7 @@ def refused_in(store: ModelStore, candidate: str) -> dict[str, str]:
 
 def round_listing(run: Run) -> Listing:
     """Return the list of a run's rounds."""
-    phase = case({one.value: one.name.lower() for one in Phase}, value=ChainRound.phase)
+    phase = case({one.value: _phase_name(run, one) for one in Phase}, value=ChainRound.phase)
     took = ChainRound.ended_at - ChainRound.opened_at
     return Listing(
         "Rounds",
@@ -167,10 +171,11 @@ def round_listing(run: Run) -> Listing:
 
 def _round(db: Session, run: Run, row: ChainRound) -> Round:
     phase = Phase(row.phase)
+    is_over = _is_over(run, phase)
     return Round(
         number=row.number,
-        phase=phase.name.lower(),
-        reached=_REACHED.get(phase, len(STEPS) - 1),
+        phase=_phase_name(run, phase),
+        reached=len(STEPS) - 1 if is_over else _REACHED[phase],
         base=row.base,
         candidate=row.candidate or "",
         proposer=row.proposer or "",
@@ -178,11 +183,25 @@ def _round(db: Session, run: Run, row: ChainRound) -> Round:
         opened_at=row.opened_at,
         closed_at=row.closed_at,
         proposed_at=row.proposed_at,
-        ended_at=row.ended_at,
+        ended_at=row.ended_at or (_ended_at(db, run) if is_over else None),
         deadline=row.deadline,
         ended_tx=row.ended_tx or "",
         parts=_parts(db, run, row),
     )
+
+
+def _is_over(run: Run, phase: Phase) -> bool:
+    return run.is_over or phase.is_final
+
+
+def _phase_name(run: Run, phase: Phase) -> str:
+    """Return the phase in a word. A round that was under way when its run ended has ended like the run."""
+    return phase.name.lower() if phase.is_final or not run.is_over else run.state
+
+
+def _ended_at(db: Session, run: Run) -> int | None:
+    """Return when a run ended, in block time; None where the chain does not say."""
+    return db.scalar(select(ChainRun.ended_at).where(ChainRun.run == run.chain_run))
 
 
 def _parts(db: Session, run: Run, row: ChainRound) -> list[Part]:
@@ -197,18 +216,32 @@ def _parts(db: Session, run: Run, row: ChainRound) -> list[Part]:
             )
         ).all()
     )
-    doing = _doing(db, run, row.number)
+    is_over = _is_over(run, Phase(row.phase))
+    doing = {} if is_over else activity_in(db, run, row.number)
+    unasked = unasked_in(db, row)
     names = sorted({one.client for one in run.clients} | set(answers) | set(votes))
+
+    def state(name: str) -> str:
+        if name in unasked:
+            return "unasked"
+        if is_over or row.phase != Phase.OPEN:
+            return "silent"
+        return "training" if name in doing else "waiting"
+
     return [
-        _part(name, answers.get(name), votes.get(name), losses.get(name), doing.get(name, ""))
+        _part(
+            Part(name, state(name), doing.get(name, ""), loss=losses.get(name)),
+            answers.get(name),
+            votes.get(name),
+        )
         for name in names
     ]
 
 
-def _part(
-    name: str, answer: ChainAnswer | None, vote: ChainVote | None, loss: float | None, doing: str
-) -> Part:
-    part = _answered(name, answer, loss, doing)
+def _part(part: Part, answer: ChainAnswer | None, vote: ChainVote | None) -> Part:
+    """Return what is known of a client besides its answer and its vote, with these."""
+    if answer is not None:
+        part = _answered(part, answer)
     if vote is None:
         return part
     return replace(
@@ -221,50 +254,17 @@ def _part(
     )
 
 
-def _answered(name: str, answer: ChainAnswer | None, loss: float | None, doing: str) -> Part:
-    if answer is None:
-        return Part(name, "training" if doing else "waiting", doing, loss=loss)
+def _answered(part: Part, answer: ChainAnswer) -> Part:
     if answer.cid is None:
-        return Part(name, "declined", answer.reason or "", loss=loss, tx=answer.tx)
-    return Part(
-        name,
-        "registered",
-        doing,
-        answer.num_examples,
-        answer.num_shared,
-        answer.score_ppb / SCORE_SCALE,
-        answer.base_score_ppb / SCORE_SCALE,
-        int(answer.paid or 0) / WAD,
-        loss,
-        answer.cid,
-        answer.tx,
+        return replace(part, state="declined", doing=answer.reason or "", tx=answer.tx)
+    return replace(
+        part,
+        state="registered",
+        examples=answer.num_examples,
+        num_shared=answer.num_shared,
+        score=answer.score_ppb / SCORE_SCALE,
+        base_score=answer.base_score_ppb / SCORE_SCALE,
+        points=int(answer.paid or 0) / WAD,
+        cid=answer.cid,
+        tx=answer.tx,
     )
-
-
-def _doing(db: Session, run: Run, number: int) -> dict[str, str]:
-    """Say of each client how far its newest task of the round is."""
-    newest = select(RunEvent).where(RunEvent.run_id == run.id).order_by(RunEvent.id.desc()).limit(_NEWEST)
-    found: dict[str, str] = {}
-    for event in db.scalars(newest):
-        if event.round == number and event.client and event.client not in found:
-            words = _words(event)
-            if words:
-                found[event.client] = words
-    return found
-
-
-def _words(event: RunEvent) -> str:
-    values = event.values
-    kind = str(values.get("kind", "task"))
-    match event.kind:
-        case "task":
-            return f"{kind} begins"
-        case "task-state":
-            return " ".join(filter(None, (kind, str(values.get("state", "")), str(values.get("cause", "")))))
-        case "step":
-            return f"{kind}: {values.get('done')} of {values.get('total')} steps"
-        case "task-done":
-            return f"{kind} done"
-        case "task-failed":
-            return f"{kind} failed: {values.get('cause', '')}"
-    return ""
