@@ -110,6 +110,19 @@ def test_members_of_its_projects_see_it_and_others_do_not(
     assert stranger.browser.get(f"/datasets/{dataset}/images").status_code == 404  # the dataset stays Alice's
 
 
+def test_who_shows_images_of_other_data_is_not_said_to_show_none(
+    platform: Platform, alice: Person, project: str, dataset: int, run: str, tmp_path: Path
+) -> None:
+    copied(platform, alice, dataset, [0])
+    contribute(platform, alice, project, digits(platform, alice, tmp_path / "data", side=32))
+    assert "alice: this site shares no images" in alice.browser.get(f"/runs/{run}/explain").text
+    with platform.writing() as db:
+        db.scalars(select(Project)).one().evaluation_id = dataset
+    page = alice.browser.get(f"/runs/{run}/explain").text
+    assert "image 0 of alice" in page
+    assert "shares no images" not in page
+
+
 def test_an_image_is_not_reached_through_another_project(
     platform: Platform, alice: Person, stranger: Person, dataset: int
 ) -> None:

@@ -53,6 +53,15 @@ def test_the_owner_sees_log_and_output(alice: Person, job: int) -> None:
     assert alice.program.get(f"/api/v1/jobs/{job}/log").json() == {"log": "step <1>\n"}
 
 
+def test_a_log_says_whether_output_may_still_come(alice: Person, platform: Platform, job: int) -> None:
+    (folder_of(platform) / "out.log").write_text("")
+    assert "no output yet" in alice.browser.get(f"/jobs/{job}").text
+    with platform.writing() as db:
+        db.get_one(AppJob, job).state = "completed"
+    for page in (f"/jobs/{job}", f"/jobs/{job}/log"):
+        assert ">no output</pre>" in alice.browser.get(page).text
+
+
 def test_only_pictures_are_shown_inside_of_pages(alice: Person, job: int) -> None:
     shown = alice.browser.get(f"/jobs/{job}/files", params={"name": "movie.gif", "inline": "true"})
     assert (shown.headers["content-type"], shown.content) == ("image/gif", b"GIF89a")

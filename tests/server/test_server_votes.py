@@ -99,6 +99,23 @@ def test_a_ballot_says_what_is_advised_and_why(
     assert said[0].startswith("The advice is yes")
 
 
+def test_a_verdict_says_whether_the_policy_allows_what_is_worse(
+    ballot: dict[str, object], alice: Person, platform: Platform
+) -> None:
+    worse = "on your data the candidate does 0.3000 worse than its base"
+    page = alice.browser.get("/votes").text
+    assert f"There is no advice: {worse}, more than the 0.02 that the policy allows." in page
+    with platform.writing() as db:
+        db.scalars(select(Run)).one().spec = {"model": {"name": "unet"}, "policy": {"epsilon": 0.4}}
+        first, second = db.scalars(select(Decision).order_by(Decision.round)).all()
+        first.advice, second.advice = int(Choice.NO), int(Choice.YES)
+    page = alice.browser.get("/votes").text
+    assert f"The advice is yes: {worse}, within the 0.4 that the policy allows." in page
+    assert "better than its base, but recomputing it gave something else." in page
+    assert "<dt>Dice</dt>" in page
+    assert "<dt>Base Dice</dt>" in page
+
+
 def test_strangers_find_no_ballot(ballot: dict[str, object], stranger: Person) -> None:
     assert stranger.program.post("/api/v1/votes", json=ballot).status_code == 404
     assert stranger.program.get("/api/v1/votes").json()["items"] == []

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from foedus.server.auth.actors import Actor
 from foedus.server.auth.permissions import Action, can
-from foedus.server.db import ApprovedImage, ChainVersion, Explanation, Membership, Run
+from foedus.server.db import ApprovedImage, ChainVersion, Dataset, Explanation, Membership, Run
 from foedus.server.services.explain import (
     Sample,
     Wish,
@@ -20,6 +20,7 @@ from foedus.server.services.explain import (
     spread,
     version_at,
 )
+from foedus.server.services.images import is_shown_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +95,14 @@ def _layers(db: Session, run: Run) -> list[str]:
 
 
 def _silent(db: Session, run: Run) -> list[str]:
-    shows = select(ApprovedImage.id).where(ApprovedImage.dataset_id == Membership.dataset_id).exists()
+    """Return the members who contribute and show no image, be it of other data than they train on."""
+    shows = (
+        select(ApprovedImage.id)
+        .join(Dataset, Dataset.id == ApprovedImage.dataset_id)
+        .where(Dataset.owner_id == Membership.user_id, is_shown_in(run.project_id))
+        .correlate(Membership)
+        .exists()
+    )
     found = select(Membership.client).where(
         Membership.project_id == run.project_id,
         Membership.state == "active",

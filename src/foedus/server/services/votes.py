@@ -88,21 +88,34 @@ def verdict(ballot: Decision) -> str:
     if ballot.score is None or ballot.base_score is None:
         said = "it could not be scored on your data"
     else:
-        difference = ballot.score - ballot.base_score
-        than = "better" if difference > 0 else "worse"
-        how = f"{abs(difference):.4f} {than} than its base" if difference else "exactly as well as its base"
-        said = f"on your data the candidate does {how}"
+        said = f"on your data the candidate does {_compared(ballot, ballot.score - ballot.base_score)}"
+        if ballot.advice == Choice.NO and not why_no_yes(ballot):
+            said += ", but recomputing it gave something else"
     advice = f"The advice is {Choice(ballot.advice).name.lower()}" if ballot.advice else "There is no advice"
     return f"{advice}: {said}."
 
 
+def _compared(ballot: Decision, difference: float) -> str:
+    if not difference:
+        return "exactly as well as its base"
+    if difference > 0:
+        return f"{difference:.4f} better than its base"
+    how = "more than" if why_no_yes(ballot) else "within"
+    return f"{-difference:.4f} worse than its base, {how} the {_epsilon(ballot):g} that the policy allows"
+
+
 def why_no_yes(ballot: Decision) -> str:
     """Return why the contract would refuse a yes; empty when it would not."""
-    epsilon = float(ballot.run.spec.get("policy", {}).get("epsilon", 0.02))
+    epsilon = _epsilon(ballot)
     score, base = ballot.score, ballot.base_score
     if score is None or base is None or score + epsilon >= base:
         return ""
     return f"a yes is refused: the score {score:.4f} is more than {epsilon:g} below the base's {base:.4f}"
+
+
+def _epsilon(ballot: Decision) -> float:
+    """Return how much worse than its base a candidate may be for a yes."""
+    return float(ballot.run.spec.get("policy", {}).get("epsilon", 0.02))
 
 
 def as_json(ballot: Decision) -> dict[str, Json]:
