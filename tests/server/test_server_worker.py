@@ -57,7 +57,8 @@ def test_members_are_asked_and_their_no_counts(platform: Platform, tmp_path: Pat
             decision.choice = 2  # no
     worker_until(platform, lambda db: db.scalars(select(Run)).one().is_over)
     with platform.reading() as db:
-        assert db.scalars(select(Run.version)).one() == 0
+        assert db.execute(select(Run.version, Run.score)).one() == (0, None)
+        assert db.scalars(select(Metric).where(Metric.name == "test_f1")).all(), "the candidate was tested"
 
 
 def test_data_that_do_not_suit_end_the_run_with_the_reason(platform: Platform, tmp_path: Path) -> None:
