@@ -1,5 +1,7 @@
 """The registry shows the versions of one's projects, and gives them away unharmed or not at all."""
 
+from dataclasses import replace
+
 import pytest
 from sqlalchemy import select
 from tests.server.chains import Story, link
@@ -7,6 +9,8 @@ from tests.server.people import Person, join
 
 from foedus.server.db import AuditEntry, Project
 from foedus.server.platform import Platform
+from foedus.server.services.model_views import graph_of, lineage_in_words
+from foedus.server.services.models import find_model
 from foedus.store import get_manifest
 
 API = "/api/v1/models"
@@ -52,6 +56,22 @@ def test_entry_shows_lineage_scores_and_ballot(alice: Person, story: Story) -> N
     assert f"/applications/FL_PREDICT?model={story.second}" in page.text
     assert f"/models/{story.second}/project?project=lungs" in page.text
     assert alice.browser.get(f"/models/{story.first}").status_code == 200
+
+
+def test_of_a_long_lineage_the_last_versions_are_drawn(
+    alice: Person, story: Story, platform: Platform
+) -> None:
+    with platform.reading() as db:
+        short = find_model(db, alice.actor, platform.store, story.second)
+    assert lineage_in_words(short) == "Updates: 1; earlier versions: 1."
+    long = replace(short, ancestors=[(f"baf{number}", number) for number in range(40, 0, -1)])
+    nodes = graph_of(long)["nodes"]
+    assert isinstance(nodes, list)
+    names = [node["name"] for node in nodes if isinstance(node, dict)]
+    assert names == ["v1", *(f"v{number}" for number in range(40, 33, -1)), "alice"]
+    assert lineage_in_words(long) == "Updates: 1; of the earlier versions, the last 7 are drawn."
+    page = alice.browser.get(f"/models/{story.second}").text
+    assert page.index("<summary>Earlier versions") < page.index(f"<code>{story.first}</code></li>")
 
 
 def test_weights_and_manifest_come_as_they_are_stored(

@@ -14,7 +14,7 @@ from foedus.server.errors import Invalid
 from foedus.server.http import ActorDep, Db, PlatformDep
 from foedus.server.pages.render import list_page, page, see
 from foedus.server.services import models, use_model
-from foedus.server.services.model_views import graph_of, parts_of
+from foedus.server.services.model_views import graph_of, lineage_in_words, parts_of
 
 router = APIRouter(prefix="/models")
 
@@ -142,6 +142,7 @@ def _show(
         model=model,
         graph=graph_of(model),
         graph_rows=parts_of(model),
+        graph_summary=lineage_in_words(model),
         form=shown,
         faults=error.fields if error else {},
         aliases=("", *models.ALIASES),

@@ -1,7 +1,12 @@
 """Models as the API gives them, and as charts and tables show what they are made of."""
 
+from typing import Final
+
 from foedus.core.canonical import Json
 from foedus.server.services.models import Model
+
+DRAWN: Final = 8
+"""Versions of a lineage in its picture: of more, nobody could read the names."""
 
 
 def as_json(model: Model) -> dict[str, Json]:
@@ -41,12 +46,12 @@ def as_json(model: Model) -> dict[str, Json]:
 
 
 def graph_of(model: Model) -> dict[str, Json]:
-    """Return base, updates and model as nodes and links of a chart."""
+    """Return the last versions and the updates as nodes and links of a chart."""
     manifest = model.manifest
     nodes: list[Json] = [_node(model.row.cid, f"v{model.row.version}", f"/models/{model.row.cid}")]
     links: list[Json] = []
     below = model.row.cid
-    for cid, version in model.ancestors:
+    for cid, version in model.ancestors[: DRAWN - 1]:
         nodes.append(_node(cid, f"v{version}", f"/models/{cid}"))
         links.append({"from": cid, "to": below})
         below = cid
@@ -55,6 +60,14 @@ def graph_of(model: Model) -> dict[str, Json]:
         nodes.append({"id": name, "name": str(used.client), "kind": "update"})
         links.append({"from": name, "to": model.row.cid})
     return {"nodes": nodes, "links": links}
+
+
+def lineage_in_words(model: Model) -> str:
+    """Say what the picture of the lineage shows, and what not."""
+    updates = len(model.manifest.updates) if model.manifest else 0
+    if len(model.ancestors) < DRAWN:
+        return f"Updates: {updates}; earlier versions: {len(model.ancestors)}."
+    return f"Updates: {updates}; of the earlier versions, the last {DRAWN - 1} are drawn."
 
 
 def parts_of(model: Model) -> list[tuple[str, str]]:
