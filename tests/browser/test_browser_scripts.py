@@ -83,6 +83,40 @@ def test_a_chart_is_drawn_and_accessible(kind: str, values: object, show: Callab
     watched.check()
 
 
+def test_versions_are_on_one_line_and_updates_right_before_their_first_use(
+    show: Callable[[str], Watched],
+) -> None:
+    versions = [{"id": f"v{number}", "name": f"v{number}", "kind": "model"} for number in range(6)]
+    updates = [{"id": name, "name": name, "kind": "update"} for name in ("alice", "bob")]
+    links = [{"from": f"v{number}", "to": f"v{number + 1}"} for number in range(5)]
+    links += [{"from": name, "to": "v5"} for name in ("alice", "bob")]
+    page = show(chart("graph", {"nodes": [*reversed(versions), *updates], "links": links})).page
+    expect(page.locator(".canvas canvas").first).to_be_visible()
+    data = page.evaluate(
+        "echarts.getInstanceByDom(document.querySelector('.canvas')).getOption().series[0].data"
+    )
+    at = {node["id"]: (node["x"], node["y"]) for node in data}
+    assert len({at[f"v{number}"][1] for number in range(6)}) == 1
+    assert [at[f"v{number}"][0] for number in range(6)] == sorted(at[f"v{number}"][0] for number in range(6))
+    assert at["alice"][0] == at["bob"][0] == at["v4"][0]
+    assert at["v4"][1] < at["alice"][1] < at["bob"][1]
+
+
+def test_lines_are_true_to_the_rounds_and_a_value_between_gaps_is_a_dot(
+    show: Callable[[str], Watched],
+) -> None:
+    rounds = [1, *range(7, 50), 90]
+    alone = [None, 0.3, None] + [0.5] * 40 + [None, 0.9]
+    values = {"x": rounds, "series": [{"name": "mean", "values": alone}], "band": {"low": alone, "high": alone}}
+    watched = show(chart("lines", values))
+    expect(watched.page.locator(".canvas canvas").first).to_be_visible()
+    option = watched.page.evaluate("echarts.getInstanceByDom(document.querySelector('.canvas')).getOption()")
+    axis = option["xAxis"][0]
+    assert (axis["type"], axis["min"], axis["max"]) == ("value", 1, 90)
+    (dots,) = [one["data"] for one in option["series"] if one["type"] == "scatter"]
+    assert dots == [[7, 0.3], [90, 0.9]]
+
+
 def picture(page: Page) -> object:
     return page.evaluate("document.querySelector('.canvas canvas').toDataURL()")
 

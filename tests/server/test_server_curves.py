@@ -8,7 +8,7 @@ from tests.server.people import Person
 
 from foedus.server.db import Metric, Project, Run, RunEvent
 from foedus.server.platform import Platform
-from foedus.server.services.curves import CurveChart, curve_charts
+from foedus.server.services.curves import CurveChart, curve_charts, thinned
 
 
 def test_numbers_and_events_are_read_by_members_alone(
@@ -106,5 +106,36 @@ def test_a_loss_that_overflowed_is_left_out(project: str, alice: Person, platfor
     fill(platform, alice, 1, 2)
     with platform.writing() as db:
         db.scalars(select(Metric).where(Metric.name == "loss", Metric.round == 2)).one().value = math.inf
-    assert charts(platform)[0].values["x"] == [1]
+    loss = charts(platform)[0]
+    assert (loss.values["x"], loss.values["series"][0]["values"]) == ([1, 2], [pytest.approx(1.8415), None])
+    assert loss.rows == [(1, pytest.approx(1.8415)), (2, None)]
+    assert loss.summary == "From 1.841 in round 1 to 1.841 in round 1"
     assert alice.browser.get("/runs/r-1/curves").status_code == 200
+
+
+def test_charts_have_all_rounds_in_common_and_what_lacks_is_a_gap(
+    project: str, alice: Person, platform: Platform
+) -> None:
+    fill(platform, alice, 2, 9)
+    with platform.writing() as db:
+        for name, rounds in (("test_f1", [1, 4, 5, 9]), ("f1", [3])):
+            for one in db.scalars(select(Metric).where(Metric.name == name, Metric.round.in_(rounds))):
+                db.delete(one)
+    drawn = [chart.values for chart in charts(platform)]
+    assert [values["x"] for values in drawn] == [list(range(1, 10))] * 4
+    _, local, _, merged_models = drawn
+    merged = merged_models["series"][0]["values"]
+    assert [number for number, value in enumerate(merged, 1) if value is None] == [1, 4, 5, 9]
+    for values in (*(line["values"] for line in local["series"]), *local["band"].values()):
+        assert [number for number, value in enumerate(values, 1) if value is None] == [3]
+
+
+def test_long_charts_keep_their_best_and_worst_rounds_and_their_long_gaps() -> None:
+    known = {number: math.sin(number) for number in range(1, 1001) if number % 7 and not 300 < number <= 400}
+    kept = thinned(known, range(1, 1003), 100)
+    assert {1, 1002, min(known, key=known.__getitem__), max(known, key=known.__getitem__)} <= set(kept)
+    assert kept == sorted(set(kept))
+    assert len(kept) <= 102
+    gaps = [number for number in kept if number not in known]
+    assert gaps
+    assert all(300 < number <= 400 for number in gaps if number != 1002)

@@ -1,5 +1,6 @@
 """A project's overview and settings, and what members bring to it."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from tests.server.people import Person, join
 from foedus.server.app import create_app
 from foedus.server.db import AuditEntry, Membership, Project
 from foedus.server.platform import Platform
+from foedus.server.services.overview import Curve, Overview, overview
 
 PAGES = ("", "/data", "/settings")
 
@@ -161,3 +163,30 @@ def test_the_current_model_is_shown_by_its_cid(alice: Person, project: str, stor
     found = alice.program.get(f"/api/v1/projects/{project}/overview").json()
     assert alice.browser.get(f"/projects/{project}").status_code == 200
     assert found["model"] is None or found["model"]["cid"].startswith("baf")
+
+
+def of_curves(platform: Platform, alice: Person, slug: str, curves: tuple[Curve, ...]) -> Overview:
+    with platform.reading() as db:
+        return replace(overview(db, alice.actor, slug), curves=curves)
+
+
+def test_rounds_without_a_model_are_gaps_in_the_best_scores(
+    alice: Person, project: str, platform: Platform
+) -> None:
+    curves = (Curve("r-1", (1, 4), (0.5, 0.625)), Curve("r-2", (2,), (1 / 3,)))
+    with_curves = of_curves(platform, alice, project, curves)
+    assert with_curves.chart()["x"] == [1, 2, 3, 4]
+    assert [line["values"] for line in with_curves.chart()["series"]] == [
+        [0.5, None, None, 0.625],
+        [None, 0.33333, None, None],
+    ]
+    assert with_curves.table()[2] == [3, None, None]
+
+
+def test_best_scores_of_long_runs_are_few(alice: Person, project: str, platform: Platform) -> None:
+    rounds = tuple(range(1, 2001))
+    best = tuple(number / 2000 for number in rounds)
+    curves = tuple(Curve(f"r-{one}", rounds, best) for one in range(5))
+    x = of_curves(platform, alice, project, curves).chart()["x"]
+    assert (x[0], x[-1]) == (1, 2000)
+    assert len(x) <= 405

@@ -13,7 +13,9 @@ from foedus.server.db import Metric, Run, RunEvent
 from foedus.server.listing import plain
 
 MOST: Final = 1000  # events in one answer
-_MOST_POINTS: Final = 400  # of a line in a chart
+MOST_POINTS: Final = 400
+"""Rounds of a line in a chart."""
+
 _MOST_CELLS: Final = 2400  # of a chart's table: pages stay below 200 kB
 _MOST_CLIENTS: Final = 20  # that have a line of their own
 _CHARTS: Final = (  # `score` stands for the name of the model's score
@@ -38,8 +40,8 @@ class CurveChart:
 def curve_charts(db: Session, run: Run) -> list[CurveChart]:
     """Return the charts of a run's numbers.
 
-    Long runs are thinned to some hundred rounds: of each stretch, the lowest and the highest stay, so the
-    best round does, too. Of many clients, only mean and range are drawn.
+    All begin and end with the same rounds, so that one above the other they line up; a round without a
+    number is a gap. Long runs are thinned, see `thinned`. Of many clients, only mean and range are drawn.
     """
     rows = db.execute(
         select(Metric.name, Metric.round, Metric.client, Metric.value)
@@ -51,52 +53,62 @@ def curve_charts(db: Session, run: Run) -> list[CurveChart]:
         if math.isfinite(value):  # a loss that overflowed cannot be drawn
             found.setdefault(name, {}).setdefault(number, {})[client] = value
     score = run.score_name
+    known = [number for of in found.values() for number in of]
+    rounds = range(min(known, default=1), max(known, default=0) + 1)
     return [
-        _chart(caption.format(score=score), unit.format(score=score), found[name])
+        _chart(caption.format(score=score), unit.format(score=score), found[name], rounds)
         for name, caption, unit in _CHARTS
         if name in found
     ]
 
 
-def _chart(caption: str, unit: str, of: dict[int, dict[str, float]]) -> CurveChart:
+def _chart(caption: str, unit: str, of: dict[int, dict[str, float]], rounds: range) -> CurveChart:
     clients = sorted({client for values in of.values() for client in values})
     drawn = clients if len(clients) <= _MOST_CLIENTS else []
     mean = {number: sum(values.values()) / len(values) for number, values in of.items()}
-    rounds = _thinned(mean, min(_MOST_POINTS, _MOST_CELLS // (len(drawn) + 2)))
-    means = [mean[number] for number in rounds]
-    values: dict[str, Any] = {"x": rounds, "x_name": "round", "y_name": unit, "group": "rounds"}
+    x = thinned(mean, rounds, min(MOST_POINTS, _MOST_CELLS // (len(drawn) + 2)))
+    values: dict[str, Any] = {"x": x, "x_name": "round", "y_name": unit, "group": "rounds"}
     lines: list[dict[str, Any]] = [
-        {"name": "mean of clients" if len(clients) > 1 else unit, "values": _rounded(means)}
+        {
+            "name": "mean of clients" if len(clients) > 1 else unit,
+            "values": rounded([mean.get(n) for n in x]),
+        }
     ]
     if len(clients) > 1:
+        shown = [of.get(number, {}) for number in x]
         values["band"] = {
-            "low": _rounded([min(of[number].values()) for number in rounds]),
-            "high": _rounded([max(of[number].values()) for number in rounds]),
+            "low": rounded([min(one.values(), default=None) for one in shown]),
+            "high": rounded([max(one.values(), default=None) for one in shown]),
         }
         lines += [
-            {"name": client, "quiet": True, "values": _rounded([of[number].get(client) for number in rounds])}
+            {"name": client, "quiet": True, "values": rounded([one.get(client) for one in shown])}
             for client in drawn
         ]
     values["series"] = lines
-    said = f"From {means[0]:.4g} in round {rounds[0]} to {means[-1]:.4g} in round {rounds[-1]}"
+    first, last = min(mean), max(mean)
+    said = f"From {mean[first]:.4g} in round {first} to {mean[last]:.4g} in round {last}"
     heads = ["round", *(str(line["name"]) for line in lines)]
-    table = list(zip(rounds, *(line["values"] for line in lines), strict=True))
+    table = list(zip(x, *(line["values"] for line in lines), strict=True))
     return CurveChart(caption, values, said, heads, table)
 
 
-def _thinned(mean: Mapping[int, float], most: int) -> list[int]:
-    """Return about `most` of the rounds in order: of each stretch, the lowest and the highest."""
-    rounds = sorted(mean)
-    if len(rounds) <= most:
-        return rounds
-    kept, size = {rounds[0], rounds[-1]}, -(-2 * len(rounds) // most)
+def thinned(known: Mapping[int, float], rounds: range, most: int) -> list[int]:
+    """Return about `most` of the rounds in order, the first and the last among them.
+
+    Of each stretch, the rounds with the lowest and the highest known number stay, so the best round does,
+    too; of a stretch without any, a round stays that is a gap.
+    """
+    size = 1 if len(rounds) <= most else -(-2 * len(rounds) // most)
+    kept = {rounds[0], rounds[-1]}
     for start in range(0, len(rounds), size):
         stretch = rounds[start : start + size]
-        kept |= {min(stretch, key=mean.__getitem__), max(stretch, key=mean.__getitem__)}
+        there = [number for number in stretch if number in known] or stretch[:1]
+        kept |= {min(there, key=lambda n: known.get(n, 0.0)), max(there, key=lambda n: known.get(n, 0.0))}
     return sorted(kept)
 
 
-def _rounded(values: Sequence[float | None]) -> list[float | None]:
+def rounded(values: Sequence[float | None]) -> list[float | None]:
+    """Return the numbers as exact as a chart can show them."""
     return [None if value is None else float(f"{value:.5g}") for value in values]
 
 

@@ -16,6 +16,7 @@ from foedus.server.auth.actors import Actor
 from foedus.server.auth.permissions import Action, can
 from foedus.server.db import ChainVersion, Membership, Project, Run
 from foedus.server.services.contributions import membership_of
+from foedus.server.services.curves import MOST_POINTS, rounded, thinned
 from foedus.server.services.projects import as_json, find_project
 from foedus.server.services.use_model import visible_origin
 
@@ -69,12 +70,15 @@ class Overview:
     origin: str  # the version of a model that it was started from, when one may see it
 
     def chart(self) -> dict[str, Any]:
-        """Return the curves as the chart `lines` wants them."""
-        x = sorted({number for curve in self.curves for number in curve.rounds})
-        lines = []
-        for curve in self.curves:
-            known = dict(zip(curve.rounds, curve.best, strict=True))
-            lines.append({"name": curve.run, "values": [known.get(number) for number in x]})
+        """Return the curves as the chart `lines` wants them; rounds without a model are gaps."""
+        found = {curve.run: dict(zip(curve.rounds, curve.best, strict=True)) for curve in self.curves}
+        rounds = range(1, max(number for curve in self.curves for number in curve.rounds) + 1)
+        most = MOST_POINTS // len(self.curves)
+        x = sorted({number for known in found.values() for number in thinned(known, rounds, most)})
+        lines = [
+            {"name": name, "values": rounded([known.get(number) for number in x])}
+            for name, known in found.items()
+        ]
         return {"x": x, "x_name": "round", "y_name": "best score", "series": lines}
 
     def table(self) -> list[list[Any]]:

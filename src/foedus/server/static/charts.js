@@ -72,45 +72,60 @@
     };
   }
 
+  // The range from the lowest to the highest: an area from each gap to the next, drawn with the first point of it.
   function band(values, view, isLog) {
     if (!values.band || isLog) return [];
-    const low = values.band.low;
-    const height = values.band.high.map((high, i) => (high === null || low[i] === null ? null : high - low[i]));
-    const part = { type: "line", stack: "band", stackStrategy: "all", symbol: "none", silent: true, tooltip: { show: false } };
-    const hidden = { lineStyle: { opacity: 0 } };
-    return [
-      { ...part, ...hidden, name: "lowest", data: low },
-      { ...part, ...hidden, name: "lowest to highest", data: height, areaStyle: { color: view.colours[0], opacity: 0.16 } },
-    ];
+    const { low, high } = values.band;
+    const isKnown = (i) => typeof low[i] === "number" && typeof high[i] === "number";
+    const area = ({ dataIndex: first }, api) => {
+      if (!isKnown(first) || isKnown(first - 1)) return null;
+      const corners = [];
+      for (let i = first; isKnown(i); i += 1) {
+        corners.push(api.coord([values.x[i], high[i]]));
+        corners.unshift(api.coord([values.x[i], low[i]]));
+      }
+      return { type: "polygon", shape: { points: corners }, style: { fill: view.colours[0], opacity: 0.16 } };
+    };
+    const data = values.x.map((x, i) => [x, low[i], high[i]]);
+    return [{ name: "lowest to highest", type: "custom", renderItem: area, data, encode: { x: 0, y: [1, 2] }, silent: true,
+      tooltip: { show: false } }];
   }
 
   function lines(values, view, chosen) {
-    const shown = values.series.map((one, index) => ({ ...one, index })).filter((one) => !one.quiet || chosen.quiet);
-    const series = shown.flatMap((one) => {
+    const wanted = values.series.map((one, index) => ({ ...one, index })).filter((one) => !one.quiet || chosen.quiet);
+    const series = wanted.flatMap((one) => {
       const colour = view.colours[one.index % view.colours.length];
+      const at = (numbers) => numbers.map((value, i) => [values.x[i], value]);
       const raw = positive(one.values, chosen.log);
+      const shown = smooth(raw, chosen.smoothing);
+      const hasDots = raw.filter((v) => v !== null).length < 30;
       const line = {
         name: one.name,
         type: "line",
-        data: smooth(raw, chosen.smoothing),
-        showSymbol: one.values.filter((v) => v !== null).length < 30,
+        data: at(shown),
+        showSymbol: hasDots,
         symbolSize: 5,
-        sampling: "lttb",
         connectNulls: false,
         itemStyle: { color: colour },
         lineStyle: { color: colour, width: one.quiet ? 1.2 : 2, type: DASHES[one.index % DASHES.length] },
       };
-      const behind = { ...line, name: `${one.name} (raw)`, data: raw, showSymbol: false, silent: true,
+      const behind = { ...line, name: `${one.name} (raw)`, data: at(raw), showSymbol: false, silent: true,
         tooltip: { show: false }, lineStyle: { color: colour, width: 1, opacity: 0.3 } };
-      return chosen.smoothing ? [behind, line] : [line];
+      // between two gaps a line has no length: a dot shows that there is a value
+      const alone = at(shown).filter((_, i) => raw[i] !== null && (raw[i - 1] ?? null) === null && (raw[i + 1] ?? null) === null);
+      const dots = { name: one.name, type: "scatter", data: alone, symbolSize: 4, silent: true, tooltip: { show: false },
+        itemStyle: { color: colour } };
+      return [...(chosen.smoothing ? [behind] : []), line, ...(hasDots ? [] : [dots])];
     });
+    const [first, last] = [values.x[0], values.x.at(-1)];
     return {
       ...common(view),
       grid: { left: 62, right: 18, top: 34, bottom: 48 },
-      legend: { type: "scroll", top: 0, data: shown.map((one) => one.name), textStyle: { color: view.ink },
+      legend: { type: "scroll", top: 0, data: wanted.map((one) => one.name), textStyle: { color: view.ink },
         pageTextStyle: { color: view.ink }, pageIconColor: view.ink, itemWidth: 34 },
       tooltip: { ...common(view).tooltip, trigger: "axis", valueFormatter: digits },
-      xAxis: axis(view, { type: "category", boundaryGap: false, data: values.x.map(String), name: values.x_name ?? "" }),
+      xAxis: axis(view, { type: "value", min: first, max: Math.max(last, first + 1), minInterval: 1, name: values.x_name ?? "",
+        splitLine: { show: false }, axisPointer: { label: { precision: 0 } } }),
       yAxis: axis(view, { type: chosen.log ? "log" : "value", scale: true, name: values.y_name ?? "", nameGap: 46 }),
       series: [...band(values, view, chosen.log), ...series],
     };
@@ -155,7 +170,8 @@
     };
   }
 
-  // From the left to the right: everything stands one column behind the last of what it came from.
+  // From the left to the right: everything stands one column behind the last of what it came from; what came from
+  // nothing stands right before its first use. The first of each column are on one line, the others below it.
   function placed(values, width, height) {
     const column = new Map(values.nodes.map((node) => [node.id, 0]));
     for (let again = 0; again < values.nodes.length; again += 1) {
@@ -169,12 +185,17 @@
       }
       if (!hasChanged) break;
     }
+    for (const { id } of values.nodes.filter((node) => !values.links.some(({ to }) => to === node.id))) {
+      const uses = values.links.filter(({ from }) => from === id).map(({ to }) => column.get(to));
+      if (uses.length) column.set(id, Math.min(...uses) - 1);
+    }
     const rows = Map.groupBy(values.nodes, (node) => column.get(node.id));
     const last = Math.max(...rows.keys());
+    const most = Math.max(...[...rows.values()].map((beside) => beside.length));
     return values.nodes.map((node) => {
-      const beside = rows.get(column.get(node.id));
+      const row = rows.get(column.get(node.id)).indexOf(node);
       const x = last ? (width * column.get(node.id)) / last : width / 2;
-      return { ...node, x, y: (height * (beside.indexOf(node) + 0.5)) / beside.length };
+      return { ...node, x, y: (height * (row + 0.5)) / most };
     });
   }
 
@@ -182,6 +203,7 @@
     const kinds = [...new Set(values.nodes.map((node) => node.kind ?? ""))];
     const symbols = ["circle", "rect", "diamond", "triangle"];
     const [width, height] = [chart.getWidth() - 120, chart.getHeight() - 90];
+    const nodes = placed(values, width, height);
     // the corners keep the picture as large as the space for it, whatever stands in it
     const corners = [[0, 0], [width, height]].map(([x, y], i) => ({ id: `corner ${i}`, name: "", x, y, symbol: "none", silent: true }));
     return {
@@ -197,12 +219,12 @@
         right: 60,
         edgeSymbol: ["none", "arrow"],
         edgeSymbolSize: 8,
-        symbolSize: 22,
+        symbolSize: Math.min(22, (0.7 * width) / new Set(nodes.map(({ x }) => x)).size),
         categories: kinds.map((name, i) => ({ name, symbol: symbols[i % symbols.length], itemStyle: { color: view.colours[i] } })),
         label: { show: true, position: "bottom", color: view.ink },
         lineStyle: { color: view.ink, opacity: 0.6, curveness: 0.08 },
         labelLayout: { hideOverlap: true },
-        data: placed(values, width, height).map((node) => ({ id: node.id, name: node.name, x: node.x, y: node.y,
+        data: nodes.map((node) => ({ id: node.id, name: node.name, x: node.x, y: node.y,
           value: node.href, category: kinds.indexOf(node.kind ?? ""),
           cursor: node.href ? "pointer" : "default" })).concat(corners),
         links: values.links.map(({ from, to }) => ({ source: from, target: to })),
