@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import expect
 from tests.browser import places
+from tests.browser.filled_chain import cid
 from tests.browser.watched import Watched
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("browser")]
@@ -61,6 +62,27 @@ def test_everything_works_without_javascript(visit: Callable[..., Watched]) -> N
     page.get_by_role("button", name="Dark").click()
     expect(page.locator("html")).to_have_attribute("data-theme", "dark")
     assert "q=lung" in page.url
+
+
+def test_two_models_are_ticked_and_compared(visit: Callable[..., Watched]) -> None:
+    watched = visit("alice", has_script=False)
+    page = watched.page
+    watched.go("/models")
+    for number in (101, 102):
+        page.locator(f'input[value="{cid(number)}"]').check()
+    page.get_by_role("button", name="Compare two").click()
+    expect(page.get_by_role("region", name="Facts").locator(f'code[title="{cid(102)}"]')).to_be_visible()
+    page.go_back()
+    page.locator(f'input[value="{cid(101)}"]').uncheck()
+    watched.expects_error = True
+    page.get_by_role("button", name="Compare two").click()
+    expect(page.get_by_role("alert")).to_have_text("Tick two models, not 1.")
+
+
+def test_a_comparison_with_a_missing_model_is_in_order(visit: Callable[..., Watched]) -> None:
+    watched = visit("alice")
+    watched.go(f"/models/compare?a={cid(101)}&b=nothing", 404)
+    watched.check()
 
 
 def test_the_watch_notices_what_is_wrong(visit: Callable[..., Watched]) -> None:

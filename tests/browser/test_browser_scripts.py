@@ -107,7 +107,11 @@ def test_lines_are_true_to_the_rounds_and_a_value_between_gaps_is_a_dot(
 ) -> None:
     rounds = [1, *range(7, 50), 90]
     alone = [None, 0.3, None] + [0.5] * 40 + [None, 0.9]
-    values = {"x": rounds, "series": [{"name": "mean", "values": alone}], "band": {"low": alone, "high": alone}}
+    values = {
+        "x": rounds,
+        "series": [{"name": "mean", "values": alone}],
+        "band": {"low": alone, "high": alone},
+    }
     watched = show(chart("lines", values))
     expect(watched.page.locator(".canvas canvas").first).to_be_visible()
     option = watched.page.evaluate("echarts.getInstanceByDom(document.querySelector('.canvas')).getOption()")

@@ -48,6 +48,7 @@ def test_the_form_has_a_field_for_each_parameter_and_a_model_filled_in(alice: Pe
     assert 'name="steps"' in text
     assert 'value="0.0545"' in text
     assert CID in alice.browser.get("/applications/FL_PREDICT", params={"model": CID}).text
+    assert 'Choose one in <a href="/models">Models</a>' in alice.browser.get("/applications/FL_PREDICT").text
 
 
 def test_a_form_becomes_a_batch_job_that_waits(alice: Person) -> None:

@@ -162,6 +162,33 @@ def test_two_versions_are_compared(alice: Person, story: Story) -> None:
     assert alice.browser.get("/models/compare").status_code == 200
 
 
+def test_two_versions_are_ticked_in_the_list(alice: Person, story: Story) -> None:
+    page = alice.browser.get("/models").text
+    assert '<form id="ticked"' in page
+    for cid in (story.first, story.second):
+        assert f'form="ticked" name="cid" value="{cid}"' in page
+    page = alice.browser.get(f"/models/compare?cid={story.first}&cid={story.second}").text
+    assert "Difference" in page
+    for ticked, count in ((f"?cid={story.first}", 1), (f"?cid={story.first}&cid=a&cid=b", 3)):
+        answer = alice.browser.get(f"/models/compare{ticked}")
+        assert answer.status_code == 422
+        assert f"Tick two models, not {count}." in answer.text
+        assert f'name="a" type="text" value="{story.first}"' in answer.text
+    assert (
+        f"/models/compare?a={story.first}&amp;b={story.second}"
+        in alice.browser.get(f"/models/{story.second}").text
+    )
+
+
+def test_a_wrong_cid_is_named_on_the_form(alice: Person, story: Story) -> None:
+    answer = alice.browser.get(f"/models/compare?a={story.first}&b=bafkreinothing")
+    assert answer.status_code == 404
+    assert answer.text.count("there is no such model here, or you may not see it") == 1
+    assert answer.text.count('aria-invalid="true"') == 1
+    assert f'value="{story.first}"' in answer.text
+    assert 'value="bafkreinothing"' in answer.text
+
+
 def test_projects_that_share_a_version_describe_it_each_for_itself(
     alice: Person, stranger: Person, story: Story, platform: Platform
 ) -> None:

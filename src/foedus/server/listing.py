@@ -87,6 +87,9 @@ class Listing:
     sort: str  # key of the column to sort by at first, with `-` for falling
     search: Sequence[SQLColumnExpression[Any]] = ()
     filters: Sequence[Filter] = ()
+    tick: str = (
+        ""  # key of the column by which rows can be ticked; the page has the form `ticked` that sends them
+    )
     empty: str = "Nothing here yet."  # said where there is no row at all: what to do about it
 
     def column(self, key: str) -> Column | None:

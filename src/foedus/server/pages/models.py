@@ -1,5 +1,6 @@
 """Pages of models."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, Form, Query, Request
@@ -10,7 +11,7 @@ from foedus.core.ids import Cid
 from foedus.server.auth.actors import Actor
 from foedus.server.auth.permissions import Action, can
 from foedus.server.downloads import download
-from foedus.server.errors import Invalid
+from foedus.server.errors import Invalid, NotFound
 from foedus.server.http import ActorDep, Db, PlatformDep
 from foedus.server.pages.render import list_page, page, see
 from foedus.server.services import models, use_model
@@ -30,15 +31,31 @@ def index(request: Request, db: Db, actor: ActorDep) -> Response:
 
 @router.get("/compare")
 def compare(
-    request: Request, db: Db, actor: ActorDep, platform: PlatformDep, a: Chosen = "", b: Chosen = ""
+    request: Request,
+    db: Db,
+    actor: ActorDep,
+    platform: PlatformDep,
+    a: Chosen = "",
+    b: Chosen = "",
+    cid: Annotated[tuple[str, ...], Query()] = (),
 ) -> Response:
-    """Show two versions side by side."""
+    """Show two versions side by side, or the form with what is wrong; `cid`: those ticked in the list."""
+    if cid:
+        a, b = (*cid, "")[:2]
+    form = {"a": a.strip(), "b": b.strip()}
+    if len(cid) not in (0, 2):
+        return _compare(request, 422, form, f"Tick two models, not {len(cid)}.")
     if not a or not b:
-        return page(request, "models/compare.html", a=a, b=b, pair=None, scores=[])
-    pair = [models.find_model(db, actor, platform.store, cid) for cid in (a.strip(), b.strip())]
-    first, second = ({score.client: score for score in one.scores} for one in pair)
-    scores = [(name, first.get(name), second.get(name)) for name in sorted({*first, *second})]
-    return page(request, "models/compare.html", a=a, b=b, pair=pair, scores=scores)
+        return _compare(request, 200, form)
+    pair, faults = [], {}
+    for name, one in form.items():
+        try:
+            pair.append(models.find_model(db, actor, platform.store, one))
+        except NotFound as error:
+            faults[name] = error.message
+    if faults:
+        return _compare(request, 404, form, "A model was not found.", faults)
+    return _compare(request, 200, form, pair=pair)
 
 
 @router.get("/{cid}")
@@ -119,6 +136,21 @@ def start_project(
         form = {"slug": slug, "title": title, "goal": goal}
         return page(request, "models/project.html", 422, model=model, form=form, faults=error.fields)
     return see(f"/projects/{made.slug}")
+
+
+def _compare(
+    request: Request,
+    status: int,
+    form: dict[str, str],
+    trouble: str = "",
+    faults: dict[str, str] | None = None,
+    pair: Sequence[models.Model] = (),
+) -> Response:
+    scored = [{score.client: score for score in one.scores} for one in pair]
+    clients = sorted({client for one in scored for client in one})
+    scores = [(client, *(one.get(client) for one in scored)) for client in clients]
+    values = {"form": form, "trouble": trouble, "faults": faults or {}, "pair": pair, "scores": scores}
+    return page(request, "models/compare.html", status, **values)
 
 
 def _show(

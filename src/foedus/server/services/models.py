@@ -139,6 +139,7 @@ def model_listing(db: Session, actor: Actor) -> Listing:
         _rows(actor),
         cast(ChainVersion.run, BigInteger) * _VERSIONS + ChainVersion.version,
         "-time",
+        tick="cid",
         empty="No model yet. The first one appears as soon as a run has started.",
         search=(
             ChainVersion.cid,
