@@ -5,7 +5,8 @@ from sqlalchemy import select
 from tests.server.chains import Story
 from tests.server.people import Person, join
 
-from foedus.server.db import Project, Run
+from foedus.server.db import Dataset, Project, Run
+from foedus.server.pages.render import short
 from foedus.server.platform import Platform
 
 API = "/api/v1/search"
@@ -43,6 +44,30 @@ def test_models_are_found_by_cid_and_by_run(alice: Person, run: str, story: Stor
     for words in (story.second, story.second[:20], "lungs-1"):
         items = alice.program.get(API, params={"q": words}).json()["items"]
         assert f"/models/{story.second}?project=lungs" in {item["href"] for item in items}
+
+
+def test_projects_and_runs_come_before_models_whose_cids_are_short(
+    alice: Person, run: str, story: Story, platform: Platform
+) -> None:
+    with platform.writing() as db:
+        db.add(Dataset(owner_id=alice.user.id, name="lungs-of-alice", kind="arrays", request={}))
+    page = alice.browser.get("/search", params={"q": "lungs"}).text
+    titles = ("Projects", "Runs", "Datasets", "Models")
+    places = [page.index(f"<h2>{title}</h2>") for title in titles]
+    assert places == sorted(places)
+    assert f'<code title="{story.second}">{short(story.second)}</code>' in page
+    assert f">{story.second}<" not in page
+
+
+def test_datasets_are_found_by_their_owners(alice: Person, stranger: Person, platform: Platform) -> None:
+    with platform.writing() as db:
+        mine = Dataset(owner_id=alice.user.id, name="lobes", kind="arrays", request={})
+        db.add(mine)
+        db.flush()
+        href = f"/datasets/{mine.id}"
+    (found,) = alice.program.get(API, params={"q": "lobe"}).json()["items"]
+    assert (found["kind"], found["title"], found["href"]) == ("dataset", "lobes", href)
+    assert stranger.program.get(API, params={"q": "lobe"}).json()["items"] == []
 
 
 def test_strangers_find_nothing_of_it(stranger: Person, run: str, story: Story, alice: Person) -> None:

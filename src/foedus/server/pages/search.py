@@ -18,4 +18,6 @@ def index(
 ) -> Response:
     """Show what was found, by kind."""
     hits = search.search(db, actor, q)
-    return page(request, "search/index.html", words=q.strip(), hits=hits, most=search.MOST)
+    return page(
+        request, "search/index.html", words=q.strip(), hits=hits, kinds=search.KINDS, most=search.MOST
+    )

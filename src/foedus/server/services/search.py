@@ -1,4 +1,4 @@
-"""One box over everything: projects, runs, models, members and the chain, as far as one may see them."""
+"""One box over projects, runs, datasets, models, members and the chain, as far as one may see them."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -10,12 +10,22 @@ from sqlalchemy.orm import Session
 from foedus.core.canonical import Json
 from foedus.server.auth.actors import Actor
 from foedus.server.auth.permissions import visible_projects
-from foedus.server.db import ChainRun, ChainVersion, Membership, Project, Run, User
+from foedus.server.db import ChainRun, ChainVersion, Dataset, Membership, Project, Run, User
 from foedus.server.errors import Invalid
 from foedus.server.services.explorer import look_up
 
 MOST: Final = 10
 """Hits of each kind that are shown."""
+
+KINDS: Final = {
+    "project": "Projects",
+    "run": "Runs",
+    "dataset": "Datasets",
+    "model": "Models",
+    "member": "Members",
+    "chain": "On the chain",
+}
+"""Kinds of hits with their titles, in the order in which they are shown: few and large things first."""
 
 _LONGEST: Final = 200
 
@@ -40,6 +50,7 @@ def search(db: Session, actor: Actor, text: str) -> Sequence[Hit]:
     return [
         *_projects(db, actor, words),
         *_runs(db, actor, words),
+        *_datasets(db, actor, words),
         *_models(db, actor, words),
         *_members(db, actor, words),
         *_chain(db, actor, words),
@@ -70,6 +81,12 @@ def _runs(db: Session, actor: Actor, words: str) -> Iterator[Hit]:
     query = select(Run).where(mine, _like(words, Run.name, Run.title))
     for one in db.scalars(query.order_by(Run.id.desc()).limit(MOST)):
         yield Hit("run", one.name, f"/runs/{one.name}", one.title or one.state)
+
+
+def _datasets(db: Session, actor: Actor, words: str) -> Iterator[Hit]:
+    query = select(Dataset).where(Dataset.owner_id == actor.user_id, _like(words, Dataset.name))
+    for one in db.scalars(query.order_by(Dataset.id.desc()).limit(MOST)):
+        yield Hit("dataset", one.name, f"/datasets/{one.id}", one.state)
 
 
 def _models(db: Session, actor: Actor, words: str) -> Iterator[Hit]:
