@@ -85,6 +85,18 @@ def test_a_comparison_with_a_missing_model_is_in_order(visit: Callable[..., Watc
     watched.check()
 
 
+@pytest.mark.parametrize("path", ["/projects", "/projects/lungs/data", "/runs/lungs-3/rounds/2"])
+def test_short_words_in_tables_stay_whole_on_a_phone(path: str, visit: Callable[..., Watched]) -> None:
+    watched = visit("alice")
+    watched.page.set_viewport_size({"width": 360, "height": 740})
+    watched.go(path)
+    rows = watched.page.locator(".wide:not(.tall) tbody tr").all()
+    assert rows
+    heights = [box["height"] for row in rows if (box := row.bounding_box())]
+    assert max(heights) < 60
+    assert watched.page.evaluate("document.documentElement.scrollWidth") == 360
+
+
 def test_the_watch_notices_what_is_wrong(visit: Callable[..., Watched]) -> None:
     watched = visit("alice")
     watched.go("/projects")
