@@ -10,7 +10,7 @@ from tests.server.people import Person, make_person
 from foedus.server.app import create_app
 from foedus.server.db import Dataset
 from foedus.server.platform import Platform
-from foedus.server.services.datasets import for_others
+from foedus.server.services.datasets import about, for_others
 from foedus.server.worker.datasets import register_dataset
 
 
@@ -136,8 +136,27 @@ def test_others_see_neither_small_counts_nor_what_tells_them() -> None:
     metadata = {"histogram": [20, 17, 3, 0], "parts": {"train": 32, "val": 4, "test": 4}}
     dataset = Dataset(name="a", kind="arrays", licence="", examples=43, metadata_=metadata, request={})
     found = for_others(dataset)
-    assert found["histogram"] == [20, 17, None, 0]
+    assert found["histogram"] == [20, 15, None, 0]  # rounded, for the chain tells how many were trained on
     assert (found["examples"], found["parts"]) == (40, None)
+    dataset.metadata_ = {"histogram": [20, 17, 6, 0], "parts": metadata["parts"]}
+    assert for_others(dataset)["histogram"] == [20, 17, 6, 0]
+    assert for_others(dataset)["examples"] == 43
+
+
+@pytest.mark.parametrize("small", [1, 2, 3, 4])
+def test_a_small_count_is_not_what_is_missing_from_a_sum(small: int) -> None:
+    """With as many examples in all, each small count could be behind what is shown."""
+    metadata = {"histogram": [38 - small, 53, small]}
+    dataset = Dataset(name="a", kind="arrays", licence="", examples=91, metadata_=metadata, request={})
+    assert for_others(dataset)["histogram"] == [35, 55, None]
+
+
+@pytest.mark.parametrize(
+    ("count", "is_rounded", "words"),
+    [(1234, False, "1,234"), (1230, True, "about 1,230"), (0, True, "<10"), (0, False, "0")],
+)
+def test_sums_say_whether_they_are_exact(count: int, is_rounded: bool, words: str) -> None:
+    assert about(count, is_rounded) == words
 
 
 def test_an_administrator_of_the_site_sees_no_foreign_dataset(

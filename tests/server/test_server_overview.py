@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 from fastapi import FastAPI
-from sqlalchemy import select
+from sqlalchemy import select, update
 from tests.server.chains import Story
 from tests.server.data import ready_dataset, with_roots
 from tests.server.people import Person, join
 
 from foedus.server.app import create_app
-from foedus.server.db import AuditEntry, Membership, Project
+from foedus.server.db import AuditEntry, ChainAnswer, Membership, Project
 from foedus.server.platform import Platform
 from foedus.server.services.overview import Curve, Overview, overview
 
@@ -58,13 +58,27 @@ def test_a_member_contributes_a_dataset_and_others_see_no_small_counts(
     assert alice.browser.post(f"/projects/{project}/data/contribution", data=form).status_code == 303
     join(platform, stranger, project)
     found = stranger.program.get(f"/api/v1/projects/{project}/data").json()["contributions"]
-    assert found[0]["histogram"] == [20, 17, None]
+    assert found[0]["histogram"] == [20, 15, None]
     assert (found[0]["mixes_shared"], found[0]["examples"], found[0]["is_rounded"]) == (True, 40, True)
     text = stranger.browser.get(f"/projects/{project}/data").text
     assert "&lt;5" in text
     assert str(tmp_path) not in text
     needs = stranger.program.get(f"/api/v1/projects/{project}/overview").json()["needs"]
     assert "A member contributes a dataset" not in needs
+
+
+def test_the_last_update_tells_no_small_count_either(
+    alice: Person, project: str, story: Story, digits: int, stranger: Person, platform: Platform
+) -> None:
+    alice.program.put(f"/api/v1/projects/{project}/data/contribution", json={"dataset": digits})
+    join(platform, stranger, project)
+    with platform.writing() as db:
+        db.execute(update(ChainAnswer).values(num_examples=32, num_shared=0))
+    found = stranger.program.get(f"/api/v1/projects/{project}/data").json()["contributions"]
+    assert (found[0]["last_examples"], found[0]["last_shared"]) == (30, 0)
+    text = stranger.browser.get(f"/projects/{project}/data").text
+    assert "<td>about 40</td>" in text
+    assert "<td>0 of about 30</td>" in text
 
 
 @pytest.mark.parametrize("place", ["contribution", "evaluation"])

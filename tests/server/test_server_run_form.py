@@ -35,6 +35,17 @@ def test_the_form_explains_every_field_and_shows_defaults(alice: Person) -> None
     assert 'value="unet"' not in text  # it makes masks
 
 
+def test_the_form_tells_no_more_of_a_dataset_than_the_page_data(alice: Person, platform: Platform) -> None:
+    with platform.writing() as db:
+        data = db.scalars(select(Dataset)).one()
+        data.examples, data.metadata_ = 326, {"histogram": [120, 202, 4]}
+    assert '<span class="muted">about 320 examples</span>' in alice.browser.get(PLACE).text
+    assert "326" not in alice.browser.get(PLACE).text
+    with platform.writing() as db:
+        db.scalars(select(Dataset)).one().metadata_ = {"histogram": [124, 202]}
+    assert '<span class="muted">326 examples</span>' in alice.browser.get(PLACE).text
+
+
 def test_another_algorithm_brings_its_parameters_and_keeps_what_was_typed(alice: Person) -> None:
     form = {"do": "show", "algorithm.name": "fedadam", "rounds": "42", "algorithm.params.mu": "0.7"}
     answer = alice.browser.post(PLACE, data=form)

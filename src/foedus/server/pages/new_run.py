@@ -10,11 +10,11 @@ from fastapi.responses import Response
 from sqlalchemy.orm import Session
 
 from foedus.server.auth.permissions import Action
-from foedus.server.db import Project
+from foedus.server.db import Membership, Project
 from foedus.server.errors import Conflict, Invalid
 from foedus.server.http import ActorDep, Db, PlatformDep
 from foedus.server.pages.render import page, see
-from foedus.server.services import new_run, projects, runs
+from foedus.server.services import datasets, new_run, projects, runs
 from foedus.server.services.run_choices import form_of, sections, spec_of
 from foedus.server.services.run_export import spec_toml
 
@@ -100,10 +100,18 @@ def _form(request: Request, db: Session, project: Project, sent: Sent, faults: M
         project=project,
         sections=sections(sent.texts, project.task),
         clients=new_run.ready_clients(db, project),
+        examples_of=_examples_of,
         ticked=sent.clients,
         form=sent.texts,
         faults=faults,
     )
+
+
+def _examples_of(membership: Membership) -> str:
+    """Say how many examples a member contributes, as the page *Data* says it."""
+    assert membership.dataset is not None, "ready clients have one"
+    figures: Mapping[str, Any] = datasets.for_others(membership.dataset)
+    return datasets.about(figures["examples"], figures["is_rounded"])
 
 
 def _review(request: Request, checked: new_run.Checked, sent: Sent) -> Response:

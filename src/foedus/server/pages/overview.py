@@ -156,6 +156,7 @@ def _data(
         found=found,
         chart_values=chart,
         counts=counts,
+        about=datasets.about,
         shared=shared_data.shared_datasets(db, actor, project),
         may_contribute=can(db, actor, Action.CONTRIBUTE, project).allowed,
         may_edit=can(db, actor, Action.EDIT_PROJECT, project).allowed,

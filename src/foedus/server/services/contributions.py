@@ -13,7 +13,7 @@ from foedus.server.db import ChainAnswer, ChainStanding, Dataset, Membership, Pr
 from foedus.server.errors import Conflict, Invalid
 from foedus.server.index.standings import ALL_RUNS
 from foedus.server.services.audit import record
-from foedus.server.services.datasets import for_others
+from foedus.server.services.datasets import for_others, rounded
 from foedus.server.services.projects import find_project
 
 
@@ -24,7 +24,7 @@ class Contribution:
     member: str
     mixes_shared: bool
     figures: dict[str, Json]
-    last_examples: int | None  # of its newest update
+    last_examples: int | None  # of its newest update, rounded as the figures are
     last_shared: int | None  # of them, those that the project shares
 
     def to_json(self) -> dict[str, Json]:
@@ -88,13 +88,16 @@ def contributions(db: Session, actor: Actor, project: Project) -> list[Contribut
         .options(joinedload(Membership.dataset))
         .order_by(Membership.client)
     )
-    return [
-        Contribution(
-            one.client, one.mixes_shared, for_others(one.dataset), *_last_update(db, project, one.client)
-        )
-        for one in db.scalars(found).all()
-        if one.dataset is not None
-    ]
+    return [_contribution(db, project, one) for one in db.scalars(found).all()]
+
+
+def _contribution(db: Session, project: Project, membership: Membership) -> Contribution:
+    assert membership.dataset is not None, "asked for those with one"
+    figures = for_others(membership.dataset)
+    examples, shared = _last_update(db, project, membership.client)
+    if examples is not None and figures["is_rounded"]:
+        examples = rounded(examples)
+    return Contribution(membership.client, membership.mixes_shared, figures, examples, shared)
 
 
 def _last_update(db: Session, project: Project, client: str) -> tuple[int | None, int | None]:

@@ -24,6 +24,7 @@ KINDS: Final = tuple(formats())
 STATES: Final = ("checking", "ready", "refused", "withdrawn")
 SMALLEST_SHOWN: Final = 5
 """Counts below this are not shown to others: they could tell of single people."""
+_ROUNDED_TO: Final = 10
 
 _MOST_STEPS: Final = 20
 _SEEDS: Final = 2**53
@@ -156,19 +157,19 @@ def as_json(dataset: Dataset) -> dict[str, Json]:
 def for_others(dataset: Dataset) -> dict[str, Json]:
     """Return what the members of a project may see of a dataset: with small counts suppressed.
 
-    Where a class is suppressed the sums are, too, or it could be told from them.
+    Where a class is suppressed all other numbers are rounded: how many examples an update was trained on
+    stands on the chain, and the suppressed count is what exact ones would leave of that.
     """
     metadata = dict(dataset.metadata_ or {})
     counts = [int(count) for count in metadata.get("histogram", ())]
-    is_cut = any(0 < count < SMALLEST_SHOWN for count in counts)
     examples = dataset.examples or 0
-    is_rounded = is_cut or 0 < examples < SMALLEST_SHOWN
+    is_rounded = any(0 < count < SMALLEST_SHOWN for count in (*counts, examples))
     return {
         "kind": dataset.kind,
         "licence": dataset.licence,
-        "examples": examples - examples % 10 if is_rounded else examples,
+        "examples": rounded(examples) if is_rounded else examples,
         "is_rounded": is_rounded,
-        "histogram": [None if 0 < count < SMALLEST_SHOWN else count for count in counts],
+        "histogram": [_shown(count, is_rounded) for count in counts],
         "parts": None if is_rounded else metadata.get("parts"),
         "shape": metadata.get("shape"),
         "recipe": metadata.get("recipe"),
@@ -176,9 +177,28 @@ def for_others(dataset: Dataset) -> dict[str, Json]:
     }
 
 
+def rounded(count: int) -> int:
+    """Round a sum down such that it does not tell what was suppressed in it."""
+    return count - count % _ROUNDED_TO
+
+
+def about(count: int, is_rounded: bool) -> str:
+    """Write a sum that may be rounded."""
+    if not is_rounded:
+        return f"{count:,}"
+    return f"about {count:,}" if count else f"<{_ROUNDED_TO}"
+
+
 def shown_count(count: int | None) -> str:
     """Write a count; a suppressed one is below what is shown."""
     return f"<{SMALLEST_SHOWN}" if count is None else f"{count:,}"
+
+
+def _shown(count: int, is_rounded: bool) -> int | None:
+    """Return a class's count, None when it is small, and among such ones to the nearest five."""
+    if 0 < count < SMALLEST_SHOWN:
+        return None
+    return (count + SMALLEST_SHOWN // 2) // SMALLEST_SHOWN * SMALLEST_SHOWN if is_rounded else count
 
 
 def _recipe(text: str, faults: dict[str, str]) -> list[Json]:
