@@ -105,6 +105,34 @@ def test_only_leads_choose_the_evaluation_dataset(
     assert alice.program.put(url, json={"dataset": digits}).json() == {"dataset": digits}
 
 
+def test_a_lead_keeps_the_evaluation_dataset_of_another_member_unless_it_is_removed(
+    alice: Person, project: str, digits: int, stranger: Person, platform: Platform
+) -> None:
+    join(platform, stranger, project, "lead")
+    page = f"/projects/{project}/data"
+    assert "Remove the evaluation dataset" not in alice.browser.get(page).text
+    assert alice.browser.post(f"{page}/evaluation", data={"dataset": str(digits)}).status_code == 303
+    assert "as it is" not in alice.browser.get(page).text  # her own is among hers
+    assert '<option value="">as it is: digits of alice</option>' in stranger.browser.get(page).text
+    assert stranger.browser.post(f"{page}/evaluation", data={"dataset": ""}).status_code == 303
+    assert stranger.browser.get(page).text.count("data-confirm=") == 1
+    with platform.reading() as db:
+        assert db.scalars(select(Project.evaluation_id)).all() == [digits]
+    assert stranger.browser.post(f"{page}/evaluation/remove").status_code == 303
+    assert "No evaluation dataset yet." in stranger.browser.get(page).text
+
+
+def test_members_neither_keep_nor_remove_the_evaluation_dataset(
+    alice: Person, project: str, digits: int, stranger: Person, platform: Platform
+) -> None:
+    join(platform, stranger, project)
+    page = f"/projects/{project}/data"
+    alice.browser.post(f"{page}/evaluation", data={"dataset": str(digits)})
+    for tail in ("", "/remove"):
+        assert stranger.browser.post(f"{page}/evaluation{tail}").status_code == 403
+    assert "digits of alice" not in stranger.browser.get(page).text
+
+
 def test_an_auditor_contributes_nothing(
     project: str, stranger: Person, platform: Platform, tmp_path: Path
 ) -> None:

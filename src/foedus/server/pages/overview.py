@@ -47,11 +47,22 @@ def contribute(
 
 @router.post("/projects/{slug}/data/evaluation")
 def evaluation(request: Request, db: Db, actor: ActorDep, slug: str, dataset: Text = "") -> Response:
-    """Choose the dataset that everybody is scored on."""
+    """Choose the dataset that everybody is scored on; it stays as it is when none was chosen."""
     try:
-        contributions.choose_evaluation(db, actor, slug, _number(dataset, "dataset"))
+        number = _number(dataset, "dataset")
+        if number is None:
+            projects.find_project(db, actor, slug, Action.EDIT_PROJECT)
+        else:
+            contributions.choose_evaluation(db, actor, slug, number)
     except Invalid as error:
         return _data(request, db, actor, slug, error.fields)
+    return see(f"/projects/{slug}/data")
+
+
+@router.post("/projects/{slug}/data/evaluation/remove")
+def remove_evaluation(db: Db, actor: ActorDep, slug: str) -> Response:
+    """Leave the project without a dataset that everybody is scored on."""
+    contributions.choose_evaluation(db, actor, slug, None)
     return see(f"/projects/{slug}/data")
 
 
@@ -143,6 +154,7 @@ def _data(
     project = projects.find_project(db, actor, slug)
     found = contributions.contributions(db, actor, project)
     chart = contributions.classes_chart(found)
+    may_edit = can(db, actor, Action.EDIT_PROJECT, project).allowed
     counts: list[Any] = [
         [name, *map(datasets.shown_count, row)] for name, row in zip(chart["y"], chart["values"], strict=True)
     ]
@@ -159,7 +171,8 @@ def _data(
         about=datasets.about,
         shared=shared_data.shared_datasets(db, actor, project),
         may_contribute=can(db, actor, Action.CONTRIBUTE, project).allowed,
-        may_edit=can(db, actor, Action.EDIT_PROJECT, project).allowed,
+        may_edit=may_edit,
+        foreign_evaluation=contributions.foreign_evaluation(db, actor, project) if may_edit else "",
         faults=faults or {},
     )
 

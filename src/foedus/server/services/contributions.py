@@ -60,6 +60,16 @@ def choose_evaluation(db: Session, actor: Actor, slug: str, dataset_id: int | No
     return project
 
 
+def foreign_evaluation(db: Session, actor: Actor, project: Project) -> str:
+    """Say which dataset all are scored on, and whose it is; nothing where it is the actor's own or none."""
+    dataset = db.get(Dataset, project.evaluation_id or 0)
+    if dataset is None or dataset.owner_id == actor.user_id:
+        return ""
+    theirs = (Membership.project_id == project.id, Membership.user_id == dataset.owner_id)
+    client = db.scalar(select(Membership.client).where(*theirs)) or dataset.owner.name
+    return f"{dataset.name} of {client}"
+
+
 def set_policy(db: Session, actor: Actor, slug: str, asks_votes: bool) -> Project:
     """Choose whether members decide ballots themselves."""
     project = find_project(db, actor, slug, Action.EDIT_PROJECT)
