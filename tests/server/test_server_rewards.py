@@ -3,12 +3,21 @@
 import re
 
 import pytest
-from sqlalchemy import delete, select
+from sqlalchemy import delete, inspect, select
 from tests.server.chains import Story
 from tests.server.people import Person
 
 from foedus.core.records import WAD
-from foedus.server.db import ChainAnswer, ChainEvent, ChainRun, ChainStanding
+from foedus.server.db import (
+    ChainAnswer,
+    ChainEvent,
+    ChainRun,
+    ChainStanding,
+    Dataset,
+    Project,
+    Run,
+    RunClient,
+)
 from foedus.server.index.standings import as_text
 from foedus.server.pages.render import curve
 from foedus.server.platform import Platform
@@ -25,6 +34,49 @@ def test_points_are_the_sums_of_what_the_chain_paid(alice: Person, story: Story,
     for one in found["items"]:
         assert (one["registrations"], one["paid"], one["votes"]) == (3, 1, 3)
         assert one["availability"] == 1.0
+
+
+def test_newcomers_are_not_charged_with_rounds_before_they_came(
+    alice: Person, story: Story, platform: Platform
+) -> None:
+    with platform.writing() as db:
+        first = db.get_one(ChainRun, 1)
+        db.add(_run_like(first, 91, 200))
+        db.add(_run_like(first, 92, 4))
+        project = db.scalars(select(Project).where(Project.slug == "lungs")).one()
+        for name, number in (("lungs-1", 91), ("lungs-2", 92)):
+            run = Run(name=name, project_id=project.id, created_by=alice.user.id, spec={}, algorithm="fedavg")
+            run.rounds, run.chain_run = 9, number
+            db.add(run)
+        data = Dataset(owner_id=alice.user.id, name="d", kind="arrays", state="ready", request={})
+        db.add(data)
+        db.flush()
+        mine = {"user_id": alice.user.id, "account": "a", "dataset_id": data.id}
+        db.add(RunClient(run_id=run.id, client="dora", **mine))  # the newer run alone
+        db.add(RunClient(run_id=run.id, client="emil", **mine))
+        for place in (0, 92):
+            db.add(
+                ChainStanding(
+                    project=1, run=place, client="dora", points=as_text(0), answered=3, votes=1, recent={}
+                )
+            )
+        db.add(ChainStanding(project=1, run=0, client="emil", points=as_text(0), answered=0, recent={}))
+    found = {one["client"]: one for one in alice.program.get(API).json()["items"]}
+    assert found["dora"]["availability"] == 0.75
+    assert found["emil"]["availability"] == 0.0  # asked, and silent
+    assert found["alice"]["availability"] == 1.0
+    of_run = alice.program.get(API, params={"project": "lungs", "run": "lungs-2"}).json()["items"]
+    assert [(one["client"], one["availability"]) for one in of_run] == [("dora", 0.75)]
+    text = alice.browser.get("/rewards").text
+    assert "the runs that a member takes part in" in text
+    assert "of those in this run" in alice.browser.get("/projects/lungs/rewards?run=lungs-2").text
+
+
+def _run_like(run: ChainRun, number: int, ended_rounds: int) -> ChainRun:
+    """Return another run of the same project, with so many rounds behind it."""
+    names = [column.key for column in inspect(ChainRun).columns]
+    same = {name: getattr(run, name) for name in names}
+    return ChainRun(**{**same, "run": number, "ended_rounds": ended_rounds})
 
 
 def test_ties_share_a_rank(alice: Person, story: Story, platform: Platform) -> None:

@@ -20,6 +20,7 @@ def index(
     """List who earned how much: in all your projects, one of them, or one run.
 
     Points are texts: they are larger than most integers. `recent` has those of the last updates.
+    `availability` is the share answered of the ended rounds of the runs that the client takes part in.
     """
     found = rewards.leaderboard(db, actor, project, run)
     listed = list_json(request, db, found.listing)

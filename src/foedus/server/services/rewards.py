@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Float, Select, SQLColumnExpression, cast, func, literal, select
+from sqlalchemy import Float, Select, SQLColumnExpression, cast, func, literal, select, union
 from sqlalchemy.orm import Session, aliased
 
 from foedus.server.auth.actors import Actor
 from foedus.server.auth.permissions import visible_projects
-from foedus.server.db import ChainAnswer, ChainRun, ChainStanding, Project, Run
+from foedus.server.db import ChainAnswer, ChainRun, ChainStanding, Project, Run, RunClient
 from foedus.server.errors import NotFound
 from foedus.server.index.standings import ALL_RUNS
 from foedus.server.listing import Column, Filter, Listing
@@ -79,10 +79,8 @@ def _board(
 def _places(actor: Actor, project: Project | None, number: int | None) -> Select[Any]:
     """Return a query for all standings of the scope with their ranks; who has as many shares a rank."""
     whole = aliased(ChainStanding)
-    ended = select(ChainRun.project, func.sum(ChainRun.ended_rounds).label("rounds"))
-    if number is not None:
-        ended = ended.where(ChainRun.run == number)
-    rounds = ended.group_by(ChainRun.project).subquery("ended")
+    mine = _chain_projects(actor, project)
+    rounds = _rounds(mine, number).subquery("ended")
     return (
         select(
             func.rank().over(order_by=ChainStanding.points.desc()).label("rank"),
@@ -103,12 +101,38 @@ def _places(actor: Actor, project: Project | None, number: int | None) -> Select
             & (whole.run == ALL_RUNS)
             & (whole.client == ChainStanding.client),
         )
-        .join(rounds, rounds.c.project == ChainStanding.project)
+        .outerjoin(
+            rounds,
+            (rounds.c.project == ChainStanding.project) & (rounds.c.client == ChainStanding.client),
+        )
         .where(
             ChainStanding.run == (ALL_RUNS if number is None else number),
-            ChainStanding.project.in_(_chain_projects(actor, project)),
+            ChainStanding.project.in_(mine),
         )
     )
+
+
+def _rounds(projects: Select[Any], number: int | None) -> Select[Any]:
+    """Return a query for the ended rounds that each client could answer: those of its runs, or of this one.
+
+    Its runs are those that it was asked into here, and those in which it did something, wherever they began.
+    """
+    asked = (
+        select(ChainRun.project, RunClient.client, ChainRun.run)
+        .join(Run, Run.chain_run == ChainRun.run)
+        .join(RunClient, RunClient.run_id == Run.id)
+        .where(ChainRun.project.in_(projects))
+    )
+    active = select(ChainStanding.project, ChainStanding.client, ChainStanding.run).where(
+        ChainStanding.project.in_(projects)
+    )
+    theirs = union(asked, active).subquery("theirs").c
+    query = (
+        select(theirs.project, theirs.client, func.sum(ChainRun.ended_rounds).label("rounds"))
+        .join(ChainRun, ChainRun.run == theirs.run)
+        .group_by(theirs.project, theirs.client)
+    )
+    return query if number is None else query.where(ChainRun.run == number)
 
 
 def _plain(points: SQLColumnExpression[Any]) -> SQLColumnExpression[Any]:
