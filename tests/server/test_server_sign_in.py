@@ -1,12 +1,13 @@
 """Signing in, up and out, and the first account."""
 
+import datetime
 import re
 import stat
 from collections.abc import Callable
 
 import pytest
 from fastapi.testclient import TestClient
-from sqlalchemy import select
+from sqlalchemy import select, update
 from tests.server.people import Person
 
 from foedus.server.auth import passwords
@@ -234,3 +235,25 @@ def test_a_wrong_field_at_sign_up_is_named_and_nothing_is_made(
 
 def test_whoever_is_signed_in_needs_no_second_time(person: Callable[..., Person]) -> None:
     assert person("carol").browser.get("/sign-in?next=/projects").headers["location"] == "/projects"
+
+
+@pytest.mark.parametrize("entry", ["browser", "program"])
+def test_people_are_seen_while_they_use_the_site_not_only_at_sign_in(
+    entry: str, alice: Person, platform: Platform
+) -> None:
+    now, long_ago = platform.now(), platform.now() - datetime.timedelta(hours=5)
+
+    def seen() -> datetime.datetime | None:
+        assert getattr(alice, entry).get("/api/v1/me").status_code == 200
+        with platform.reading() as db:
+            return db.scalars(select(User.seen_at)).one()
+
+    with platform.writing() as db:
+        db.execute(update(WebSession).values(seen_at=long_ago))
+        db.execute(update(User).values(seen_at=long_ago))
+    found = seen()
+    assert found is not None
+    assert found >= now
+    with platform.writing() as db:
+        db.execute(update(User).values(seen_at=long_ago))
+    assert seen() == long_ago  # noted within the last minute: not every request is a write

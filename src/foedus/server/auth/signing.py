@@ -9,7 +9,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from foedus.server.auth import browsers, tokens
 from foedus.server.auth.actors import NOBODY, Actor
-from foedus.server.db import ApiToken, WebSession
+from foedus.server.db import ApiToken, User, WebSession
 from foedus.server.errors import SignInNeeded
 from foedus.server.guards import refuse
 from foedus.server.platform import Platform
@@ -57,6 +57,7 @@ class SignIn:
             actor, is_news = tokens.actor_of(row, address), tokens.is_to_be_noted(row, now)
         if is_news:
             with self._platform.writing() as db:
+                db.execute(update(User).where(User.id == actor.user_id).values(seen_at=now))
                 db.execute(update(ApiToken).where(ApiToken.id == actor.token).values(used_at=now))
         return actor
 
@@ -69,5 +70,6 @@ class SignIn:
             actor, is_news = browsers.actor_of(row, address), browsers.is_to_be_noted(row, now)
         if is_news:
             with self._platform.writing() as db:
+                db.execute(update(User).where(User.id == actor.user_id).values(seen_at=now))
                 db.execute(update(WebSession).where(WebSession.id == actor.session).values(seen_at=now))
         return actor
