@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from fastapi import FastAPI
@@ -14,6 +15,7 @@ from foedus.server.auth.limits import attempt
 from foedus.server.db import Announcement, AppJob, AuditEntry, RateCount, User
 from foedus.server.errors import TooMany
 from foedus.server.platform import Platform
+from foedus.server.services import administration
 
 PAGES = ("", "/users", "/users/alice", "/announcements", "/audit", "/workers", "/settings")
 DEEDS = (
@@ -188,6 +190,24 @@ def test_settings_are_shown_with_their_origin_and_without_secrets(chief: Person,
     assert "server.sign_up" in page
     assert "<td>approval</td><td>default</td>" in page
     assert platform.server.database is None or platform.server.database not in page
+
+
+def test_what_the_command_line_says_is_in_force_and_empty_values_are_words(
+    chief: Person, platform: Platform
+) -> None:
+    told = platform.told(port=8741)
+    with platform.reading() as db:
+        found = administration.settings_in_force(db, chief.actor, told)
+    values = {one.key: (one.value, one.origin) for one in found}
+    assert values["server.port"] == ("8741", "command line")
+    assert values["server.host"] == ("127.0.0.1", "default")
+    for key in ("data", "workers", "server.public_url", "server.message", "server.data_roots"):
+        assert values[key] == ("none", "default"), key
+    assert values["server.database"][0] in ("set", f"sqlite:///{platform.site.home}/platform.sqlite")
+    several = platform.told(data_roots=(Path("/a"), Path("/b/{user}")))
+    with platform.reading() as db:
+        found = administration.settings_in_force(db, chief.actor, several)
+    assert "/a, /b/{user}" in [one.value for one in found]
 
 
 def test_an_account_is_let_try_again(chief: Person, platform: Platform) -> None:

@@ -13,14 +13,17 @@ from pathlib import Path
 
 import httpx
 import pytest
+from fastapi import FastAPI
 from sqlalchemy import select
 from tests.server.federation import found_project
+from typer.testing import CliRunner
 
+from foedus.client.cli import app as commands
 from foedus.core.errors import FoedusError
 from foedus.server.auth import browsers
 from foedus.server.auth.actors import ALL_SCOPES, Actor
 from foedus.server.db import User
-from foedus.server.platform import open_platform
+from foedus.server.platform import Platform, open_platform
 from foedus.server.serve import GRACE_S, address_of, foedus, listen, run_together
 from foedus.server.services import new_run
 from foedus.site.settings import read_settings
@@ -139,6 +142,24 @@ def started(home: Path) -> Iterator[tuple[str, subprocess.Popen[str]]]:
             yield found.group(), process
         finally:
             process.kill()
+
+
+@pytest.mark.parametrize("options", [["--port", "0"], ["--port", "0", "--host", "localhost"]])
+def test_the_command_line_is_in_force(
+    options: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[tuple[Platform, int]] = []
+
+    def answer(app: FastAPI, listening: socket.socket, _: object) -> None:
+        found.append((app.state.platform, listening.getsockname()[1]))
+
+    monkeypatch.setattr("foedus.server.serve.serve", answer)
+    result = CliRunner().invoke(commands, ["serve", "--home", str(tmp_path / "home"), *options])
+    assert result.exit_code == 0, result.output
+    [(platform, port)] = found
+    assert (platform.server.port, platform.site.origin["server.port"]) == (port, "command line")
+    assert ("server.host" in platform.site.origin) == ("--host" in options)
+    assert platform.server.host == ("localhost" if "--host" in options else "127.0.0.1")
 
 
 @pytest.mark.slow

@@ -40,9 +40,12 @@ def serve(home: HomeOption = None, host: HostOption = None, port: PortOption = N
 
     shell = open_shell(home)
     speak_json(logging.getLogger("foedus"))
-    with open_platform(shell.settings) as platform:
-        wanted = platform.server.port if port is None else port
-        with listen(host or platform.server.host, wanted) as listening:
+    with open_platform(shell.settings) as opened:
+        said = {"host": host} if host else {}
+        wanted = opened.server.port if port is None else port
+        with listen(host or opened.server.host, wanted) as listening:
+            taken = {} if port is None else {"port": listening.getsockname()[1]}
+            platform = opened.told(**said, **taken)
             where = platform.server.public_url or address_of(listening)
 
             def tell() -> None:

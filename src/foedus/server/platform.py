@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sqlalchemy import Engine, inspect
@@ -32,6 +32,13 @@ class Platform:
     def server(self) -> ServerSection:
         """The settings of the section `[server]`."""
         return self.settings.server
+
+    def told(self, **server: object) -> "Platform":
+        """Return the platform with settings of `[server]` as the command line says them."""
+        told = self.server.model_copy(update=server)
+        origin = {**self.site.origin, **{f"server.{key}": "command line" for key in server}}
+        settings = self.settings.model_copy(update={"server": told})
+        return replace(self, site=replace(self.site, origin=origin), settings=settings)
 
     def user_home(self, name: str) -> Home:
         """Return the folder that holds one person's datasets and batch jobs, in the form of a home folder."""

@@ -26,6 +26,8 @@ from foedus.server.errors import Invalid, NotFound
 from foedus.server.listing import Column, Listing
 from foedus.server.platform import Platform
 from foedus.server.services.audit import record
+from foedus.server.settings import database_url
+from foedus.site.settings import CONFIG_FILE
 
 _MOST: Final = 200
 _LEASED: Final[Mapping[str, type[Run] | type[Dataset] | type[SharedDataset] | type[AppJob]]] = {
@@ -35,7 +37,6 @@ _LEASED: Final[Mapping[str, type[Run] | type[Dataset] | type[SharedDataset] | ty
     "batch job": AppJob,
 }
 _OF_SITE: Final = ("home", "data", "workers", "threads", "log_level", "launcher", "allocation")
-_SECRET: Final = frozenset({"database"})  # may hold a password
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,13 +145,21 @@ def settings_in_force(db: Session, actor: Actor, platform: Platform) -> Sequence
     """Return all settings with their origin; secrets are not among them."""
     require(db, actor, Action.ADMINISTER)
     site = platform.site
-    found = [InForce(key, str(getattr(site, key)), site.origin.get(key, "default")) for key in _OF_SITE]
-    file = str(site.home / "config.toml")
+    found = [InForce(key, _in_words(getattr(site, key)), site.origin.get(key, "default")) for key in _OF_SITE]
+    file = str(site.home / CONFIG_FILE)
     for name, section in (("server", platform.settings.server), ("oidc", platform.settings.oidc)):
         if section is None:
             continue
         for key, value in section.model_dump().items():
-            shown = "set" if key in _SECRET and value else str(value)
+            shown = _in_words(value)
+            if key == "database":
+                shown = "set" if value else database_url(site, platform.settings)  # a password may be in it
             origin = file if key in section.model_fields_set else "default"
-            found.append(InForce(f"{name}.{key}", shown, origin))
+            found.append(InForce(f"{name}.{key}", shown, site.origin.get(f"{name}.{key}", origin)))
     return found
+
+
+def _in_words(value: object) -> str:
+    """Write the value of a setting; several are separated by commas."""
+    words = ", ".join(map(str, value)) if isinstance(value, tuple) else "" if value is None else str(value)
+    return words or "none"
