@@ -36,11 +36,12 @@ def python(code: str) -> list[str]:
     return [sys.executable, "-c", code]
 
 
-def test_a_port_that_is_taken_is_named() -> None:
+def test_a_port_that_is_taken_is_named_with_the_process_that_has_it() -> None:
     with listen("127.0.0.1", 0) as first:
         port = first.getsockname()[1]
-        with pytest.raises(FoedusError, match=f"port {port}"):
+        with pytest.raises(FoedusError, match=f"port {port}") as caught:
             listen("127.0.0.1", port)
+        assert f"end process {os.getpid()}, which has it" in caught.value.hint
 
 
 def test_a_foreign_address_is_refused() -> None:
@@ -70,6 +71,35 @@ def test_a_signal_ends_all_without_an_error(number: signal.Signals) -> None:
     tell = f"import os; os.kill(os.getppid(), {int(number)}); {FOREVER}"
     run_together({"web": python(FOREVER), "worker": python(tell)})
     assert signal.getsignal(number) is before
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends children with their parent")
+def test_no_process_outlives_the_command_that_is_killed(tmp_path: Path) -> None:
+    command = foedus("up", "--home", str(tmp_path / "home"), "--port", "0")
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            said = ""
+            while "Foedus is at" not in said or "the worker works" not in said:
+                line = process.stdout.readline()
+                assert line, f"it ended, and said: {said}"
+                said += line
+            children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+            assert len(children) == 2
+        finally:
+            process.kill()
+        deadline = time.monotonic() + 10
+        while any(_lives(int(child)) for child in children):
+            assert time.monotonic() < deadline, "they live on"
+            time.sleep(0.05)
+
+
+def _lives(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
 
 
 @pytest.mark.slow

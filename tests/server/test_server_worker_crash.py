@@ -70,6 +70,9 @@ def test_a_second_worker_stands_by_and_takes_over(platform: Platform, home: Path
     _wait_for_state(platform, "working", 1)
     second = _started(home)
     _wait_for_state(platform, "standby", 1)
+    with platform.reading() as db:
+        said = db.scalars(select(Worker.doing).where(Worker.state == "standby")).one()
+    assert said.startswith(f"process {first.pid} is working")
     os.killpg(first.pid, signal.SIGKILL)
     first.wait()
     deadline = time.monotonic() + LIMIT_S

@@ -10,6 +10,7 @@ from foedus.core.errors import Interrupted
 from foedus.launch import _worker
 from foedus.launch._code import WorkerCode
 from foedus.launch.folder import JobFolder
+from foedus.launch.orphans import die_with
 
 
 def main(parent: str, entry: str, setup: str, threads: str, path: str, attempt: str) -> None:
@@ -19,7 +20,7 @@ def main(parent: str, entry: str, setup: str, threads: str, path: str, attempt: 
     """
     signal.signal(signal.SIGTERM, _end)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _worker.die_with(int(parent))
+    die_with(int(parent))
     _worker.use_line_buffers()
     folder = JobFolder(path, attempt)
     sys.exit(_run(folder, WorkerCode(entry, setup, (), int(threads))))

@@ -30,6 +30,7 @@ from multiprocessing.connection import wait
 from foedus.launch import _worker
 from foedus.launch._code import WorkerCode
 from foedus.launch._memory import tree_mb
+from foedus.launch.orphans import adopt_orphans, die_with, outlive_parent
 
 _CLOSE_S = 5.0
 _LOOK_S = 0.1  # how often memory is looked at: a process can take 100 to 300 MB in that time
@@ -43,12 +44,12 @@ def main(argument: str) -> None:
     code = WorkerCode(options["entry"], options["setup"], tuple(options["preload"]), options["threads"])
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # the driver may have been started with it ignored
-    _worker.adopt_orphans()
+    adopt_orphans()
     # While importing we hear nothing. Later the socket tells better: it closes with the driver's process,
     # whereas this is about the driver's thread that started us.
-    _worker.die_with(options["driver"])
+    die_with(options["driver"])
     _import(code)
-    _worker.outlive_parent()
+    outlive_parent()
     wake, waker = socket.socketpair()
     waker.setblocking(False)
     signal.set_wakeup_fd(waker.fileno(), warn_on_full_buffer=False)

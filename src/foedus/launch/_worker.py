@@ -15,32 +15,12 @@ from multiprocessing.connection import Connection
 from foedus.launch import _code
 from foedus.launch._code import WorkerCode
 from foedus.launch.folder import JobFolder
+from foedus.launch.orphans import adopt_orphans, die_with
 
-_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36  # linux/prctl.h
 _IOLBF = 1  # stdio.h, the same value in glibc, musl and on macOS
 _LIBC = ctypes.CDLL(None)
 
 Entry = Callable[[JobFolder], object]
-
-
-def adopt_orphans() -> None:
-    """Become the parent of descendants whose own parent died, so that none escapes (Linux; else nothing)."""
-    if sys.platform == "linux":
-        _LIBC.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-
-
-def die_with(parent: int) -> None:
-    """Have the kernel kill this process when its parent, which is `parent`, ends (Linux; else nothing)."""
-    if sys.platform == "linux":
-        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != parent:  # it ended before the kernel was told
-        os._exit(1)
-
-
-def outlive_parent() -> None:
-    """Undo `die_with`."""
-    if sys.platform == "linux":
-        _LIBC.prctl(_PR_SET_PDEATHSIG, 0, 0, 0, 0)
 
 
 def work(descriptor: int, code: WorkerCode, parent: int) -> None:

@@ -1,6 +1,8 @@
 """The web process, and the two processes of a whole platform started by one command."""
 
+import errno
 import logging
+import os
 import signal
 import socket
 import subprocess
@@ -8,15 +10,20 @@ import sys
 import threading
 import types
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
 from typing import Final
 
 import uvicorn
 from fastapi import FastAPI
 
 from foedus.core.errors import FoedusError
+from foedus.launch.orphans import die_with
 
 GRACE_S: Final = 5
 """How long requests and streams under way are waited for when the process is to end."""
+_LISTENS: Final = "0A"  # a socket's state in /proc/net/tcp
 _TRUSTED_PROXIES: Final = "127.0.0.1,::1"  # whose word on the browser's address and scheme is taken
 
 
@@ -43,10 +50,30 @@ def listen(host: str, port: int) -> socket.socket:
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return listening
     except OSError as error:
-        hint = "Choose another one by --port, or end the program that has it."
+        holder = _holder_of(port) if error.errno == errno.EADDRINUSE else None
+        program = f"process {holder}, which" if holder else "the program that"
+        hint = f"Choose another one by --port, or end {program} has it."
         raise FoedusError(
             f"cannot listen on {host}, port {port}: {error.strerror or error}".lower(), hint
         ) from error
+
+
+def _holder_of(port: int) -> int | None:
+    """Return the process of ours that listens on a port; None when it is somebody else's, or not on Linux."""
+    sockets = set()
+    for table in (Path("/proc/net/tcp"), Path("/proc/net/tcp6")):
+        with suppress(OSError):
+            for line in table.read_text().splitlines()[1:]:
+                _, address, _, state, *others = line.split()
+                if state == _LISTENS and int(address.rpartition(":")[2], 16) == port:
+                    sockets.add(f"socket:[{others[5]}]")
+    for process in Path("/proc").glob("[0-9]*") if sockets else ():
+        with suppress(OSError):  # it is somebody else's, or has ended meanwhile
+            for file in (process / "fd").iterdir():
+                with suppress(FileNotFoundError):  # closed meanwhile
+                    if os.readlink(file) in sockets:
+                        return int(process.name)
+    return None
 
 
 def address_of(listening: socket.socket) -> str:
@@ -91,7 +118,7 @@ def run_together(commands: Mapping[str, Sequence[str]], grace_s: float = 2.0 * G
     """Run processes until SIGINT or SIGTERM, which ends all in order, or until one of them ends by itself.
 
     None is started again: what ended it would end it again, unseen. Then the others are ended, and
-    `FoedusError` says which one it was.
+    `FoedusError` says which one it was. When this process is killed, the kernel kills them (Linux).
     """
     wanted = threading.Event()
     before = {
@@ -101,7 +128,9 @@ def run_together(commands: Mapping[str, Sequence[str]], grace_s: float = 2.0 * G
     try:
         for name, command in commands.items():
             # a group of its own: Ctrl-C reaches them through us alone, once
-            running[name] = subprocess.Popen(command, process_group=0)
+            running[name] = subprocess.Popen(
+                command, process_group=0, preexec_fn=partial(die_with, os.getpid())
+            )
         while not wanted.wait(0.2):
             for name, process in running.items():
                 if process.poll() is not None:

@@ -55,8 +55,8 @@ class PlatformWorker:
                 try:
                     with open_site(self._platform.home) as site:
                         self._work(site)
-                except HomeInUse:
-                    self._beat("standby", "another process works in this home folder")
+                except HomeInUse as error:
+                    self._beat("standby", error.message)
                     self._stop.wait(_STANDBY_S)
         finally:
             self._beat("stopped", "")
