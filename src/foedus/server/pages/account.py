@@ -11,6 +11,7 @@ from foedus.server.auth.actors import ALL_SCOPES, Actor
 from foedus.server.db import ApiToken, User, WebSession
 from foedus.server.errors import Invalid
 from foedus.server.http import ActorDep, Db, PlatformDep, platform_of
+from foedus.server.pages.notices import Notice
 from foedus.server.pages.render import list_page, page, see
 from foedus.server.pages.sign_in import signed_out, to_provider
 from foedus.server.services import account_keys, accounts, identities, invitations, tokens
@@ -36,7 +37,7 @@ def edit_profile(
     except Invalid as error:
         form = {"display_name": display_name, "email": email, "site": site}
         return _page(request, db, actor, error.fields, form)
-    return see("/account")
+    return see("/account", Notice.SAVED)
 
 
 @router.post("/password")
@@ -49,14 +50,14 @@ def change_password(
     except Invalid as error:
         with platform.reading() as db:
             return _page(request, db, actor, error.fields)
-    return see("/account?done=password#password")
+    return see("/account#password", Notice.PASSWORD_CHANGED)
 
 
 @router.post("/sessions/{session}/end")
 def end_session(db: Db, actor: ActorDep, session: int) -> Response:
     """Sign one browser out."""
     accounts.end_session(db, actor, session)
-    return see("/account#sessions")
+    return see("/account#sessions", Notice.SESSION_ENDED)
 
 
 @router.post("/sessions/end-all")
@@ -96,7 +97,7 @@ def create_token(
 def revoke_token(db: Db, actor: ActorDep, prefix: str) -> Response:
     """End a token."""
     tokens.revoke_token(db, actor, prefix)
-    return see("/account#tokens")
+    return see("/account#tokens", Notice.TOKEN_REVOKED)
 
 
 @router.post("/identities/link")
@@ -120,7 +121,7 @@ def link_identity(
 def unlink_identity(db: Db, actor: ActorDep, identity: Annotated[int, Path(ge=0, le=2**31 - 1)]) -> Response:
     """End one way to sign in."""
     identities.unlink(db, actor, identity)
-    return see("/account#identities")
+    return see("/account#identities", Notice.IDENTITY_UNLINKED)
 
 
 @router.post("/key/export")
@@ -148,14 +149,15 @@ def replace_key(request: Request, db: Db, actor: ActorDep, confirm: Text = "") -
         account_keys.replace_key(db, actor, confirm)
     except Invalid as error:
         return _page(request, db, actor, error.fields)
-    return see("/account#key")
+    return see("/account#key", Notice.KEY_ASKED)
 
 
 @router.post("/invitations/{slug}")
 def answer_invitation(db: Db, actor: ActorDep, slug: str, answer: Text = "") -> Response:
     """Take part in a project one was invited to, or decline."""
-    invitations.answer(db, actor, slug, is_yes=answer == "accept")
-    return see(f"/projects/{slug}" if answer == "accept" else "/account")
+    is_yes = answer == "accept"
+    invitations.answer(db, actor, slug, is_yes)
+    return see(f"/projects/{slug}", Notice.JOINED) if is_yes else see("/account", Notice.DECLINED)
 
 
 def _page(
@@ -182,5 +184,4 @@ def _page(
         scopes=ALL_SCOPES if user.is_admin else ALL_SCOPES[:-1],
         form={**profile, "days": "90", **(form or {})},
         faults=faults or {},
-        is_done=request.query_params.get("done") == "password",
     )

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from foedus.server.auth.actors import Actor
 from foedus.server.errors import Conflict, HttpError, Invalid
 from foedus.server.http import ActorDep, Db, PlatformDep
+from foedus.server.pages.notices import Notice
 from foedus.server.pages.render import list_page, page, see
 from foedus.server.platform import Platform
 from foedus.server.services import administered_users, administration, announcements
@@ -39,7 +40,7 @@ def approve(request: Request, db: Db, actor: ActorDep, name: Names = []) -> Resp
         administered_users.approve_users(db, actor, name)
     except Invalid as error:
         return _index(request, db, actor, error)
-    return see("/admin")
+    return see("/admin", Notice.ACCOUNTS_APPROVED)
 
 
 @router.get("/users/{name}")
@@ -110,14 +111,14 @@ def announce(
     except Invalid as error:
         form = {"text": text, "level": level, "days": days}
         return _announcements_page(request, db, actor, form, error)
-    return see("/admin/announcements")
+    return see("/admin/announcements", Notice.ANNOUNCED)
 
 
 @router.post("/announcements/{announcement}/withdraw")
 def withdraw_announcement(db: Db, actor: ActorDep, announcement: int) -> Response:
     """Take an announcement back."""
     announcements.withdraw_announcement(db, actor, announcement)
-    return see("/admin/announcements")
+    return see("/admin/announcements", Notice.ANNOUNCEMENT_WITHDRAWN)
 
 
 @router.get("/audit")
@@ -147,7 +148,7 @@ def release(
         administration.release(db, actor, kind, row, confirm)
     except Invalid as error:
         return _workers_page(request, db, platform, actor, error)
-    return see("/admin/workers")
+    return see("/admin/workers", Notice.LEASE_RELEASED)
 
 
 @router.get("/settings")
@@ -161,7 +162,7 @@ def settings(request: Request, db: Db, platform: PlatformDep, actor: ActorDep) -
 def forget_rate_counts(db: Db, platform: PlatformDep, actor: ActorDep, name: Text = "") -> Response:
     """Forget old counts of tries, or those of one account."""
     administration.forget_rate_counts(db, actor, platform.now(), name[:64])
-    return see("/admin")
+    return see("/admin", Notice.COUNTS_FORGOTTEN)
 
 
 def _chosen(text: str, yes: str, no: str) -> bool:
@@ -176,7 +177,7 @@ def _done(request: Request, db: Session, actor: Actor, name: str, change: Callab
         change()
     except (Invalid, Conflict) as error:
         return _user_page(request, db, actor, name, error)
-    return see(f"/admin/users/{name}")
+    return see(f"/admin/users/{name}", Notice.ACCOUNT_CHANGED)
 
 
 def _index(request: Request, db: Session, actor: Actor, error: HttpError | None = None) -> Response:

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from foedus.server.auth.actors import Actor
 from foedus.server.errors import Invalid
 from foedus.server.http import ActorDep, Db, PlatformDep
+from foedus.server.pages.notices import Notice
 from foedus.server.pages.render import page, see
 from foedus.server.platform import Platform
 from foedus.server.services import applications
@@ -55,7 +56,7 @@ def submit(
         job = applications.submit_job(db, actor, platform, name, parameters, resources, dataset)
     except Invalid as error:
         return _show(request, db, actor, platform, name, fields, error.fields)
-    return see(f"/jobs/{job.id}")
+    return see(f"/jobs/{job.id}", Notice.JOB_SUBMITTED)
 
 
 def _show(

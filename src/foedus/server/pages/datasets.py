@@ -7,6 +7,7 @@ from fastapi.responses import Response
 
 from foedus.server.errors import Invalid
 from foedus.server.http import ActorDep, Db, PlatformDep
+from foedus.server.pages.notices import Notice
 from foedus.server.pages.render import list_page, page, see
 from foedus.server.services import datasets, places
 
@@ -75,7 +76,7 @@ def create(
         dataset = datasets.register_dataset(db, actor, platform, form)
     except Invalid as error:
         return _form(request, form, error.fields, 422)
-    return see(f"/datasets/{dataset.id}")
+    return see(f"/datasets/{dataset.id}", Notice.DATASET_NOTED)
 
 
 @router.get("/datasets/{dataset_id}")
@@ -90,7 +91,8 @@ def show(request: Request, db: Db, actor: ActorDep, dataset_id: RowId) -> Respon
 @router.post("/datasets/{dataset_id}/withdraw")
 def withdraw(db: Db, actor: ActorDep, dataset_id: RowId) -> Response:
     """Take a dataset out of use."""
-    return see(f"/datasets/{datasets.withdraw_dataset(db, actor, dataset_id).id}")
+    dataset = datasets.withdraw_dataset(db, actor, dataset_id)
+    return see(f"/datasets/{dataset.id}", Notice.DATASET_WITHDRAWN)
 
 
 def _form(request: Request, form: dict[str, Any], faults: dict[str, str], status: int = 200) -> Response:

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from foedus.server.auth.actors import Actor
 from foedus.server.errors import Conflict, Invalid
 from foedus.server.http import ActorDep, Db, PlatformDep
+from foedus.server.pages.notices import Notice
 from foedus.server.pages.render import page, see
 from foedus.server.services import explain, images, runs
 from foedus.server.services.datasets import find_dataset
@@ -110,7 +111,7 @@ def approve(
         form = {"places": places, "per_label": per_label}
         faults = error.fields if isinstance(error, Invalid) else {"places": f"{error.message}. {error.hint}"}
         return _approved(request, db, actor, dataset_id, form, dict(faults))
-    return see(f"/datasets/{dataset_id}/images")
+    return see(f"/datasets/{dataset_id}/images", Notice.IMAGES_ASKED)
 
 
 @router.post("/datasets/{dataset_id}/images/withdraw")
@@ -118,7 +119,7 @@ def withdraw(db: Db, actor: ActorDep, dataset_id: RowId, image: Text = "") -> Re
     """Take an image back, or all of them."""
     find_dataset(db, actor, dataset_id)
     images.withdraw_images(db, actor, dataset_id, _number(image, "image"))
-    return see(f"/datasets/{dataset_id}/images")
+    return see(f"/datasets/{dataset_id}/images", Notice.IMAGES_WITHDRAWN)
 
 
 @router.get("/datasets/{dataset_id}/images/{image}")

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import PlainTextResponse, Response, StreamingResponse
 
 from foedus.server.http import ActorDep, Db, PlatformDep
+from foedus.server.pages.notices import Notice
 from foedus.server.pages.render import list_page, page, see
 from foedus.server.services import jobs
 
@@ -78,7 +79,7 @@ def file(
 @router.post("/jobs/{job_id}/cancel")
 def cancel(db: Db, actor: ActorDep, job_id: RowId) -> Response:
     """Ask a worker to end a batch job."""
-    return see(f"/jobs/{jobs.cancel_job(db, actor, job_id).id}")
+    return see(f"/jobs/{jobs.cancel_job(db, actor, job_id).id}", Notice.JOB_CANCELLED)
 
 
 def chunks(file: BinaryIO) -> Iterator[bytes]:

@@ -11,6 +11,7 @@ from foedus.server.db import Project
 from foedus.server.errors import Conflict, Denied, HttpError, Invalid
 from foedus.server.http import ActorDep, Db, PlatformDep
 from foedus.server.listing import Query, find
+from foedus.server.pages.notices import Notice
 from foedus.server.pages.render import list_page, page, see
 from foedus.server.platform import Platform
 from foedus.server.services import invitations, members
@@ -46,7 +47,7 @@ def add(
     except Invalid as error:
         form = {"name": name, "role": role}
         return _index_again(request, db, platform, actor, slug, error, form)
-    return see(f"/projects/{slug}/members")
+    return see(f"/projects/{slug}/members", Notice.INVITED)
 
 
 @router.post("/projects/{slug}/members/decide")
@@ -66,7 +67,8 @@ def decide(
         members.decide(db, actor, slug, name, decision == "approve")
     except Invalid as error:
         return _index_again(request, db, platform, actor, slug, error, {})
-    return see(f"/projects/{slug}/members")
+    notice = Notice.LET_IN if decision == "approve" else Notice.TURNED_AWAY
+    return see(f"/projects/{slug}/members", notice)
 
 
 @router.post("/projects/{slug}/members/leave")
@@ -76,7 +78,7 @@ def leave(request: Request, db: Db, actor: ActorDep, slug: str) -> Response:
         members.leave(db, actor, slug)
     except Conflict as error:
         return _member_page(request, db, actor, slug, actor.name, error)
-    return see("/projects")
+    return see("/projects", Notice.LEFT)
 
 
 @router.post("/projects/{slug}/members/invitations")
@@ -116,7 +118,7 @@ def invite(
 def withdraw(db: Db, actor: ActorDep, slug: str, invitation: int) -> Response:
     """End a link."""
     invitations.withdraw(db, actor, slug, invitation)
-    return see(f"/projects/{slug}/members#invitations")
+    return see(f"/projects/{slug}/members#invitations", Notice.LINK_WITHDRAWN)
 
 
 @router.get("/projects/{slug}/members/{name}")
@@ -132,7 +134,7 @@ def change_role(request: Request, db: Db, actor: ActorDep, slug: str, name: str,
         members.change_role(db, actor, slug, name, role)
     except (Invalid, Conflict, Denied) as error:
         return _member_page(request, db, actor, slug, name, error)
-    return see(f"/projects/{slug}/members/{name}")
+    return see(f"/projects/{slug}/members/{name}", Notice.ROLE_CHANGED)
 
 
 @router.post("/projects/{slug}/members/{name}/remove")
@@ -142,7 +144,7 @@ def remove(request: Request, db: Db, actor: ActorDep, slug: str, name: str) -> R
         members.remove_member(db, actor, slug, name)
     except (Conflict, Denied) as error:
         return _member_page(request, db, actor, slug, name, error)
-    return see(f"/projects/{slug}/members")
+    return see(f"/projects/{slug}/members", Notice.MEMBER_REMOVED)
 
 
 @router.get("/join/{secret}")
@@ -159,7 +161,7 @@ def join(request: Request, db: Db, platform: PlatformDep, actor: ActorDep, secre
     """Join the project of a link."""
     member = invitations.join(db, actor, secret, platform.now())
     if member.state == "active":
-        return see(f"/projects/{db.get_one(Project, member.project_id).slug}")
+        return see(f"/projects/{db.get_one(Project, member.project_id).slug}", Notice.JOINED)
     return page(request, "members/asked.html")
 
 

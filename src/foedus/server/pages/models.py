@@ -13,6 +13,7 @@ from foedus.server.auth.permissions import Action, can
 from foedus.server.downloads import download
 from foedus.server.errors import Invalid, NotFound
 from foedus.server.http import ActorDep, Db, PlatformDep
+from foedus.server.pages.notices import Notice
 from foedus.server.pages.render import list_page, page, see
 from foedus.server.services import models, use_model
 from foedus.server.services.model_views import graph_of, lineage_in_words, parts_of
@@ -85,7 +86,7 @@ def describe(
     except Invalid as error:
         form = {"alias": alias, "description": description, "limits": limits}
         return _show(request, db, actor, model, form, error)
-    return see(f"/models/{model.row.cid}?project={model.project.slug}")
+    return see(f"/models/{model.row.cid}?project={model.project.slug}", Notice.SAVED)
 
 
 @router.get("/{cid}/weights")
@@ -135,7 +136,7 @@ def start_project(
         model = models.find_model(db, actor, platform.store, cid, project)
         form = {"slug": slug, "title": title, "goal": goal}
         return page(request, "models/project.html", 422, model=model, form=form, faults=error.fields)
-    return see(f"/projects/{made.slug}")
+    return see(f"/projects/{made.slug}", Notice.FOUNDED)
 
 
 def _compare(

@@ -13,6 +13,7 @@ from foedus.server.auth.permissions import Action
 from foedus.server.db import Membership, Project
 from foedus.server.errors import Conflict, Invalid
 from foedus.server.http import ActorDep, Db, PlatformDep
+from foedus.server.pages.notices import Notice
 from foedus.server.pages.render import page, see
 from foedus.server.services import datasets, new_run, projects, runs
 from foedus.server.services.run_choices import form_of, sections, spec_of
@@ -79,10 +80,10 @@ def send(
             case "start":
                 title = sent.texts.get("title", "")
                 run = new_run.create_run(db, platform, actor, slug, spec, title, sent.clients)
-                return see(f"/runs/{run.name}")
+                return see(f"/runs/{run.name}", Notice.RUN_STARTED)
             case "draft":
                 new_run.save_draft(db, platform, actor, slug, spec)
-                return see(f"/projects/{slug}")
+                return see(f"/projects/{slug}", Notice.DRAFT_KEPT)
             case _:
                 checked = new_run.check_run(db, platform, actor, slug, spec, sent.clients)
                 return _review(request, checked, sent)

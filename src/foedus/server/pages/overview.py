@@ -12,6 +12,7 @@ from foedus.server.auth.permissions import Action, can
 from foedus.server.errors import Conflict, Invalid
 from foedus.server.http import ActorDep, Db, PlatformDep
 from foedus.server.pages.jobs import chunks
+from foedus.server.pages.notices import Notice
 from foedus.server.pages.render import page, see
 from foedus.server.services import contributions, datasets, overview, projects, shared_data
 
@@ -42,7 +43,7 @@ def contribute(
         contributions.contribute(db, actor, slug, _number(dataset, "dataset"), bool(mixes_shared))
     except Invalid as error:
         return _data(request, db, actor, slug, error.fields)
-    return see(f"/projects/{slug}/data")
+    return see(f"/projects/{slug}/data", Notice.SAVED)
 
 
 @router.post("/projects/{slug}/data/evaluation")
@@ -56,7 +57,7 @@ def evaluation(request: Request, db: Db, actor: ActorDep, slug: str, dataset: Te
             contributions.choose_evaluation(db, actor, slug, number)
     except Invalid as error:
         return _data(request, db, actor, slug, error.fields)
-    return see(f"/projects/{slug}/data")
+    return see(f"/projects/{slug}/data", Notice.SAVED)
 
 
 @router.post("/projects/{slug}/data/evaluation/remove")
@@ -83,7 +84,7 @@ def publish(
         shared_data.publish_shared(db, actor, slug, found["dataset"], found["examples"], found["seed"])
     except Invalid as error:
         return _data(request, db, actor, slug, error.fields)
-    return see(f"/projects/{slug}/data")
+    return see(f"/projects/{slug}/data", Notice.SHARING)
 
 
 @router.get("/projects/{slug}/data/shared/{shared_id}")
@@ -115,28 +116,28 @@ def edit(
     except Invalid as error:
         form = {"title": title, "goal": goal, "task": task}
         return _settings(request, db, actor, slug, form, error.fields)
-    return see(f"/projects/{slug}")
+    return see(f"/projects/{slug}", Notice.SAVED)
 
 
 @router.post("/projects/{slug}/settings/policy")
 def policy(db: Db, actor: ActorDep, slug: str, asks_votes: Text = "") -> Response:
     """Choose whether members are asked to vote."""
     contributions.set_policy(db, actor, slug, bool(asks_votes))
-    return see(f"/projects/{slug}/settings")
+    return see(f"/projects/{slug}/settings", Notice.SAVED)
 
 
 @router.post("/projects/{slug}/settings/freeze")
 def freeze(db: Db, actor: ActorDep, slug: str) -> Response:
     """Keep the policy as it is."""
     contributions.freeze_policy(db, actor, slug)
-    return see(f"/projects/{slug}/settings")
+    return see(f"/projects/{slug}/settings", Notice.FROZEN)
 
 
 @router.post("/projects/{slug}/settings/archive")
 def archive(db: Db, actor: ActorDep, slug: str, is_archived: Text = "") -> Response:
     """Close the project for new runs, or open it again."""
     projects.archive_project(db, actor, slug, bool(is_archived))
-    return see(f"/projects/{slug}/settings")
+    return see(f"/projects/{slug}/settings", Notice.ARCHIVED if is_archived else Notice.REOPENED)
 
 
 def _number(text: str, field: str) -> int | None:

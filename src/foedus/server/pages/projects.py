@@ -7,6 +7,7 @@ from fastapi.responses import Response
 
 from foedus.server.errors import Invalid
 from foedus.server.http import ActorDep, Db
+from foedus.server.pages.notices import Notice
 from foedus.server.pages.render import list_page, page, see
 from foedus.server.services import projects
 
@@ -43,4 +44,4 @@ def create(
     except Invalid as error:
         form = {"slug": slug, "title": title, "goal": goal, "task": task}
         return page(request, "projects/new.html", 422, form=form, faults=error.fields, tasks=projects.TASKS)
-    return see(f"/projects/{project.slug}")
+    return see(f"/projects/{project.slug}", Notice.FOUNDED)

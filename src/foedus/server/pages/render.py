@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from foedus.server.http import actor_of, platform_of
 from foedus.server.listing import Kind, Listing, Query, as_csv, export, find, plain
+from foedus.server.pages.notices import Notice, give, notice_in, take_back
 from foedus.version import VERSION
 
 FOLDER: Final = Path(__file__).parents[1]
@@ -43,16 +44,24 @@ def _environment() -> Environment:
 
 
 def page(request: Request, template: str, status: int = 200, /, **values: Any) -> HTMLResponse:  # noqa: ANN401
-    """Render a page. Every template is given `request`, `actor`, `platform` and `path` besides `values`."""
+    """Render a page, or a part of one, whose template's name begins with an underscore.
+
+    Every template is given `request`, `actor`, `platform`, `path` and `notice` besides `values`.
+    """
+    notice = notice_in(request)
     text = rendered(
         template,
         request=request,
         actor=actor_of(request),
         platform=platform_of(request),
         path=request.url.path,
+        notice=notice,
         **values,
     )
-    return HTMLResponse(text, status)
+    answer = HTMLResponse(text, status)
+    if notice and not Path(template).name.startswith("_"):
+        take_back(answer)
+    return answer
 
 
 def rendered(template: str, /, **values: Any) -> str:  # noqa: ANN401
@@ -91,9 +100,12 @@ def _taken_away(listing: Listing, rows: list[Mapping[str, Any]], form: str) -> R
     return JSONResponse({"items": items, "total": len(items), "next": None}, headers=headers)
 
 
-def see(path: str) -> RedirectResponse:
-    """Send the browser to a page of ours after a form was done."""
-    return RedirectResponse(path, status_code=303)
+def see(path: str, notice: Notice | None = None) -> RedirectResponse:
+    """Send the browser to a page of ours after a form was done, which says so."""
+    answer = RedirectResponse(path, status_code=303)
+    if notice:
+        give(answer, notice)
+    return answer
 
 
 # --- filters ---

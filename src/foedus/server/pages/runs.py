@@ -14,6 +14,7 @@ from foedus.server.downloads import sent
 from foedus.server.errors import Invalid
 from foedus.server.http import ActorDep, Db, PlatformDep
 from foedus.server.pages.live import now_of
+from foedus.server.pages.notices import Notice
 from foedus.server.pages.render import list_page, page, see
 from foedus.server.platform import Platform
 from foedus.server.services import curves, failures, projects, rounds, runs
@@ -90,7 +91,7 @@ def cancel(
         form, faults = {"reason": reason}, error.fields
         shown = _shown(db, actor, platform, run)
         return page(request, "runs/show.html", 422, **shown, may_cancel=True, form=form, faults=faults)
-    return see(f"/runs/{name}")
+    return see(f"/runs/{name}", Notice.RUN_CANCELLED)
 
 
 def _shown(db: Session, actor: Actor, platform: Platform, run: Run) -> dict[str, Any]:

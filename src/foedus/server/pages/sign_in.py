@@ -11,6 +11,7 @@ from foedus.server.auth.oidc import Claimed
 from foedus.server.errors import Denied, HttpError, Invalid, NotFound, TooMany, Unavailable
 from foedus.server.http import AnybodyDep, Db, PlatformDep
 from foedus.server.pages.frame import local_path
+from foedus.server.pages.notices import Notice
 from foedus.server.pages.render import page, see
 from foedus.server.platform import Platform
 from foedus.server.services import accounts, first_account, identities
@@ -109,7 +110,7 @@ def come_back(request: Request, platform: PlatformDep, actor: AnybodyDep) -> Res
         found = oidc.finish(platform, dict(request.query_params), secret, _callback(request, platform))
         if found.user_id is not None:
             identities.link(platform, actor, found.claimed, found.user_id)
-            return see(found.next)
+            return see(found.next, Notice.IDENTITY_LINKED)
         session = identities.enter_claimed(platform, found.claimed, entry_of(request))
     except (Denied, Unavailable) as error:
         return _sign_in_page(request, platform, error)

@@ -11,6 +11,7 @@ from foedus.server.auth.actors import Actor
 from foedus.server.db import Decision
 from foedus.server.errors import Invalid
 from foedus.server.http import ActorDep, Db, PlatformDep
+from foedus.server.pages.notices import Notice
 from foedus.server.pages.render import page, see
 from foedus.server.platform import Platform
 from foedus.server.services import rounds, runs, votes
@@ -43,7 +44,7 @@ def create(
         votes.vote(db, actor, platform.now(), run, number, choice, comment)
     except Invalid as error:
         return _page(request, votes.waiting_for(db, actor, platform.now()), error.fields)
-    return see("/votes")
+    return see("/votes", Notice.VOTED)
 
 
 @router.get("/runs/{name}/rounds/{number}")
@@ -70,7 +71,7 @@ def vote(
         votes.vote(db, actor, platform.now(), name, number, choice, comment)
     except Invalid as error:
         return _round(request, db, actor, platform, (name, number), error.fields)
-    return see(f"/runs/{name}/rounds/{number}")
+    return see(f"/runs/{name}/rounds/{number}", Notice.VOTED)
 
 
 def _page(request: Request, ballots: list[Decision], faults: Mapping[str, str]) -> Response:
