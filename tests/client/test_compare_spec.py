@@ -68,19 +68,19 @@ def test_seeds_and_target_have_defaults() -> None:
         ({"roundz": 3}, "unknown key 'roundz'; did you mean 'rounds'?"),
         ({"training": {"epohcs": 1}}, "unknown key 'training.epohcs'; did you mean 'epochs'?"),
         ({"seeds": [1, 2, 1]}, "seeds: the seed 1 is there more than once"),
-        ({"seeds": []}, "seeds: List should have at least 1 item"),
-        ({"seeds": [-1]}, "seeds.0: Input should be greater than or equal to 0 (got '-1')"),
-        ({"seeds": 3}, "seeds: Input should be a valid list (got '3')"),
-        ({"target": 1.5}, "target: Input should be less than or equal to 1"),
+        ({"seeds": []}, "seeds: must not be empty"),
+        ({"seeds": [-1]}, "seeds.0: must be at least 0 (got '-1')"),
+        ({"seeds": 3}, "seeds: must be a list: [ … ] (got '3')"),
+        ({"target": 1.5}, "target: must be at most 1"),
         ({"target": float("nan")}, "target: "),
-        ({"compare": []}, "compare: List should have at least 1 item"),
-        ({"compare": [{}]}, "entry 1 of compare.label: Field required"),
+        ({"compare": []}, "compare: must not be empty"),
+        ({"compare": [{}]}, "entry 1 of compare.label: is missing"),
         ({"compare": [{"label": "a\nb"}]}, "entry 1 of compare.label: must be one line"),
         ({"compare": [{"label": "a\u202eb"}]}, "entry 1 of compare.label: must be one line"),
         ({"compare": [{"label": " a"}]}, "without spaces around it"),
-        ({"compare": [{"label": "x" * 49}]}, "entry 1 of compare.label: String should have at most 48"),
+        ({"compare": [{"label": "x" * 49}]}, "entry 1 of compare.label: must have at most 48"),
         ({"compare": [{"label": "a"}, {"label": "a"}]}, "compare: the label 'a' is there more than once"),
-        ({"compare": "all"}, "compare: Input should be a valid list"),
+        ({"compare": "all"}, "compare: must be a list: [ … ]"),
     ],
 )
 def test_mistakes_are_named(changes: dict[str, Any], fault: str) -> None:
@@ -92,7 +92,7 @@ def test_mistakes_are_named(changes: dict[str, Any], fault: str) -> None:
 
 
 def test_a_comparison_without_entries_is_refused() -> None:
-    with pytest.raises(InvalidSpec, match="compare: Field required"):
+    with pytest.raises(InvalidSpec, match="compare: is missing"):
         parse_compare_spec({"name": "nothing"})
 
 
@@ -101,7 +101,7 @@ def test_a_comparison_without_entries_is_refused() -> None:
     [
         ({"algoritm": {"name": "fedavg"}}, "unknown key 'algoritm'; did you mean 'algorithm'?"),
         ({"rounds": 3}, "unknown key 'rounds'"),
-        ({"training": {"epochs": 0}}, "training.epochs: Input should be greater than or equal to 1 (got 0)"),
+        ({"training": {"epochs": 0}}, "training.epochs: must be at least 1 (got 0)"),
         ({"training": {"epohcs": 2}}, "unknown key 'training.epohcs'; did you mean 'epochs'?"),
         ({"training": 3}, "training: must be a table"),
         ({"policy": {"threshold": 9}}, "policy.threshold 9 exceeds"),

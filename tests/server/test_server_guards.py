@@ -67,7 +67,9 @@ def test_a_large_body_is_refused_by_its_header_and_while_it_comes(platform: Plat
             kind = {
                 "Content-Type": "application/json" if "api" in path else "application/x-www-form-urlencoded"
             }
-            assert client.post(path, content=b"a" * 1001, headers=kind).status_code == 413
+            refused = client.post(path, content=b"a" * 1001, headers=kind)
+            assert refused.status_code == 413
+            assert "server.body_limit_mb" in refused.json()["error"]["hint"]
             assert client.post(path, content=chunks(600, 2), headers=kind).status_code == 413
             assert client.post(path, content=chunks(400, 2), headers=kind).status_code == 422
             keyed = {**kind, "Idempotency-Key": "k"}

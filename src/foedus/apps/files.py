@@ -11,11 +11,12 @@ from typing import Annotated, Any, Final, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from foedus.apps._faults import APPLICATION_NAME, ARGUMENT, LINE, PARAMETER_NAME, WORD, in_words
+from foedus.apps._patterns import APPLICATION_NAME, ARGUMENT, LINE, PARAMETER_NAME, PATTERNS, WORD
 from foedus.apps.application import NAME as NAME_OF_APPLICATION
 from foedus.apps.application import Application, Result
 from foedus.apps.parameters import REQUIRED, Kind, Parameter
 from foedus.core.errors import InvalidSpec
+from foedus.core.faults import in_words
 from foedus.core.records import Resources
 from foedus.learn.arguments import hint_for
 from foedus.rounds.spec import read_toml
@@ -187,7 +188,7 @@ def _described(fault: dict[str, Any]) -> str:
     if "default" in parts[:-1]:  # Pydantic tells one fault for each type that it might have had
         location, words = ".".join(parts[:-1]), "must be a text, a number, true or false"
     else:
-        words = in_words(fault)
+        words = in_words(fault, PATTERNS)
     if not location or fault["type"] == "missing":
         return f"{location} {words}".strip()
     return f"{location} {words} (got {repr(fault['input'])[:80]})"

@@ -241,6 +241,7 @@ def _said(asked: Mapping[str, Any]) -> dict[str, Any]:
     from pydantic import ValidationError
 
     from foedus.apps.files import ResourcesSection
+    from foedus.core.faults import in_words
 
     said = {name: value for name, value in asked.items() if value is not None}
     if not said.get("walltime_s", 1.0) > 0:
@@ -248,6 +249,6 @@ def _said(asked: Mapping[str, Any]) -> dict[str, Any]:
     try:
         ResourcesSection.model_validate(said)
     except ValidationError as error:
-        faults = [(str(fault["loc"][0]).replace("_", "-"), fault["msg"]) for fault in error.errors()]
+        faults = [(str(fault["loc"][0]).replace("_", "-"), in_words(dict(fault))) for fault in error.errors()]
         raise InvalidSpec("\n".join(f"--{option}: {message}" for option, message in faults)) from error
     return said

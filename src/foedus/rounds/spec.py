@@ -9,12 +9,19 @@ from typing import Annotated, Any, Final, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from foedus.core.errors import InvalidSpec
+from foedus.core.faults import in_words
 from foedus.core.ids import Cid
 from foedus.learn.robust.rule import RobustRule, RuleName
 from foedus.rounds.sampling import draw_size
 
-Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")]
-Start = Annotated[Cid, Field(pattern=r"^baf[a-z2-7]{56}$")]
+_NAME: Final = r"^[a-z0-9][a-z0-9_-]{0,31}$"
+_CID: Final = r"^baf[a-z2-7]{56}$"
+_PATTERNS: Final = {
+    _NAME: "must be 1 to 32 of a-z, 0-9, - and _, a letter or digit first",
+    _CID: "must be a CID: baf and 56 more letters and digits",
+}
+Name = Annotated[str, Field(pattern=_NAME)]
+Start = Annotated[Cid, Field(pattern=_CID)]
 Argument = bool | int | float | str | list[int] | list[list[int]]
 
 _FILE_LIMIT_BYTES: Final = 1 << 20
@@ -283,8 +290,10 @@ def _describe(fault: dict[str, Any]) -> str:
     location = ".".join(str(part) for part in fault["loc"])
     if fault["type"] == "extra_forbidden":
         return f"unknown key {location!r}{_nearest(fault['loc'])}"
-    message = str(fault["msg"]).removeprefix("Value error, ")
-    return f"{location}: {message} (got {_REPR.repr(fault['input'])})" if location else message
+    message = in_words(fault, _PATTERNS)
+    if not location or fault["type"] == "missing":
+        return f"{location}: {message}" if location else message
+    return f"{location}: {message} (got {_REPR.repr(fault['input'])})"
 
 
 def _nearest(location: tuple[str | int, ...]) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Final
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -13,6 +13,7 @@ from sqlalchemy.exc import DataError
 from starlette.exceptions import HTTPException
 
 from foedus.core.errors import FoedusError
+from foedus.core.faults import in_words
 from foedus.server import health
 from foedus.server.api import accounts as api_accounts
 from foedus.server.api import admin as api_admin
@@ -62,6 +63,7 @@ from foedus.server.pages import (
     sign_in,
     votes,
 )
+from foedus.server.pages.frame import local_path
 from foedus.server.pages.render import FOLDER, page, see
 from foedus.server.platform import Platform
 
@@ -150,9 +152,17 @@ def _answer(request: Request, error: Exception) -> Response:
     if isinstance(found, SignInNeeded) and request.method == "GET" and not request.headers.get("HX-Request"):
         wanted = request.url.path + (f"?{request.url.query}" if request.url.query else "")
         return see(f"/sign-in?next={quote(wanted, safe='')}")
-    answer = page(request, "error.html", found.status, error=found)
+    answer = page(request, "error.html", found.status, error=found, came_from=_came_from(request))
     answer.headers.update(headers)
     return answer
+
+
+def _came_from(request: Request) -> str:
+    """Return the page of ours that a form was on; else the start page."""
+    url = urlsplit(request.headers.get("referer", ""))
+    if url.netloc != request.url.netloc:
+        return "/"
+    return local_path(url.path + (f"?{url.query}" if url.query else ""))
 
 
 def _known(error: Exception) -> HttpError:
@@ -161,7 +171,7 @@ def _known(error: Exception) -> HttpError:
         case HttpError():
             return error
         case RequestValidationError():
-            return Invalid({_place(fault["loc"]): str(fault["msg"]) for fault in error.errors()})
+            return Invalid(dict(_described(fault) for fault in error.errors()))
         case HTTPException(status_code=404 | 405):
             return NotFound()
         case HTTPException():
@@ -175,8 +185,15 @@ def _known(error: Exception) -> HttpError:
     return HttpError("something went wrong on our side", "It is in the log of the platform.")
 
 
-def _place(location: Any) -> str:  # noqa: ANN401 - Pydantic's own
-    return ".".join(str(part) for part in location if part not in ("body", "query", "path"))
+def _described(fault: Mapping[str, Any]) -> tuple[str, str]:
+    """Return the field that one of Pydantic's errors is about, or the whole body, and what is wrong."""
+    location = [str(part) for part in fault["loc"]]
+    if fault["type"] == "json_invalid":
+        return "body", f"must be JSON, which this is not from character {location[-1]} on"
+    if location == ["body"] and fault["type"] != "missing":
+        return "body", "must be a JSON object {…}, sent as Content-Type: application/json"
+    inner = [part for part in location if part not in ("body", "query", "path")]
+    return ".".join(inner or location), in_words(fault)
 
 
 def _as_json(error: HttpError) -> dict[str, Any]:

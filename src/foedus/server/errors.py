@@ -38,8 +38,11 @@ class NotFound(HttpError):
 
     status, code = 404, "not_found"
 
-    def __init__(self, what: str = "this page") -> None:
-        super().__init__(f"there is no {what} here, or you may not see it")
+    def __init__(self, what: str = "such page", hint: str = "") -> None:
+        super().__init__(
+            f"there is no {what} here, or you may not see it",
+            hint or "Check the address, and whether you are signed in with the right account.",
+        )
 
 
 class Conflict(HttpError):

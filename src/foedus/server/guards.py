@@ -91,7 +91,8 @@ class BodyLimit:
             await refuse(self._error(), send)
 
     def _error(self) -> HttpError:
-        return TooLarge(f"the request is larger than {self._limit:,} bytes")
+        hint = "Send less at once, or have server.body_limit_mb raised."
+        return TooLarge(f"the request is larger than {self._limit:,} bytes", hint)
 
 
 class Hosts:

@@ -97,6 +97,13 @@ class Listing:
         return next((column for column in self.columns if column.key == key), None)
 
 
+def fault_of_words(words: str) -> str:
+    """Say what is wrong with words that are looked for; empty where nothing is."""
+    if "\0" in words:
+        return "must have no character 0"
+    return f"must have at most {_LONGEST_WORDS} characters" if len(words) > _LONGEST_WORDS else ""
+
+
 @dataclass(frozen=True, slots=True)
 class Query:
     """What the URL asks for."""
@@ -121,8 +128,8 @@ class Query:
         if not 1 <= size <= SIZES[-1]:
             faults["size"] = f"must be from 1 to {SIZES[-1]}"
         words = (parameters.get("q") or "").strip()
-        if len(words) > _LONGEST_WORDS or "\0" in words:
-            faults["q"] = f"must be shorter than {_LONGEST_WORDS} characters"
+        if fault := fault_of_words(words):
+            faults["q"] = fault
         chosen = {}
         for one in listing.filters:
             value = parameters.get(one.key) or ""

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from foedus.core.errors import InvalidSpec
+from foedus.core.faults import in_words
 from foedus.learn.arguments import hint_for
 from foedus.site.settings import CONFIG_FILE, Settings
 
@@ -91,7 +92,7 @@ def server_settings(settings: Settings) -> ServerSettings:
             section = OidcSection if place.startswith("oidc") else ServerSection
             hint = hint_for(str(fault["loc"][-1]), tuple(section.model_fields))
             raise InvalidSpec(f"{where}: unknown key", hint) from error
-        raise InvalidSpec(f"{where}: {str(fault['msg']).removeprefix('Value error, ')}") from error
+        raise InvalidSpec(f"{where}: {in_words(fault)}") from error
 
 
 def database_url(settings: Settings, server: ServerSettings) -> str:

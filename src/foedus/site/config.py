@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from foedus.apps.files import ResourcesSection
 from foedus.core.errors import InvalidSpec
+from foedus.core.faults import in_words
 from foedus.core.records import Resources
 from foedus.launch.held import HeldTimes
 from foedus.launch.kubernetes import KubernetesSite
@@ -213,7 +214,7 @@ def _validated(place: str, values: Mapping[str, Any], adapter: TypeAdapter[T], f
 def _described(place: str, fault: Mapping[str, Any]) -> str:
     where = ".".join([place, *(str(part) for part in fault["loc"])])
     got = "" if fault["type"] == "missing" else f" (got {reprlib.repr(fault['input'])})"
-    return f"{where}: {fault['msg']}{got}"
+    return f"{where}: {in_words(fault)}{got}"
 
 
 def _raise_all(settings: Settings, faults: list[str]) -> None:

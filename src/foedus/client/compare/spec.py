@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from foedus.core.errors import InvalidSpec
+from foedus.core.faults import in_words
 from foedus.learn.arguments import hint_for
 from foedus.rounds.spec import RunSpec, parse_spec, read_toml
 from foedus.site.settings import Settings
@@ -147,7 +148,7 @@ def _head(values: Mapping[str, Any]) -> _Head:
 
 
 def _describe(fault: Mapping[str, Any]) -> str:
-    place, message = list(fault["loc"]), str(fault["msg"]).removeprefix("Value error, ")
+    place, message = list(fault["loc"]), in_words(fault)
     if place[0] == "compare" and len(place) > 1:
         place = [f"entry {place[1] + 1} of compare", *place[2:]]
     where = ".".join(str(part) for part in place)

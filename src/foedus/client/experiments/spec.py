@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from foedus.client.compare import CompareSpec, parse_compare_spec
 from foedus.core.errors import InvalidSpec
+from foedus.core.faults import in_words
 from foedus.learn.arguments import hint_for
 
 _PACKAGE: Final = "foedus.client.experiments"
@@ -93,7 +94,7 @@ def parse_experiment(name: str, values: Mapping[str, Any]) -> Experiment:
     try:
         about = About.model_validate(values.get("experiment", {}))
     except ValidationError as error:
-        faults = (f"experiment.{'.'.join(map(str, f['loc']))}: {f['msg']}" for f in error.errors())
+        faults = (f"experiment.{'.'.join(map(str, f['loc']))}: {in_words(dict(f))}" for f in error.errors())
         raise InvalidSpec("\n".join(faults)) from error
     unknown = [one.label for one in about.paper if one.label not in comparison.labels]
     if unknown:

@@ -64,6 +64,7 @@ class Decision:
 
     allowed: bool
     because: str
+    hint: str = "Ask a lead or an administrator."
 
 
 def can(db: Session, actor: Actor, action: Action, resource: Resource = None) -> Decision:
@@ -74,7 +75,7 @@ def can(db: Session, actor: Actor, action: Action, resource: Resource = None) ->
         return Decision(False, f"the account is {actor.user.state}")
     needed = "admin" if action is Action.ADMINISTER else "read" if action in _READS else "write"
     if needed not in actor.scopes:
-        return Decision(False, f"the token lacks the scope {needed}")
+        return Decision(False, f"the token lacks the scope {needed}", f"Use a token with the scope {needed}.")
     if resource is None:
         return _on_platform(actor, action)
     if isinstance(resource, Dataset | AppJob):
@@ -133,4 +134,4 @@ def require(db: Session, actor: Actor, action: Action, resource: Resource = None
         return
     if resource is not None and not can(db, actor, Action.SEE, resource).allowed:
         raise NotFound(what or "such thing")
-    raise Denied(f"you may not {action}: {decision.because}", "Ask a lead or an administrator.")
+    raise Denied(f"you may not {action}: {decision.because}", decision.hint)

@@ -23,6 +23,7 @@ from foedus.server.db import (
     Project,
 )
 from foedus.server.errors import Invalid, NotFound
+from foedus.server.listing import fault_of_words
 from foedus.server.services.explorer_lists import chain_projects, visible_events, visible_transactions
 from foedus.site.chain_words import method_of, text_of, words_of
 
@@ -30,7 +31,6 @@ _HASH: Final = re.compile(r"(0x)?[0-9a-fA-F]{64}")
 _ADDRESS: Final = re.compile(r"0x[0-9a-fA-F]{40}")
 _HEIGHT: Final = re.compile(r"[0-9]{1,9}")
 _CID: Final = re.compile(r"baf[a-z2-7-]{56}")
-_LONGEST: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +91,7 @@ def find_block(db: Session, actor: Actor, number: str) -> BlockView:
     head = head_of(db)
     row = db.get(ChainBlock, int(number)) if _HEIGHT.fullmatch(number) else None
     if row is None:
-        error = NotFound(f"block {number[:20]}")
-        error.hint = f"The chain's head is {head}, as far as the index goes."
-        raise error
+        raise NotFound(f"block {number[:20]}", f"The chain's head is {head}, as far as the index goes.")
     mine = visible_transactions(actor)
     seen = db.scalar(
         select(func.count()).select_from(ChainTransaction).where(ChainTransaction.block == row.number, mine)
@@ -158,8 +156,8 @@ def look_up(db: Session, actor: Actor, text: str) -> str | None:
     Raises `Invalid` for an overlong text.
     """
     wanted = text.strip()
-    if len(wanted) > _LONGEST or "\0" in wanted:
-        raise Invalid({"q": f"must be shorter than {_LONGEST} characters"})
+    if fault := fault_of_words(wanted):
+        raise Invalid({"q": fault})
     if _HEIGHT.fullmatch(wanted):
         return f"/chain/blocks/{int(wanted)}" if db.get(ChainBlock, int(wanted)) is not None else None
     if _HASH.fullmatch(wanted):

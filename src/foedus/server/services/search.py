@@ -12,6 +12,7 @@ from foedus.server.auth.actors import Actor
 from foedus.server.auth.permissions import visible_projects
 from foedus.server.db import ChainRun, ChainVersion, Dataset, Membership, Project, Run, User
 from foedus.server.errors import Invalid
+from foedus.server.listing import fault_of_words
 from foedus.server.services.explorer import look_up
 
 MOST: Final = 10
@@ -27,8 +28,6 @@ KINDS: Final = {
 }
 """Kinds of hits with their titles, in the order in which they are shown: few and large things first."""
 
-_LONGEST: Final = 200
-
 
 @dataclass(frozen=True, slots=True)
 class Hit:
@@ -43,8 +42,8 @@ class Hit:
 def search(db: Session, actor: Actor, text: str) -> Sequence[Hit]:
     """Return what matches and the actor may see, some of each kind. Raises `Invalid` for an overlong text."""
     words = text.strip()
-    if len(words) > _LONGEST or "\0" in words:
-        raise Invalid({"q": f"must be shorter than {_LONGEST} characters"})
+    if fault := fault_of_words(words):
+        raise Invalid({"q": fault})
     if not words:
         return []
     return [

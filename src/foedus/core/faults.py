@@ -1,30 +1,14 @@
-"""What is wrong with a value in an application's file, in our words instead of Pydantic's."""
+"""What is wrong with a value, in our words instead of Pydantic's."""
 
 from collections.abc import Mapping
 from typing import Any, Final
 
-from foedus.apps import application, parameters
-
-LINE: Final = r"^[^\x00-\x1f\x7f]+$"
-ARGUMENT: Final = r"^[^\x00]*$"
-WORD: Final = r"^[A-Za-z0-9_.,:=&|*\[\]()/-]*$"
-APPLICATION_NAME: Final = f"^{application.NAME.pattern}$"
-PARAMETER_NAME: Final = f"^{parameters.NAME.pattern}$"
-
-_PATTERNS: Final = {
-    LINE: "must be one line of text, without control characters",
-    ARGUMENT: "must be text without the character 0",
-    WORD: "must have letters, digits and _ . , : = & | * [ ] ( ) / - only",
-    APPLICATION_NAME: "must be up to 32 capital letters, digits and _, a letter first",
-    PARAMETER_NAME: "must be up to 32 letters, digits and _, a letter first",
-}
 _TYPES: Final = {
     "missing": "is missing",
+    "extra_forbidden": "is not known here",
     "string_type": 'must be a text in quotes: "…"',
-    "string_too_short": "must not be empty",
     "string_too_long": "must have at most {max_length:,} characters",
     "list_type": "must be a list: [ … ]",
-    "too_short": "must not be empty",
     "too_long": "must have at most {max_length:,} entries",
     "int_type": "must be a whole number",
     "int_parsing": "must be a whole number",
@@ -38,21 +22,27 @@ _TYPES: Final = {
     "greater_than_equal": "must be at least {ge:,.15g}",
     "greater_than": "must be above {gt:,.15g}",
     "less_than_equal": "must be at most {le:,.15g}",
+    "less_than": "must be below {lt:,.15g}",
     "enum": "must be {expected}",
     "literal_error": "must be {expected}",
+    "dict_type": "must be a section of keys and values",
     "model_type": "must be a section of keys and values",
     "model_attributes_type": "must be a section of keys and values",
 }
+_LEAST: Final = {"string_too_short": "characters", "too_short": "entries"}
 
 
-def in_words(fault: Mapping[str, Any]) -> str:
+def in_words(fault: Mapping[str, Any], patterns: Mapping[str, str] | None = None) -> str:
     """Say one of Pydantic's errors as a predicate of its key; unusual ones keep their words.
 
-    So does whatever `ValueError` a validator of ours raised.
+    So does whatever `ValueError` a validator of ours raised. `patterns` says what each pattern asks for.
     """
-    context = fault.get("ctx", {})
-    if fault["type"] == "string_pattern_mismatch":
-        return _PATTERNS[context["pattern"]]  # each pattern of the file is one of ours
-    if fault["type"] in _TYPES:
-        return _TYPES[fault["type"]].format(**context)
+    kind, context = fault["type"], fault.get("ctx", {})
+    if kind == "string_pattern_mismatch" and context["pattern"] in (patterns or {}):
+        return (patterns or {})[context["pattern"]]
+    if kind in _LEAST:
+        least = context["min_length"]
+        return "must not be empty" if least == 1 else f"must have at least {least:,} {_LEAST[kind]}"
+    if kind in _TYPES:
+        return _TYPES[kind].format(**context)
     return str(fault["msg"]).removeprefix("Value error, ")
