@@ -10,6 +10,7 @@ import pytest
 from client_tools import TINY, call, write_spec
 from typer.testing import Result
 
+from foedus.client import status
 from foedus.client.status import RoundStatus, RunStatus, process_at_work
 from foedus.core.errors import VerificationFailed
 from foedus.rounds.home import Home
@@ -59,6 +60,21 @@ def test_rounds_of_the_command_line_are_checked_as_those_of_a_spec(tmp_path: Pat
 
     assert_refused(2, "rounds", "(got 1000000)", args=args, home=tmp_path / "home")
     assert not (tmp_path / "home").exists()
+
+
+def test_why_a_run_was_cancelled_stands_beside_its_state(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = Home(tmp_path / "home")
+    name = create_run(home, load_spec(write_spec(tmp_path)))
+    cancelled = RunStatus(name, "cancelled", 4, reason="review")
+    monkeypatch.setattr(status, "_status", lambda *values: cancelled)
+
+    [listed] = json.loads(call("status", "--format", "json", "--home", home.root).stdout)
+
+    assert (listed["state"], listed["reason"]) == ("cancelled", "review")
+    assert "cancelled (review)" in call("status", "--home", home.root).stdout
+    assert "cancelled (review)" in call("status", name, "--home", home.root).stdout
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"rounds":0}', "[" * 100_000], ids=str.__len__)

@@ -8,10 +8,8 @@ def test_why_a_run_counts_as_failed() -> None:
     assert failure_of(RunStatus("a", "completed", 2, version=1)) == ""
     assert failure_of(RunStatus("a", "completed", 2)) == "no round was accepted"
     assert failure_of(RunStatus("a", "interrupted", 2, version=1)) == "the run is interrupted"
-    assert (
-        failure_of(RunStatus("a", "too many rejections", 2, version=1))
-        == "the run ended: too many rejections"
-    )
+    cancelled = RunStatus("a", "cancelled", 2, version=1, reason="too many rejections")
+    assert failure_of(cancelled) == "the run is cancelled (too many rejections)"
 
 
 def test_who_stopped_the_last_round_is_named() -> None:

@@ -186,6 +186,11 @@ def test_run_without_rounds_has_a_report(tmp_path: Path) -> None:
     assert str(tmp_path) not in text, "the page may be passed on"
 
 
+def test_report_of_a_cancelled_run_tells_why() -> None:
+    text = render_report(replace(made_up(2), state="cancelled", reason="a < b"))
+    assert "It was cancelled: a &lt; b" in text
+
+
 def test_report_of_an_unfinished_run_tells_how_to_go_on() -> None:
     run = made_up(6)
     last = replace(run.rounds[-1], phase="voting", ended_at=None, ended_block=None, test=None)

@@ -124,7 +124,7 @@ class Contract:
 ENDING: list[tuple[str, dict[str, Value]]] = [
     ("Finalized", {"run": 1, "round": 1, "outcome": 4, "version": 1, "current": "c"}),
     ("RewardPaid", {"run": 1, "round": 1, "client": address("client-1"), "amount": 5}),
-    ("RunEnded", {"run": 1, "version": 1, "current": "c", "reason": ""}),
+    ("RunEnded", {"run": 1, "version": 1, "current": "c", "reason": "completed"}),
 ]
 
 

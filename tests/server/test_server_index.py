@@ -161,6 +161,8 @@ def test_index_made_step_by_step_equals_the_rebuilt_one(platform: Platform, chai
     assert rebuild(platform) == chain.ledger.head().number + 1
     assert whole_index(platform) == made
     assert made["chain_runs"][0][-2] == "enough"
+    view = view_run(chain.ledger.events(), run)
+    assert (view.ended, view.reason) == ("cancelled", "enough")
 
 
 def test_refused_transactions_are_kept_with_their_reason(platform: Platform, played: Chain) -> None:

@@ -9,6 +9,8 @@ from tests.server.federation import federation, worker_until
 from typer.testing import CliRunner
 
 from foedus.client.cli import app
+from foedus.client.status import run_status
+from foedus.rounds.summary import summarise_run
 from foedus.rounds.verify import verify_run
 from foedus.server.db import ChainRun, Decision, Metric, Run, RunEvent
 from foedus.server.platform import Platform
@@ -46,6 +48,9 @@ def test_a_run_that_is_cancelled_ends_on_the_chain(platform: Platform, tmp_path:
     with platform.reading() as db:
         run = db.scalars(select(Run)).one()
         assert (run.state, run.cause) == ("cancelled", "enough")
+        name = run.name
+    found = summarise_run(platform.home, name), run_status(platform.home, name)
+    assert [(one.state, one.reason) for one in found] == [("cancelled", "enough")] * 2
 
 
 def test_members_are_asked_and_their_no_counts(platform: Platform, tmp_path: Path) -> None:

@@ -105,7 +105,7 @@ def _print_runs(shell: Shell, listed: "list[RunStatus]") -> None:
     rows = [
         (
             one.name,
-            one.state,
+            one.in_words,
             f"{len(one.history)}/{one.rounds or '?'}",
             one.version,
             _score(one.accuracy),
@@ -123,7 +123,7 @@ def _print_runs(shell: Shell, listed: "list[RunStatus]") -> None:
 def _print_run(shell: Shell, found: "RunStatus") -> None:
     pairs: list[tuple[str, object]] = [
         ("run", found.name),
-        ("state", found.state),
+        ("state", found.in_words),
         ("rounds", f"{len(found.history)} of {found.rounds}"),
         ("version", found.version),
         ("model", found.model or "none yet"),

@@ -196,7 +196,7 @@ def _print_end(shell: Shell, status: "RunStatus") -> None:
     score = "not known" if status.f1 is None else f"{status.f1:.3f}"
     took = seconds_text((status.changed_at or 0) - (status.started_at or 0))
     say("")
-    say(f"{status.name}: {status.state} after {len(status.history)} rounds, {took}", "bold")
+    say(f"{status.name}: {status.in_words} after {len(status.history)} rounds, {took}", "bold")
     pairs = [
         ("test accuracy", accuracy),
         (f"test {status.score_name}", score),

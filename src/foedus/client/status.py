@@ -39,7 +39,7 @@ class RoundStatus:
 
 @dataclass(frozen=True, slots=True)
 class RunStatus:
-    """One run. `state` is `new`, `running`, `interrupted`, `damaged`, `completed` or why else it ended."""
+    """One run. `state` is `new`, `running`, `interrupted`, `damaged`, `completed` or `cancelled`."""
 
     name: str
     state: str
@@ -54,6 +54,12 @@ class RunStatus:
     changed_at: int | None = None
     history: Sequence[RoundStatus] = field(default_factory=list)  # rounds that ended
     under_way: RoundStatus | None = None
+    reason: str = ""  # why it was cancelled
+
+    @property
+    def in_words(self) -> str:
+        """The state, with the reason beside it where there is one."""
+        return f"{self.state} ({self.reason})" if self.reason else self.state
 
     @property
     def has_ended(self) -> bool:
@@ -145,6 +151,7 @@ def _status(home: Home, blank: RunStatus, events: Sequence[Event], is_held: bool
     return replace(
         blank,
         state=view.ended or ("running" if is_held else "interrupted"),
+        reason=view.reason,
         clients=tuple(view.clients),
         version=view.version,
         model=view.current,

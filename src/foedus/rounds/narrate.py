@@ -33,7 +33,7 @@ def chain_progress(event: Event, run: RunView) -> Iterator[Progress]:
     elif event.name == "Alarm":
         yield Progress("alarm", number, None, {"rejections": event.args["rejections"]})
     elif event.name == "RunEnded":
-        yield Progress("run-ended", number, None, {"reason": run.ended, "current": run.current})
+        yield Progress("run-ended", number, None, {"reason": run.reason or run.ended, "current": run.current})
 
 
 def state_progress(number: int, client: ClientId | None, kind: str, state: JobState, cause: str) -> Progress:

@@ -95,6 +95,7 @@ def _complete(
     return replace(
         blank,
         state=run.ended or "unfinished",
+        reason=run.reason,
         rounds_planned=run.rules.rounds if run.rules else spec.rounds,
         project=run.project,
         run=run.run,

@@ -139,7 +139,7 @@ class RunSummary:
     """Everything a report shows about one run."""
 
     name: str
-    state: str  # new (not on the chain yet) | unfinished | completed | the reason of a cancellation
+    state: str  # new (not on the chain yet) | unfinished | completed | cancelled
     settings: Mapping[str, Json]  # the spec
     rounds_planned: int
     data: DataSummary
@@ -154,6 +154,7 @@ class RunSummary:
     rounds: tuple[RoundSummary, ...] = ()
     blocks: tuple[BlockSummary, ...] = ()
     lineage: tuple[VersionSummary, ...] = ()  # newest first
+    reason: str = ""  # why it was cancelled
     lineage_fault: str = ""  # why the lineage does not reach back to version 0
 
     @property

@@ -46,7 +46,8 @@ class VerifySummary:
     """
 
     run: str
-    state: str  # how the run ended, or `unfinished`
+    state: str  # unfinished | completed | cancelled
+    reason: str  # why it was cancelled
     head: str  # hash of the newest block
     blocks: int
     transactions: int
@@ -89,6 +90,7 @@ def verify_run(home: Home, name: str, watch: Watch = lambda what, done, total: N
     return VerifySummary(
         run=name,
         state=run.ended or "unfinished",
+        reason=run.reason,
         head=audit.head,
         blocks=audit.blocks,
         transactions=audit.transactions,

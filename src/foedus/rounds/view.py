@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TypedDict
+from typing import Literal, TypedDict
 
 from foedus.core.ids import Cid, ClientId
 from foedus.core.records import (
@@ -65,7 +65,8 @@ class RunView:
     )  # that rounds of several steps had before the last
     beta_ppb: int = 0  # the gate's threshold now; the contract eases it when nobody passes
     round_beta_ppb: int = 0  # as it was when the round opened
-    ended: str | None = None
+    ended: Literal["completed", "cancelled"] | None = None
+    reason: str = ""  # why it was cancelled, in whatever words the lead chose
 
     @property
     def clients(self) -> tuple[ClientId, ...]:
@@ -252,7 +253,11 @@ def _gate_eased(view: RunView, event: Event) -> None:
 
 
 def _run_ended(view: RunView, event: Event) -> None:
-    view.ended = str(event.args["reason"]) or "completed"
+    reason = str(event.args["reason"])
+    if reason == "completed":
+        view.ended = "completed"
+    else:
+        view.ended, view.reason = "cancelled", reason
 
 
 _HANDLERS = {

@@ -72,7 +72,7 @@ def run_all(plan: Plan, observer: Observer, only: Collection[str] = ()) -> dict[
 def failure_of(status: RunStatus) -> str:
     """Say why a run counts as failed; nothing when it does not."""
     if status.state != "completed":
-        return f"the run is {status.state}" if not status.has_ended else f"the run ended: {status.state}"
+        return f"the run is {status.in_words}"
     if status.version:
         return ""
     return "no round was accepted" + _last_cause(status)

@@ -114,8 +114,7 @@ def _drive(platform: Platform, site: Site, lease: Lease, stop: threading.Event, 
         )
         view = driver.drive()
     teller.write(view)
-    is_completed = view.ended == "completed"
-    teller.change("completed" if is_completed else "cancelled", "" if is_completed else str(view.ended))
+    teller.change(str(view.ended), view.reason)
     give_back(platform, lease)
 
 
