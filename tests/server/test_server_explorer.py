@@ -8,7 +8,7 @@ from tests.chain.chain_tools import Chain
 from tests.server.chains import Story, link
 from tests.server.people import Person, join
 
-from foedus.server.db import ChainEvent, ChainTransaction, Project
+from foedus.server.db import ChainEvent, ChainTransaction, Project, Run
 from foedus.server.platform import Platform
 from foedus.site.chain_words import method_of
 
@@ -76,6 +76,20 @@ def test_transactions_of_others_look_like_missing_ones(
     block = alice.program.get(f"{API}/blocks/{theirs.block}").json()
     assert (block["transactions"], block["hidden"]) == (1, 1)
     assert theirs.hash not in alice.browser.get(f"/chain/blocks/{theirs.block}").text
+
+
+@pytest.mark.parametrize("path", ["transactions", "events"])
+def test_lists_name_runs_and_members(path: str, alice: Person, story: Story, platform: Platform) -> None:
+    with platform.writing() as db:
+        home = db.scalars(select(Project)).one()
+        run = Run(name="lungs-1", project_id=home.id, spec={}, algorithm="x", rounds=2, chain_run=1)
+        run.created_by = alice.user.id
+        db.add(run)
+    page = alice.browser.get(f"/chain/{path}").text
+    assert '<a href="/runs/lungs-1">lungs-1</a>' in page
+    assert re.search(r'<a href="/chain/addresses/0x[0-9a-fA-F]{40}">alice</a>', page)
+    items = alice.program.get(f"{API}/{path}").json()["items"]
+    assert {(one["run_name"], one["run"]) for one in items} >= {("lungs-1", 1)}
 
 
 @pytest.mark.parametrize("path", ["transactions", "events"])

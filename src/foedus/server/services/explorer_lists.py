@@ -6,7 +6,7 @@ from sqlalchemy import BigInteger, ColumnElement, Select, SQLColumnExpression, c
 
 from foedus.server.auth.actors import Actor
 from foedus.server.auth.permissions import visible_projects
-from foedus.server.db import ChainBlock, ChainEvent, ChainMember, ChainTransaction, Project
+from foedus.server.db import ChainBlock, ChainEvent, ChainMember, ChainTransaction, Project, Run
 from foedus.server.listing import Column, Filter, Listing
 
 FUNCTIONS: Final = (
@@ -107,9 +107,15 @@ def transaction_listing(
             Column("hash", "Transaction", ChainTransaction.hash, "id", "/chain/transactions/{hash}"),
             Column("state", "State", state, "state"),
             Column("function", "Method", ChainTransaction.function),
-            Column("sender_name", "From", _name_of_sender(actor), link="/chain/addresses/{sender}"),
+            Column(
+                "sender_name",
+                "From",
+                _name_of(ChainTransaction.sender, actor),
+                link="/chain/addresses/{sender}",
+            ),
             Column("sender", "Address", ChainTransaction.sender, "id", is_hidden=True),
-            Column("run", "Run", ChainTransaction.run),
+            Column("run_name", "Run", _name_of_run(ChainTransaction.run), link="/runs/{run_name}"),
+            Column("run", "Number of the run", ChainTransaction.run, is_hidden=True),
             Column("block", "Block", ChainTransaction.block, link="/chain/blocks/{block}"),
             Column("time", "Age", ChainTransaction.time, "time"),
             Column("gas_used", "Gas", ChainTransaction.gas_used, "number"),
@@ -136,8 +142,12 @@ def event_listing(actor: Actor, address: str | None = None) -> Listing:
         "Events",
         (
             Column("name", "Event", ChainEvent.name, link="/chain/transactions/{tx}"),
-            Column("run", "Run", ChainEvent.run),
-            Column("address", "Address", ChainEvent.address, "id", "/chain/addresses/{address}"),
+            Column("run_name", "Run", _name_of_run(ChainEvent.run), link="/runs/{run_name}"),
+            Column("run", "Number of the run", ChainEvent.run, is_hidden=True),
+            Column(
+                "member", "Member", _name_of(ChainEvent.address, actor), link="/chain/addresses/{address}"
+            ),
+            Column("address", "Address", ChainEvent.address, "id", is_hidden=True),
             Column("cid", "CID", ChainEvent.cid, "id"),
             Column("block", "Block", ChainEvent.block, link="/chain/blocks/{block}"),
             Column("time", "Age", ChainEvent.time, "time"),
@@ -152,8 +162,15 @@ def event_listing(actor: Actor, address: str | None = None) -> Listing:
     )
 
 
-def _name_of_sender(actor: Actor) -> SQLColumnExpression[Any]:
+def _name_of(address: SQLColumnExpression[Any], actor: Actor) -> SQLColumnExpression[Any]:
+    """Return a member's name in the projects that the actor may see; else its address."""
     names = select(func.min(ChainMember.name)).where(
-        ChainMember.address == ChainTransaction.sender, ChainMember.project.in_(chain_projects(actor))
+        ChainMember.address == address, ChainMember.project.in_(chain_projects(actor))
     )
-    return func.coalesce(names.correlate(ChainTransaction).scalar_subquery(), ChainTransaction.sender)
+    return func.coalesce(names.correlate(ChainTransaction, ChainEvent).scalar_subquery(), address)
+
+
+def _name_of_run(number: SQLColumnExpression[Any]) -> SQLColumnExpression[Any]:
+    """Return the platform's name of a run; a run that others drive has none here."""
+    names = select(Run.name).where(Run.chain_run == number)
+    return names.correlate(ChainTransaction, ChainEvent).scalar_subquery()

@@ -101,7 +101,9 @@ _BLOCK: Final[dict[str, Json]] = {
 }
 _EVENT: Final[dict[str, Json]] = {
     "name": "Voted",
+    "run_name": "lungs-3",
     "run": 3,
+    "member": "bob",
     "address": ADDRESS,
     "cid": MODEL,
     "block": 28,
@@ -195,7 +197,9 @@ SITE: Final = {
             "events": [{"name": "Voted", "args": {"run": 3, "round": 4}}],
         }
     ),
-    "chain.events": listed(_EVENT, "-block", "name run address cid block time tx", name=_EVENT_NAMES),
+    "chain.events": listed(
+        _EVENT, "-block", "name run_name run member address cid block time tx", name=_EVENT_NAMES
+    ),
     "search.index": Example(
         {
             "items": [

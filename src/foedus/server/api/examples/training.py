@@ -57,6 +57,7 @@ _TRANSACTION: Final[dict[str, Json]] = {
     "function": "vote",
     "sender_name": "bob",
     "sender": ADDRESS,
+    "run_name": "lungs-3",
     "run": 3,
     "block": 28,
     "time": TIME,
@@ -65,7 +66,7 @@ _TRANSACTION: Final[dict[str, Json]] = {
 TRANSACTIONS: Final = listed(
     _TRANSACTION,
     "-block",
-    "hash state function sender_name sender run block time gas_used",
+    "hash state function sender_name sender run_name run block time gas_used",
     function="register decline propose vote close finalize start_run cancel_run create_project set_member",
     state="done failed",
 )
