@@ -52,6 +52,17 @@ def test_a_form_with_faults_is_in_order(visit: Callable[..., Watched]) -> None:
     watched.check()
 
 
+def test_a_form_that_was_done_is_told_once_and_in_order(visit: Callable[..., Watched]) -> None:
+    watched = visit("alice")
+    page = watched.page
+    page.goto("/account")
+    page.locator("form[action='/account/profile']").get_by_role("button", name="Save").click()
+    expect(page.get_by_text("Saved.")).to_be_in_viewport()
+    watched.check()
+    page.reload()
+    expect(page.get_by_text("Saved.")).to_have_count(0)
+
+
 def test_everything_works_without_javascript(visit: Callable[..., Watched]) -> None:
     page = visit("alice", has_script=False).page
     page.goto("/")
