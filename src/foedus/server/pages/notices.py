@@ -34,6 +34,7 @@ class Notice(StrEnum):
     FROZEN = "The policy stays as it is from now on."
     ARCHIVED = "The project is archived."
     REOPENED = "The project is open again."
+    EVALUATION_REMOVED = "The project has no evaluation dataset any more."
     SHARING = "A worker publishes the examples soon."
     DATASET_NOTED = "The dataset is noted; a worker reads it soon."
     DATASET_WITHDRAWN = "The dataset is withdrawn."

@@ -64,7 +64,7 @@ def evaluation(request: Request, db: Db, actor: ActorDep, slug: str, dataset: Te
 def remove_evaluation(db: Db, actor: ActorDep, slug: str) -> Response:
     """Leave the project without a dataset that everybody is scored on."""
     contributions.choose_evaluation(db, actor, slug, None)
-    return see(f"/projects/{slug}/data")
+    return see(f"/projects/{slug}/data", Notice.EVALUATION_REMOVED)
 
 
 @router.post("/projects/{slug}/data/shared")
