@@ -212,17 +212,17 @@ def of_curves(platform: Platform, alice: Person, slug: str, curves: tuple[Curve,
         return replace(overview(db, alice.actor, slug), curves=curves)
 
 
-def test_rounds_without_a_model_are_gaps_in_the_best_scores(
+def test_rounds_without_a_model_leave_the_best_score_as_it_was(
     alice: Person, project: str, platform: Platform
 ) -> None:
     curves = (Curve("r-1", (1, 4), (0.5, 0.625)), Curve("r-2", (2,), (1 / 3,)))
     with_curves = of_curves(platform, alice, project, curves)
     assert with_curves.chart()["x"] == [1, 2, 3, 4]
     assert [line["values"] for line in with_curves.chart()["series"]] == [
-        [0.5, None, None, 0.625],
+        [0.5, 0.5, 0.5, 0.625],
         [None, 0.33333, None, None],
     ]
-    assert with_curves.table()[2] == [3, None, None]
+    assert with_curves.table()[2] == [3, 0.5, None]
 
 
 def test_best_scores_of_long_runs_are_few(alice: Person, project: str, platform: Platform) -> None:

@@ -46,11 +46,18 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """The best score so far after each round, of one run."""
+    """The best score so far after each round that gave a model, of one run."""
 
     run: str
     rounds: tuple[int, ...]
     best: tuple[float, ...]
+
+    def after(self) -> dict[int, float]:
+        """Return it after every round: one without a model leaves the best as it was."""
+        known, best = dict(zip(self.rounds, self.best, strict=True)), 0.0
+        return {
+            number: (best := known.get(number, best)) for number in range(self.rounds[0], self.rounds[-1] + 1)
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +77,8 @@ class Overview:
     origin: str  # the version of a model that it was started from, when one may see it
 
     def chart(self) -> dict[str, Any]:
-        """Return the curves as the chart `lines` wants them; rounds without a model are gaps."""
-        found = {curve.run: dict(zip(curve.rounds, curve.best, strict=True)) for curve in self.curves}
+        """Return the curves as the chart `lines` wants them."""
+        found = {curve.run: curve.after() for curve in self.curves}
         rounds = range(1, max(number for curve in self.curves for number in curve.rounds) + 1)
         most = MOST_POINTS // len(self.curves)
         x = sorted({number for known in found.values() for number in thinned(known, rounds, most)})
