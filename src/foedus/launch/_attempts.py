@@ -79,7 +79,10 @@ def remove_attempts(folder: Path) -> None:
     so what is left is removed again.
     """
     for _ in range(_REMOVALS):
-        for name in attempts_in(folder):
+        left = attempts_in(folder)
+        if not left:
+            return
+        for name in left:
             shutil.rmtree(folder / name, ignore_errors=True)  # follows no links
 
 

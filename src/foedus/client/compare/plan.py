@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from foedus.client.compare.spec import CompareSpec, PlannedRun
 from foedus.core.canonical import Json
 from foedus.core.errors import FoedusError, InvalidSpec
+from foedus.core.records import Event
 from foedus.rounds.home import Home, full_disk_told, read_json, write_json
 from foedus.rounds.runs import create_run, load_run_spec
 from foedus.rounds.spec import RunSpec, parse_spec
@@ -93,10 +94,13 @@ class Plan:
         }
 
     def _left_behind(self, spec: RunSpec) -> str | None:
+        from foedus.client.status import chain_events
+
         taken = {*self.names, *(one.name for one in self.dropped)}
+        events = chain_events(self.home)
         for name in self.home.run_names():
             is_ours = name.rpartition("-")[0] == spec.name and name not in taken
-            if is_ours and not _has_begun(self.home, name) and _spec_of(self.home, name) == spec:
+            if is_ours and not _has_begun(events, name) and _spec_of(self.home, name) == spec:
                 return name
         return None
 
@@ -130,12 +134,14 @@ def _taken_up(
     home: Home, path: Path, run: PlannedRun, found: _WrittenRun | None, is_wanted: bool, is_fresh: bool
 ) -> tuple[PlannedRun, str | None]:
     """Return a run as it is to be planned, and its name if it is there already."""
+    from foedus.client.status import chain_events
+
     if found is None or found.name is None or (is_wanted and is_fresh):
         return run, None
     if not is_wanted:
         return replace(run, spec=_spec_in(path, found)), found.name  # as it was carried out
     different = _different(found.spec, run.spec)
-    if different and _has_begun(home, found.name):
+    if different and _has_begun(chain_events(home), found.name):
         raise InvalidSpec(
             f"{path.parent}: {run.label!r} has begun with another {different}",
             "Give the data and settings of then or another name, or begin it anew: --fresh, with --only for"
@@ -237,12 +243,11 @@ def flat(spec: RunSpec) -> dict[str, Json]:
     return found
 
 
-def _has_begun(home: Home, name: str) -> bool:
+def _has_begun(events: Sequence[Event], name: str) -> bool:
     """Whether anything of a run is on the chain."""
-    from foedus.client.status import chain_events
     from foedus.rounds.view import find_run
 
-    return find_run(chain_events(home), name) is not None
+    return find_run(events, name) is not None
 
 
 def _spec_of(home: Home, name: str) -> RunSpec | None:

@@ -14,9 +14,9 @@ class Notice(StrEnum):
     """All that may be said. The cookie holds a name, so nobody can have a page say anything else."""
 
     SAVED = "Saved."
-    PASSWORD_CHANGED = "The password is changed; all other browsers are signed out."  # noqa: S105
+    PASSWORD_CHANGED = "The password is changed; all other browsers are signed out."  # noqa: S105 - a sentence, no secret
     SESSION_ENDED = "That browser is signed out."
-    TOKEN_REVOKED = "The token is revoked."  # noqa: S105
+    TOKEN_REVOKED = "The token is revoked."  # noqa: S105 - a sentence, no secret
     IDENTITY_LINKED = "The identity is linked: you may sign in by it."
     IDENTITY_UNLINKED = "The identity is unlinked."
     KEY_ASKED = "A worker makes another key soon."

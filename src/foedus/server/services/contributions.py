@@ -13,7 +13,7 @@ from foedus.server.db import ChainAnswer, ChainStanding, Dataset, Membership, Pr
 from foedus.server.errors import Conflict, Invalid
 from foedus.server.index.standings import ALL_RUNS
 from foedus.server.services.audit import record
-from foedus.server.services.datasets import for_others, rounded
+from foedus.server.services.datasets import for_others, rounded_down
 from foedus.server.services.projects import find_project
 
 
@@ -106,7 +106,7 @@ def _contribution(db: Session, project: Project, membership: Membership) -> Cont
     figures = for_others(membership.dataset)
     examples, shared = _last_update(db, project, membership.client)
     if examples is not None and figures["is_rounded"]:
-        examples = rounded(examples)
+        examples = rounded_down(examples)
     return Contribution(membership.client, membership.mixes_shared, figures, examples, shared)
 
 

@@ -167,7 +167,7 @@ def for_others(dataset: Dataset) -> dict[str, Json]:
     return {
         "kind": dataset.kind,
         "licence": dataset.licence,
-        "examples": rounded(examples) if is_rounded else examples,
+        "examples": rounded_down(examples) if is_rounded else examples,
         "is_rounded": is_rounded,
         "histogram": [_shown(count, is_rounded) for count in counts],
         "parts": None if is_rounded else metadata.get("parts"),
@@ -177,7 +177,7 @@ def for_others(dataset: Dataset) -> dict[str, Json]:
     }
 
 
-def rounded(count: int) -> int:
+def rounded_down(count: int) -> int:
     """Round a sum down such that it does not tell what was suppressed in it."""
     return count - count % _ROUNDED_TO
 
